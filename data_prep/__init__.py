@@ -1,0 +1,1 @@
+"""Dataset plug-ins, one file each (entry-point group `ifrkit.datasets`)."""

@@ -1,0 +1,87 @@
+"""What a dataset plug-in defines. The core knows no dataset: it sees clips, frames and labels only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.config.base import Config
+from ifrkit.data.records import ClipRecord, LabelSpace
+
+Frame = NDArray[np.uint8]
+"""(h, w, 3) uint8 RGB."""
+Label = NDArray[np.uint8]
+"""(h, w) uint8 class ids, 255 = ignore."""
+
+
+class TrueFlow(NamedTuple):
+    """Exact flow of one frame to a neighbour: pixel (x, y) here is found at (x + flow[0], y + flow[1]) there.
+
+    flow_2hw: float32 pixels of this map, x first. visible_hw: bool, False where the neighbour does not show that point
+    (occluded or out of frame).
+    """
+
+    flow_2hw: NDArray[np.float32]
+    visible_hw: NDArray[np.bool_]
+
+
+class Dataset(ABC):
+    """A dataset on disk (or procedural). Subclass it as `Dataset` in `data_prep/NAME.py`.
+
+    Instances are pickled into worker processes, so they hold plain values and open files lazily.
+    """
+
+    class Config(Config):
+        """The dataset's own options (`--set options.KEY=VALUE`)."""
+
+    default_size: ClassVar[tuple[int, int] | None] = None
+    """(height, width) of stored frames when the user names none; None: the size of the first frame."""
+    has_flow: ClassVar[bool] = False
+    """True when `flow` gives exact flow."""
+
+    def __init__(self, root: Path, config: Config, seed: int = 0) -> None:
+        self.root = root
+        self.config = config
+        self.seed = seed
+
+    @abstractmethod
+    def label_space(self) -> LabelSpace: ...
+
+    @abstractmethod
+    def clips(self) -> list[ClipRecord]:
+        """All clips in a fixed order. Raises DatasetError that names the first file or directory that does not fit."""
+
+    @abstractmethod
+    def frame(self, name: str) -> Frame:
+        """One frame by its name, at its own size. Raises DatasetError for an unreadable file."""
+
+    @abstractmethod
+    def label(self, name: str) -> Label:
+        """The label of one frame that a clip lists as labeled or hidden, at its own size."""
+
+    def flow(self, name: str, *, backward: bool) -> TrueFlow | None:
+        """Exact flow of a frame to the frame before (backward) or after; None at the ends, or without truth."""
+        return None
+
+    def frames(self, names: list[str]) -> Iterator[tuple[str, Frame]]:
+        """Several frames in order. Override where sequential access is cheaper (video files)."""
+        for name in names:
+            yield name, self.frame(name)
+
+    def fingerprint(self) -> str:
+        """Changes when the source files change (names, sizes, modification times); part of the artifact's id."""
+        return ""
+
+    def summary(self) -> list[str]:
+        """Lines for `prepare --dry-run`: what was found, what was ignored and why."""
+        return []
+
+    @classmethod
+    def make_toy(cls, root: Path, seed: int = 0) -> None:
+        """Write a tiny tree with exactly the real names and formats, for contract tests."""
+        raise NotImplementedError

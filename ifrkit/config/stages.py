@@ -1,0 +1,238 @@
+"""The typed configuration of every stage.
+
+No torch here: a stage that waits in a pipe checks its configuration first. Polymorphic parts (`options` of a dataset,
+`method` of --ssl) are validated by the plug-in's own `Config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from ifrkit.config.base import Config, Runtime
+from ifrkit.plugins import load
+
+Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""(height, width) in pixels."""
+
+
+def _split_commas(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _plugin_config(kind: str, name: str, value: Any) -> Config:
+    """The plug-in's own Config from a mapping (or None); an instance passes through."""
+    cls = load(kind, name).Config
+    return value if isinstance(value, cls) else cls.model_validate(value or {})
+
+
+class PrepareConfig(Config):
+    """`ifrkit prepare`: read a dataset once, write the clip store."""
+
+    dataset: str
+    """Name of the dataset plug-in."""
+    root: str = ""
+    """Where the downloaded dataset lies (not part of the id: the files' fingerprint is)."""
+    options: SerializeAsAny[Config] = Config()
+    """The dataset's own options."""
+    size: Size | None = None
+    """Frames are stored at this (height, width); default: the dataset's."""
+    codec: Literal["raw", "png", "jpeg"] = "raw"
+    """Frames on disk: raw uint8 (fastest to crop), lossless png, or jpeg."""
+    jpeg_quality: int = Field(95, ge=1, le=100)
+    file_mib: int = Field(2048, ge=1)
+    """A store file is closed and the next one begun at this size."""
+    full_labels: bool = False
+    """Also keep val and test labels at their own resolution, for `eval --set label_size=full`."""
+    seed: int = 0
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "dataset" in data:
+            data = {**data, "options": _plugin_config("datasets", data["dataset"], data.get("options"))}
+        return data
+
+
+class NetworkConfig(Config):
+    """One segmentation branch: backbone (output stride 8) + PSP head."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    stem: Literal["deep", "basic"] = "deep"
+    """deep: three 3x3 convolutions, 128 channels (released code); basic: one 7x7, 64 channels (torchvision)."""
+    head: Literal["psp"] = "psp"
+    width: float = Field(1.0, gt=0, le=4)
+    """Multiplies every channel count; below 1 makes nets for the CPU."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout2d in front of the classifier."""
+    pretrained: str | None = None
+    """Weights file to start from; a missing or unfit file is an error. None: random start."""
+
+
+class LabeledSet(Config):
+    """Which training clips may show their label."""
+
+    partition: str = Field("1/1", pattern=r"^1/[1-9][0-9]*$")
+    """1/2, 1/4, 1/8, 1/16, 1/30, ... of the training clips."""
+    seed: int = 0
+    """Which draw of that size."""
+    list: str | None = None
+    """A published list of labeled frames instead (a file, one annotated frame a line)."""
+
+
+class CropConfig(Config):
+    """Geometry of training samples (spec 3.4)."""
+
+    size: Size = (256, 512)
+    max_class_share: float = Field(0.75, gt=0, le=1)
+    """A labeled crop is drawn again while one class covers more than this share of its labeled pixels ..."""
+    tries: int = Field(10, ge=1)
+    """... at most this often."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a horizontal flip."""
+    shared_flip: bool = False
+    """One flip for all frames of a clip (released code: one for each frame)."""
+
+
+class SGDConfig(Config):
+    """SGD of stage one (spec 4)."""
+
+    lr_backbone: float = Field(1e-3, gt=0)
+    lr_head: float = Field(1e-2, gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """On every tensor, batch norm and biases included."""
+    power: float = 0.9
+    min_lr: float = Field(1e-4, ge=0)
+
+
+class LoopConfig(Config):
+    """The one training loop."""
+
+    steps: int = Field(40000, ge=1)
+    batch: int = Field(4, ge=1)
+    """Labeled (and as many unlabeled) clips a step, over all ranks."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches a step; `batch` must be divisible by it (times the number of ranks)."""
+    eval_every: int = Field(1000, ge=1)
+    amp: Literal["off", "bf16", "fp16"] = "off"
+    channels_last: bool = False
+
+
+class TrainBranchesConfig(Config):
+    """`ifrkit train-branches`: stage one, reference and update branch."""
+
+    ssl: tuple[str, ...] = ("ifr",)
+    """Semi-supervised methods whose terms are added; `none` is the supervised baseline."""
+    method: dict[str, SerializeAsAny[Config]] = {}
+    """Options of each method, by its name."""
+    branches: tuple[Literal["update", "reference"], ...] = ("update", "reference")
+    update: NetworkConfig = NetworkConfig(backbone="resnet18")
+    """Light network, run on every frame."""
+    reference: NetworkConfig = NetworkConfig(backbone="resnet101")
+    """Heavy network, run on key frames."""
+    labeled: LabeledSet = LabeledSet()
+    crop: CropConfig = CropConfig()
+    sgd: SGDConfig = SGDConfig()
+    loop: LoopConfig = LoopConfig()
+    ce_mean: Literal["all", "valid"] = "all"
+    """Mean of the supervised cross entropy over all pixels (released code) or over the labeled ones."""
+    seed: int = 0
+    runtime: Runtime = Runtime()
+
+    _commas = field_validator("ssl", "branches", mode="before")(_split_commas)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            chosen = _split_commas(data.get("ssl", cls.model_fields["ssl"].default))
+            given = dict(data.get("method") or {})
+            unknown = [name for name in given if name not in chosen]
+            if unknown:
+                raise ValueError(f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})")
+            data = {**data, "method": {n: _plugin_config("methods", n, given.get(n)) for n in chosen}}
+        return data
+
+
+class PseudoLabelConfig(Config):
+    """`ifrkit pseudo-label`: hard labels and confidence of every training frame."""
+
+    branch: Literal["update", "reference"] = "reference"
+    checkpoint: Literal["best", "last"] = "best"
+    batch: int = Field(4, ge=1)
+    runtime: Runtime = Runtime()
+
+
+class TrainFlowConfig(Config):
+    """`ifrkit train-flow`: FlowNetS from the unlabeled video itself, or from true flow."""
+
+    supervision: Literal["auto", "photometric", "truth"] = "auto"
+    """photometric: no labels at all; truth: the dataset's exact flow; auto: truth where the dataset has it."""
+    width: float = Field(0.375, gt=0, le=4)
+    """Channel multiplier of FlowNetS; 3/8 is the released one."""
+    max_distance: int = Field(4, ge=1)
+    """Pairs at distance 1..max_distance, both orders (truth: always 1)."""
+    crop: Size = (256, 512)
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = 4e-4
+    """On weights, not on biases."""
+    warmup_share: float = Field(0.2, ge=0, le=1)
+    """Share of the steps with L1 + SSIM and the range-map mask, before census and forward-backward check."""
+    smoothness: float = 4.0
+    loop: LoopConfig = LoopConfig(steps=20000)
+    seed: int = 0
+    runtime: Runtime = Runtime()
+
+
+class TrainFusionConfig(Config):
+    """`ifrkit train-fusion`: stage two, the video model (spec 5)."""
+
+    arch: str = "accel"
+    flow: str | None = None
+    """Flow artifact to start from; None: the newest that fits the same clips, else pre-train here."""
+    distance: Literal["fixed", "uniform"] = "fixed"
+    """Distance of the key frame in training: always `key_interval - 1` (released code), or uniform from 0."""
+    key_interval: int = Field(5, ge=1)
+    checkpoint: Literal["best", "last"] = "best"
+    """Which weights of each branch."""
+    labeled: LabeledSet | None = None
+    """Default: the labeled set of the branches."""
+    crop: Size = (256, 512)
+    lr: float = Field(5e-4, gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_steps: int = Field(1000, ge=0)
+    warmup_lr: float = Field(5e-5, gt=0)
+    loop: LoopConfig = LoopConfig()
+    seed: int = 0
+    runtime: Runtime = Runtime()
+
+
+class EvalConfig(Config):
+    """`ifrkit eval`: metrics of a branch or a video model, beside the free baselines."""
+
+    metrics: tuple[str, ...] = ("miou",)
+    flow: str = "dis"
+    """Flow for TC: dis (OpenCV), truth (the dataset's own), a flow artifact, or a folder of .flo files."""
+    split: Literal["train", "val", "test"] = "val"
+    frames: Literal["annotated", "all"] = "annotated"
+    """all: score every frame with a label, hidden ones too; on train this reports the inner-video gap."""
+    key_interval: int = Field(5, ge=1)
+    distance: int = Field(4, ge=0)
+    """Distance of the scored frame to its key frame."""
+    label_size: Literal["store", "full"] = "store"
+    checkpoint: Literal["best", "last"] = "best"
+    pictures: int = Field(8, ge=0)
+    """How many frames are drawn as frame | label | prediction."""
+    runtime: Runtime = Runtime()
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _metrics(cls, value: Any) -> Any:
+        named = _split_commas(value)
+        for name in named:
+            load("metrics", name)
+        return tuple(name.lower() for name in named)

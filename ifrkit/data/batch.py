@@ -1,0 +1,69 @@
+"""What flows from the clip store into training: views, raw batches (uint8, CPU) and batches (normalised, on the device).
+
+A method declares the views that it needs and only those frames are read. The names follow the released code:
+v0_* come from a labeled clip, v1_* from an unlabeled one, *_s is a strongly distorted copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """One image of a training sample.
+
+    pool: the clip comes from the labeled clips, or from all training clips ("unlabeled"; the labeled ones too).
+    frame: "annotated" (its label comes along when pool is "labeled"); "other": uniform over the other frames of that
+    clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames).
+    distort_of: this view is a photometrically distorted copy of that view: same frame, crop and flip.
+    """
+
+    name: str
+    pool: Literal["labeled", "unlabeled"] = "labeled"
+    frame: Literal["annotated", "other", "random"] = "annotated"
+    distort_of: str | None = None
+
+
+@dataclass
+class RawBatch:
+    """One micro-batch as the loader yields it: cheap to move, nothing computed yet.
+
+    images: view -> (b, 3, h, w) uint8 RGB (distorted copies are not in here). labels: view -> (b, h, w) uint8, 255 =
+    ignore. distortions: view -> (b, P) float32 parameters drawn by key. clips: pool -> index of each sample's clip.
+    """
+
+    images: dict[str, Tensor]
+    labels: dict[str, Tensor]
+    distortions: dict[str, Tensor] = field(default_factory=dict)
+    clips: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass
+class Batch:
+    """One micro-batch as a method sees it.
+
+    views: name -> (b, 3, h, w) float32, normalised. labels: name -> (b, h, w) int64, 255 = ignore.
+    """
+
+    views: dict[str, Tensor]
+    labels: dict[str, Tensor]
+    clips: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass
+class ClipBatch:
+    """Consecutive frames with one shared crop, for flow and fusion.
+
+    frames_bt3hw: uint8 RGB, oldest first. label_bhw: int64 of the last frame, 255 = ignore (all 255 without a label).
+    flow_bt2hw / valid_bthw: exact backward flow of frames 1..T-1 (to the frame before), in pixels, x first, and where
+    it is visible there; None when the dataset has no true flow.
+    """
+
+    frames_bt3hw: Tensor
+    label_bhw: Tensor
+    flow_bt2hw: Tensor | None = None
+    valid_bthw: Tensor | None = None

@@ -1,0 +1,1 @@
+"""Where evaluation flow comes from, one file each."""

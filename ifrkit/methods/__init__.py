@@ -1,0 +1,1 @@
+"""The --ssl choices, one file each."""

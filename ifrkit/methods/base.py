@@ -1,0 +1,49 @@
+"""What a semi-supervised method defines: its views, its extra modules and its loss terms. Nothing else.
+
+The loop owns optimizers, AMP, gradient accumulation, DDP, logging and checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import ifrkit.config.base as base
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+
+class Method:
+    """One --ssl choice. The supervised loss is not a method's business: the loop adds it, the same for all.
+
+    A term whose weight is 0 must cost nothing: its views are not declared and its passes not run.
+    """
+
+    class Config(base.Config):
+        """Constants of the method, each with its source."""
+
+    ignores_unlabeled: ClassVar[bool] = False
+
+    def __init__(self, config: base.Config) -> None:
+        self.config = config
+
+    def views(self) -> Sequence[View]:
+        """Views beyond the labeled frame "v0_0", which is always there with its label."""
+        return ()
+
+    def build(self, network: Network) -> nn.Module | None:
+        """Extra modules (heads, teachers, second networks) that are trained or saved with the network."""
+        return None
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Weighted loss terms by name; the loop adds them up.
+
+        network: `features(images_b3hw) -> f_bchw`, `classify(f_bchw) -> logits_bkhw` (dropout in training).
+        features: maps of views that already went through the network ("v0_0" of the supervised loss); a method may
+        put its own maps in, so that combined methods share passes. step: 0 for the first.
+        """
+        return {}

@@ -1,0 +1,68 @@
+"""What a metric defines: int64 sums, so that shards merge exactly and order never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.uint8]
+"""(h, w) uint8 class ids; 255 = ignore in labels, never in predictions."""
+
+
+class PairFlow(NamedTuple):
+    """Forward flow of frame i to i+1: the point at (x, y) in i is at (x + flow[0], y + flow[1]) in i+1.
+
+    flow_2hw: float32 pixels, x first. consistent_hw: bool, forward-backward consistent and inside the frame.
+    """
+
+    flow_2hw: NDArray[np.float32]
+    consistent_hw: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """Predictions of one clip, with what is needed to judge them. Keys are positions in the clip.
+
+    flows[i] joins frames i and i+1.
+    """
+
+    name: str
+    predictions: Mapping[int, Ids]
+    labels: Mapping[int, Ids] = field(default_factory=dict)
+    flows: Mapping[int, PairFlow] = field(default_factory=dict)
+
+
+class Metric:
+    """One metric over a split. Subclass it as `Metric` in `ifrkit/metrics/NAME.py`.
+
+    protocol "scored": predictions of the scored frames (annotated, at the fixed key distance); "stream": predictions of
+    every frame of the clip in order, a new key frame each interval. needs: "labels", "flows", "dense-labels".
+    headline: the key of `compute()` that stands in tables; larger is better.
+    """
+
+    protocol: ClassVar[Literal["scored", "stream"]] = "scored"
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+    headline: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    """How tables call it: "mIoU"."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.counts: dict[str, NDArray[np.int64]] = {}
+
+    def update(self, clip: ClipResult) -> None:
+        """Add one clip."""
+        raise NotImplementedError
+
+    def merge(self, counts: Mapping[str, NDArray[np.int64]]) -> None:
+        """Add the sums of another shard."""
+        for key, value in counts.items():
+            self.counts[key] = self.counts[key] + value
+
+    def compute(self) -> dict[str, Any]:
+        """Plain numbers (fractions, not percent), lists per class; None where nothing was counted."""
+        raise NotImplementedError

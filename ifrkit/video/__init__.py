@@ -1,0 +1,1 @@
+"""Video architectures, one file each: how branches, flow and fusion make a clip prediction."""
