@@ -1,0 +1,1 @@
+"""Versioned artifacts on disk: what stages talk through."""

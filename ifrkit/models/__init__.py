@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, flow, the one warp, and weight import."""
