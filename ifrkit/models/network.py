@@ -1,0 +1,57 @@
+"""One segmentation branch: images -> feature f -> logits, with the key names of released checkpoints.
+
+    backbone.stem.0.{conv,bn}N          stem (deep: N = 1..3, basic: N = 1)
+    backbone.layerL.B.{conv,bn}N        block B of layer L; its projected shortcut is downsample.{0,1}
+    decode_head.psp_modules.S.1         pyramid scale S (0 is the pooling)
+    decode_head.bottleneck              makes the feature f
+    decode_head.conv_seg                the classifier
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifrkit.config.stages import NetworkConfig
+from ifrkit.models.layers import seeded
+from ifrkit.models.psp import PSPHead
+from ifrkit.models.resnet import ResNet
+
+
+class Network(nn.Module):
+    """Backbone and head. Images are float32, normalised; maps are ceil(size / 8)."""
+
+    def __init__(self, config: NetworkConfig, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = ResNet(config.backbone, config.stem, config.width)
+        self.decode_head = PSPHead(self.backbone.out_channels, num_classes, config.dropout)
+        self.num_classes = num_classes
+        self.feature_channels = self.decode_head.feature_channels
+
+    def features(self, images_b3hw: Tensor) -> Tensor:
+        """The feature f of the paper: (b, feature_channels, h/8, w/8), after ReLU, before dropout."""
+        return self.decode_head.features(self.backbone(images_b3hw))
+
+    def classify(self, f_bchw: Tensor) -> Tensor:
+        """Net_C of the paper: logits (b, num_classes, h/8, w/8). In training mode each call drops other channels."""
+        return self.decode_head.classify(f_bchw)
+
+    def forward(self, images_b3hw: Tensor) -> Tensor:
+        """Logits (b, num_classes, h, w) at the size of the images."""
+        logits = self.classify(self.features(images_b3hw))
+        return F.interpolate(logits, images_b3hw.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def build_network(config: NetworkConfig, num_classes: int, seed: int) -> Network:
+    """A network whose start is a function of (config, num_classes, seed); the global random state is left alone.
+
+    With `config.pretrained` its weights come from that file. Raises ConfigError if there is none, and ArtifactError
+    if it does not fit: training never starts from random weights by mistake.
+    """
+    from ifrkit.models.importers import load_pretrained
+
+    with seeded(seed):
+        network = Network(config, num_classes)
+    if config.pretrained is not None:
+        load_pretrained(network, config.pretrained)
+    return network

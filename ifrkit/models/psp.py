@@ -1,0 +1,46 @@
+"""Pyramid scene parsing head: context of four pooling scales beside the map itself."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifrkit.errors import ConfigError
+from ifrkit.models.layers import ConvBNReLU, init_convolutions, scale_channels
+
+_SCALES = (1, 2, 3, 6)
+
+
+class PSPHead(nn.Module):
+    """Backbone map -> feature f (the bottleneck map, a quarter of the channels) -> logits, all at 1/8.
+
+    Dropout belongs to the classifier, not to the feature: every call of `classify` in training mode draws its own
+    mask of whole channels, and what a method reads from `features` is never dropped (spec 1.3).
+    """
+
+    def __init__(self, inputs: int, num_classes: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.feature_channels = context = scale_channels(inputs, 1 / 4)
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(self.feature_channels, num_classes, 1)
+        self.psp_modules = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBNReLU(inputs, context, 1)) for scale in _SCALES
+        )
+        self.bottleneck = ConvBNReLU(inputs + len(_SCALES) * context, self.feature_channels, 3)
+        init_convolutions(self)
+        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.zeros_(self.conv_seg.bias)  # type: ignore[arg-type]  # bias=True
+
+    def features(self, x_bchw: Tensor) -> Tensor:
+        """Backbone map -> f (b, feature_channels, h, w), not negative."""
+        if self.training and len(x_bchw) == 1:
+            raise ConfigError("batch norm of the PSP head's 1x1 pooling needs more than one image a pass",
+                              "raise loop.batch or lower loop.accumulate")  # fmt: skip
+        size = x_bchw.shape[-2:]
+        pyramid = [F.interpolate(m(x_bchw), size, mode="bilinear", align_corners=False) for m in self.psp_modules]
+        return self.bottleneck(torch.cat([x_bchw, *pyramid], dim=1))
+
+    def classify(self, f_bchw: Tensor) -> Tensor:
+        """f -> logits (b, num_classes, h, w), through channel dropout in training mode."""
+        return self.conv_seg(self.dropout(f_bchw))

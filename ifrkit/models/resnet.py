@@ -1,0 +1,141 @@
+"""Dilated ResNets with output stride 8; only the last map is used.
+
+The strides of layer3 and layer4 become dilations. The convolution that lost its stride still sees the denser grid
+that its predecessors made, so it dilates half as much as those after it (layer3: 1 then 2, layer4: 2 then 4).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ifrkit.models.layers import conv, init_convolutions, scale_channels
+
+_STAGES = ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))
+"""(channels, stride, dilation) of layer1 to layer4; the stem has stride 4."""
+
+
+class _Residual(nn.Module):
+    """x + branch(x), then ReLU; the shortcut is projected where size or channels change."""
+
+    expansion: ClassVar[int] = 1
+    downsample: nn.Module | None
+
+    def branch(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def project(self, inputs: int, outputs: int, stride: int) -> None:
+        fits = stride == 1 and inputs == outputs
+        self.downsample = None if fits else nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return torch.relu_(self.branch(x) + shortcut)
+
+
+class BasicBlock(_Residual):
+    """Two 3x3 convolutions; the first one carries the stride. dilations: of the first, of the second."""
+
+    def __init__(self, inputs: int, channels: int, stride: int, dilations: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv(inputs, channels, 3, stride, dilations[0]), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = conv(channels, channels, 3, 1, dilations[1]), nn.BatchNorm2d(channels)
+        self.project(inputs, channels, stride)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The residual, before it is added."""
+        return self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+
+
+class Bottleneck(_Residual):
+    """1x1, 3x3, 1x1 convolutions; the 3x3 one carries the stride. dilations: its own comes first."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, channels: int, stride: int, dilations: tuple[int, int]) -> None:
+        super().__init__()
+        outputs = channels * self.expansion
+        self.conv1, self.bn1 = conv(inputs, channels, 1), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = conv(channels, channels, 3, stride, dilations[0]), nn.BatchNorm2d(channels)
+        self.conv3, self.bn3 = conv(channels, outputs, 1), nn.BatchNorm2d(outputs)
+        self.project(inputs, outputs, stride)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The residual, before it is added."""
+        x = torch.relu_(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class DeepStem(nn.Module):
+    """Three 3x3 convolutions, the first with stride 2 (released code)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        narrow, self.out_channels = scale_channels(64, width), scale_channels(128, width)
+        self.conv1, self.bn1 = conv(3, narrow, 3, 2), nn.BatchNorm2d(narrow)
+        self.conv2, self.bn2 = conv(narrow, narrow, 3), nn.BatchNorm2d(narrow)
+        self.conv3, self.bn3 = conv(narrow, self.out_channels, 3), nn.BatchNorm2d(self.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 128 * width, ceil(h / 2), ceil(w / 2))."""
+        x = torch.relu_(self.bn1(self.conv1(x)))
+        x = torch.relu_(self.bn2(self.conv2(x)))
+        return torch.relu_(self.bn3(self.conv3(x)))
+
+
+class BasicStem(nn.Module):
+    """One 7x7 convolution with stride 2 (torchvision)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.out_channels = scale_channels(64, width)
+        self.conv1, self.bn1 = conv(3, self.out_channels, 7, 2), nn.BatchNorm2d(self.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 64 * width, ceil(h / 2), ceil(w / 2))."""
+        return torch.relu_(self.bn1(self.conv1(x)))
+
+
+_DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+}
+_STEMS = {"deep": DeepStem, "basic": BasicStem}
+
+
+class ResNet(nn.Module):
+    """Images (b, 3, h, w) -> the map of layer4, (b, out_channels, ceil(h / 8), ceil(w / 8)), not negative.
+
+    name: resnet18, resnet34, resnet50, resnet101. stem: deep, basic. width multiplies every channel count.
+    """
+
+    def __init__(self, name: str, stem: str = "deep", width: float = 1.0) -> None:
+        super().__init__()
+        block, depths = _DEPTHS[name]
+        first = _STEMS[stem](width)
+        self.stem = nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1))
+        layers, inputs = [], first.out_channels
+        for depth, (channels, stride, dilation) in zip(depths, _STAGES, strict=True):
+            channels = scale_channels(channels, width)
+            layers.append(_stage(block, depth, inputs, channels, stride, dilation))
+            inputs = channels * block.expansion
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        self.out_channels = inputs
+        init_convolutions(self)
+
+    def forward(self, images_b3hw: Tensor) -> Tensor:
+        """The map of layer4."""
+        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images_b3hw)))))
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck], depth: int, inputs: int, channels: int, stride: int, dilation: int
+) -> nn.Sequential:
+    first = block(inputs, channels, stride, (max(1, dilation // 2), dilation))
+    outputs = channels * block.expansion
+    return nn.Sequential(first, *(block(outputs, channels, 1, (dilation, dilation)) for _ in range(depth - 1)))

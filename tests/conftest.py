@@ -1,0 +1,11 @@
+"""Shared by all tests: helpers are importable by name, and torch keeps to one thread."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+torch.set_num_threads(1)
