@@ -1,0 +1,97 @@
+"""CamVid's 11 classes, and the 32 colours of its original labels that they group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep._images import read_raw_label
+from data_prep.base import Label
+from ifrkit.data.records import IGNORE, LabelSpace
+from ifrkit.errors import DatasetError
+
+RGB = tuple[int, int, int]
+
+MEMBERS: dict[str, dict[str, RGB]] = {
+    "sky": {"Sky": (128, 128, 128)},
+    "building": {
+        "Building": (128, 0, 0),
+        "Wall": (64, 192, 0),
+        "Bridge": (0, 128, 64),
+        "Tunnel": (64, 0, 64),
+        "Archway": (192, 0, 128),
+    },
+    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
+    "road": {"Road": (128, 64, 128), "LaneMkgsDriv": (128, 0, 192), "LaneMkgsNonDriv": (192, 0, 64)},
+    "sidewalk": {"Sidewalk": (0, 0, 192), "ParkingBlock": (64, 192, 128), "RoadShoulder": (128, 128, 192)},
+    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
+    "sign": {"SignSymbol": (192, 128, 128), "Misc_Text": (128, 128, 64), "TrafficLight": (0, 64, 64)},
+    "fence": {"Fence": (64, 64, 128)},
+    "car": {
+        "Car": (64, 0, 128),
+        "SUVPickupTruck": (64, 128, 192),
+        "Truck_Bus": (192, 128, 192),
+        "Train": (192, 64, 128),
+        "OtherMoving": (128, 64, 64),
+    },
+    "pedestrian": {
+        "Pedestrian": (64, 64, 0),
+        "Child": (192, 128, 64),
+        "CartLuggagePram": (64, 0, 192),
+        "Animal": (64, 128, 64),
+    },
+    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
+}
+"""Class -> the original classes it groups, with their label colours; ids are positions. All else is void."""
+
+VOID: RGB = (0, 0, 0)
+SEGNET_VOID = 11
+
+LABELS = LabelSpace(names=tuple(MEMBERS), colors=tuple(next(iter(group.values())) for group in MEMBERS.values()))
+"""The 11 classes, displayed in the colour of their first member."""
+
+
+def _code(color: NDArray[np.int64]) -> NDArray[np.int64]:
+    """24-bit code of RGB colours (..., 3)."""
+    return (color[..., 0] << 16) | (color[..., 1] << 8) | color[..., 2]
+
+
+_CODES = {
+    int(_code(np.array(color, np.int64))): index
+    for index, group in enumerate(MEMBERS.values())
+    for color in group.values()
+}
+
+
+def colors_to_ids(colors_hw3: NDArray[np.int64]) -> tuple[Label, int]:
+    """Original label colours to class ids; also counts pixels whose colour is none of the 32 (they become void)."""
+    present, inverse = np.unique(_code(colors_hw3), return_inverse=True)
+    ids = np.array([_CODES.get(int(code), IGNORE) for code in present], np.uint8)
+    known = np.array([int(code) in _CODES or code == 0 for code in present])
+    shape = colors_hw3.shape[:2]
+    return ids[inverse].reshape(shape), int((~known)[inverse].sum())
+
+
+def read_color_label(path: Path) -> tuple[Label, int]:
+    """An original `*_L.png`: class ids, and the number of pixels with an unknown colour."""
+    raw = read_raw_label(path)
+    if raw.ndim != 3:
+        raise DatasetError(f"{path}: not an RGB label image", "use the original *_L.png files (or the SegNet layout)")
+    return colors_to_ids(raw)
+
+
+def read_id_label(path: Path) -> Label:
+    """A SegNet label image: ids 0-10, and 11 (or 255) = void."""
+    raw = read_raw_label(path)
+    if raw.ndim != 2:
+        raise DatasetError(f"{path}: not a label of class ids (0-10, 11 = void)", "use SegNet's *annot images")
+    raw = np.where(raw == SEGNET_VOID, IGNORE, raw)
+    wrong = sorted({int(i) for i in np.unique(raw)} - {*range(LABELS.num_classes), IGNORE})
+    if wrong:
+        raise DatasetError(
+            f"{path}: label ids {', '.join(map(str, wrong[:8]))} are outside CamVid's label space",
+            "expected 0-10, and 11 or 255 for void",
+        )
+    return raw.astype(np.uint8)

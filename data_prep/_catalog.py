@@ -1,0 +1,132 @@
+"""What a scan of a directory tree yields, and a dataset that reads from it.
+
+CamVid's two layouts and the user's folders differ in how they find clips, frames and labels; reading them is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from data_prep._images import image_size, read_rgb
+from data_prep._video import VideoReader
+from data_prep.base import Dataset, Frame, Label
+from ifrkit.data.records import ClipRecord
+from ifrkit.errors import DatasetError
+
+T = TypeVar("T")
+
+
+class Source(NamedTuple):
+    """Where a frame's pixels are: an image file (number None), or frame `number` of a video file."""
+
+    path: Path
+    number: int | None = None
+
+
+@dataclass
+class Catalog:
+    """Everything found under a root, as plain values.
+
+    frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`.
+    tables: further files whose contents decide the result (class table, split lists).
+    """
+
+    clips: list[ClipRecord] = field(default_factory=list)
+    frames: dict[str, Source] = field(default_factory=dict)
+    labels: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+
+
+class CatalogDataset(Dataset):
+    """A dataset that scans its root once and reads frames and labels by the catalog's paths."""
+
+    _reader: VideoReader | None = None
+
+    @abstractmethod
+    def scan(self) -> Catalog:
+        """Look through the root. Raises DatasetError that names what does not fit."""
+
+    @abstractmethod
+    def read_label(self, path: Path) -> Label:
+        """One label file as class ids, 255 = ignore. Raises DatasetError for ids or colours that do not fit."""
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The result of the scan, made when it is first needed."""
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.root}: no such directory", "give the dataset's place with --root")
+        return self.scan()
+
+    def clips(self) -> list[ClipRecord]:
+        return list(self.catalog.clips)
+
+    def frame(self, name: str) -> Frame:
+        source = self._known(name, self.catalog.frames, "frame")
+        if source.number is None:
+            return read_rgb(source.path)
+        if self._reader is None or self._reader.path != source.path:
+            self._reader = VideoReader(source.path)
+        return self._reader.read(source.number)
+
+    def label(self, name: str) -> Label:
+        path = self._known(name, self.catalog.labels, "label")
+        label = self.read_label(path)
+        source = self.catalog.frames[name]
+        size = image_size(source.path) if source.number is None else self.frame(name).shape[:2]
+        if label.shape != size:
+            raise DatasetError(
+                f"{path}: label is {label.shape[1]}x{label.shape[0]}, its frame {name} is {size[1]}x{size[0]}",
+                "make both the same size",
+            )
+        return label
+
+    def fingerprint(self) -> str:
+        """sha256 over names, sizes and modification times of the files in use, and the contents of tables."""
+        digest = hashlib.sha256()
+        files = {source.path for source in self.catalog.frames.values()} | set(self.catalog.labels.values())
+        for path in sorted(files):
+            stat = path.stat()
+            digest.update(f"{path.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        for path in sorted(self.catalog.tables):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+    def summary(self) -> list[str]:
+        return [*self.catalog.notes, *split_lines(self.catalog.clips)]
+
+    def _known(self, name: str, table: dict[str, T], what: str) -> T:
+        if name not in table:
+            raise DatasetError(f"{self.root}: no {what} for frame {name!r}", "prepare the dataset again")
+        return table[name]
+
+
+def split_lines(clips: Iterable[ClipRecord]) -> list[str]:
+    """One line a split: clips, frames, labels to train on or to score, and hidden ones."""
+    clips = list(clips)
+    lines = []
+    for split in ("train", "val", "test"):
+        own = [c for c in clips if c.split == split]
+        if own:
+            frames = {f for c in own for f in c.frames}
+            lengths = Counter(len(c.frames) for c in own)
+            shape = " or ".join(str(n) for n in sorted(lengths))
+            lines.append(
+                f"{split}: {len(own)} clips of {shape} frames ({len(frames)} distinct), "
+                f"{sum(len(c.labeled) for c in own)} labeled, {sum(len(c.hidden) for c in own)} hidden labels"
+            )
+    return lines
+
+
+def shown(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more."""
+    names = list(names)
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
