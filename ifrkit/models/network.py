@@ -5,6 +5,8 @@
     decode_head.psp_modules.S.1         pyramid scale S (0 is the pooling)
     decode_head.bottleneck              makes the feature f
     decode_head.conv_seg                the classifier
+
+Convolutions are `weight`, batch norms weight, bias, running_mean, running_var, num_batches_tracked.
 """
 
 from __future__ import annotations

@@ -35,12 +35,14 @@ class PSPHead(nn.Module):
     def features(self, x_bchw: Tensor) -> Tensor:
         """Backbone map -> f (b, feature_channels, h, w), not negative."""
         if self.training and len(x_bchw) == 1:
-            raise ConfigError("batch norm of the PSP head's 1x1 pooling needs more than one image a pass",
-                              "raise loop.batch or lower loop.accumulate")  # fmt: skip
+            fault = "batch norm after the PSP head's 1x1 pooling needs at least two images a pass"
+            raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
         size = x_bchw.shape[-2:]
         pyramid = [F.interpolate(m(x_bchw), size, mode="bilinear", align_corners=False) for m in self.psp_modules]
-        return self.bottleneck(torch.cat([x_bchw, *pyramid], dim=1))
+        f_bchw: Tensor = self.bottleneck(torch.cat([x_bchw, *pyramid], dim=1))
+        return f_bchw
 
     def classify(self, f_bchw: Tensor) -> Tensor:
         """f -> logits (b, num_classes, h, w), through channel dropout in training mode."""
-        return self.conv_seg(self.dropout(f_bchw))
+        logits_bkhw: Tensor = self.conv_seg(self.dropout(f_bchw))
+        return logits_bkhw

@@ -46,7 +46,8 @@ class BasicBlock(_Residual):
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual, before it is added."""
-        return self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+        residual: Tensor = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+        return residual
 
 
 class Bottleneck(_Residual):
@@ -66,11 +67,14 @@ class Bottleneck(_Residual):
         """The residual, before it is added."""
         x = torch.relu_(self.bn1(self.conv1(x)))
         x = torch.relu_(self.bn2(self.conv2(x)))
-        return self.bn3(self.conv3(x))
+        residual: Tensor = self.bn3(self.conv3(x))
+        return residual
 
 
 class DeepStem(nn.Module):
     """Three 3x3 convolutions, the first with stride 2 (released code)."""
+
+    out_channels: int
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -89,6 +93,8 @@ class DeepStem(nn.Module):
 class BasicStem(nn.Module):
     """One 7x7 convolution with stride 2 (torchvision)."""
 
+    out_channels: int
+
     def __init__(self, width: float) -> None:
         super().__init__()
         self.out_channels = scale_channels(64, width)
@@ -105,7 +111,7 @@ _DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
-_STEMS = {"deep": DeepStem, "basic": BasicStem}
+_STEMS: dict[str, type[DeepStem | BasicStem]] = {"deep": DeepStem, "basic": BasicStem}
 
 
 class ResNet(nn.Module):
@@ -113,6 +119,8 @@ class ResNet(nn.Module):
 
     name: resnet18, resnet34, resnet50, resnet101. stem: deep, basic. width multiplies every channel count.
     """
+
+    out_channels: int
 
     def __init__(self, name: str, stem: str = "deep", width: float = 1.0) -> None:
         super().__init__()
@@ -130,7 +138,8 @@ class ResNet(nn.Module):
 
     def forward(self, images_b3hw: Tensor) -> Tensor:
         """The map of layer4."""
-        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images_b3hw)))))
+        x: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images_b3hw)))))
+        return x
 
 
 def _stage(

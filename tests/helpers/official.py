@@ -12,7 +12,7 @@ from torch import Tensor, nn
 def _entry(key: str, shape: tuple[int, ...], classifier: bool) -> Tensor:
     length, i = len(key), np.arange(int(np.prod(shape)), dtype=np.float64)
     w = (np.sin(1.7 * i + 0.31 * length) + np.sin(0.013 * ((i * i) % 9973) + 0.7 * length)).reshape(shape)
-    if key.endswith("running_mean") or (key.endswith("bias")):
+    if key.endswith(("running_mean", "bias")):
         w = 0.1 * w
     elif key.endswith("running_var"):
         w = 1 + 0.25 * np.abs(w)
@@ -26,7 +26,7 @@ def _entry(key: str, shape: tuple[int, ...], classifier: bool) -> Tensor:
 
 
 def official_state(module_or_shapes: nn.Module | Mapping[str, tuple[int, ...]], prefix: str = "") -> dict[str, Tensor]:
-    """The fixture state of a module (or of {key: shape}); prefix is put before each key when the rule counts its letters.
+    """The fixture state of a module (or of {key: shape}); the rule counts the letters of prefix + key.
 
     `num_batches_tracked` is left out: it stays as it is.
     """

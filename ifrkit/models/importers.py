@@ -1,0 +1,110 @@
+"""Read weights that others published. A file that does not fit is an error which names the keys.
+
+    file                                    its names                        become
+    deep-stem ImageNet ResNet (CSAIL,       conv1 bn1 .. conv3 bn3           backbone.stem.0.*
+      semseg), and torchvision ResNet       layerL.B.*                       backbone.layerL.B.*
+      (one conv1, for `stem: basic`)        fc.*                             dropped
+    released stage-one checkpoint,          backbone.* decode_head.*         the same
+      or a branch that ifrkit trained
+    released FlowNet                        conv1.0.* .. upsample_flow3to2.* the same
+
+Around them: {"state_dict": ..., "meta": ..., "optimizer": ...} is opened, a leading `module.` (data-parallel training)
+removed. Files older than BatchNorm's `num_batches_tracked` may lack it; every other name must be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.network import Network
+from ifrkit.models.weights import load_weights
+
+_NAMED = 3
+"""How many keys of each sort an error names."""
+
+_make_scalar: Any = np.float64(0).__reduce__()[0]
+_NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_make_scalar, "numpy.core.multiarray.scalar"),
+    (_make_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]
+"""Plain numbers that mmcv leaves in `meta` (the best score); torch refuses them unless they are named."""
+
+
+def load_pretrained(network: Network, path: str | Path) -> None:
+    """Put a published branch, or the backbone of a published ImageNet network, into `network`.
+
+    Raises ConfigError if there is no such file, ArtifactError if it cannot be read or does not fit.
+    """
+    path = Path(path)
+    state = read_state(path)
+    if not any(key.startswith("backbone.") for key in state):
+        flat = {_backbone_name(k): v for k, v in state.items() if not k.startswith("fc.")}
+        stem = "deep" if "stem.0.conv2.weight" in flat else "basic"
+        _fit(network.backbone, flat, path, f"the file looks like a {stem}-stem ResNet: set backbone and stem to match")
+        return
+    classifier = state.get("decode_head.conv_seg.weight")
+    if classifier is not None and len(classifier) != network.num_classes:
+        fault = f"{path}: decode_head.conv_seg has {len(classifier)} classes, this dataset {network.num_classes}"
+        raise ArtifactError(fault, "start from a file with the same classes, or from an ImageNet backbone")
+    _fit(network, state, path, "set backbone, stem and width to those of the file")
+
+
+def load_pretrained_flow(flownet: FlowNetS, path: str | Path) -> None:
+    """Put a published FlowNetS into `flownet`. Raises like `load_pretrained`."""
+    _fit(flownet, read_state(Path(path)), Path(path), "set width to that of the file (released: 0.375)")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file or of a torch file, by name, without wrapping and `module.`.
+
+    Torch files are read with `weights_only`: nothing in them is executed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no pretrained weights at {path}", "download them, or leave `pretrained` empty")
+    if path.suffix == ".safetensors":
+        return load_weights(path)
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
+        fault = f"{path} is damaged, or holds more than tensors and plain values"
+        raise ArtifactError(fault, "download it again, or save its state dict alone") from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ArtifactError(f"{path} holds no state dict of tensors", "save `model.state_dict()`")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _backbone_name(key: str) -> str:
+    return key if key.startswith("layer") else f"stem.0.{key}"
+
+
+def _fit(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:
+    own = module.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in own]
+    misshapen = [
+        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+        for k, v in state.items()
+        if k in own and v.shape != own[k].shape
+    ]
+    faults = [_count(missing, "missing"), _count(unexpected, "unexpected"), _count(misshapen, "of another shape")]
+    if any(faults):
+        raise ArtifactError(f"{path} does not fit: {', '.join(f for f in faults if f)}", remedy)
+    module.load_state_dict(state, strict=False)
+
+
+def _count(keys: list[str], what: str) -> str:
+    """`5 missing (a, b, c, ...)`, or nothing for no keys."""
+    named = ", ".join(keys[:_NAMED] + ["..."] * (len(keys) > _NAMED))
+    return f"{len(keys)} {what} ({named})" if keys else ""
