@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,20 +59,26 @@ def _code(color: NDArray[np.int64]) -> NDArray[np.int64]:
     return (color[..., 0] << 16) | (color[..., 1] << 8) | color[..., 2]
 
 
-_CODES = {
-    int(_code(np.array(color, np.int64))): index
-    for index, group in enumerate(MEMBERS.values())
-    for color in group.values()
-}
+_UNKNOWN = 254
+
+
+@cache
+def _table() -> NDArray[np.uint8]:
+    """Class id of every 24-bit colour code; 255 void, 254 none of the 32."""
+    table = np.full(1 << 24, _UNKNOWN, np.uint8)
+    table[_code(np.array(VOID))] = IGNORE
+    for index, group in enumerate(MEMBERS.values()):
+        for color in group.values():
+            table[_code(np.array(color))] = index
+    return table
 
 
 def colors_to_ids(colors_hw3: NDArray[np.int64]) -> tuple[Label, int]:
     """Original label colours to class ids; also counts pixels whose colour is none of the 32 (they become void)."""
-    present, inverse = np.unique(_code(colors_hw3), return_inverse=True)
-    ids = np.array([_CODES.get(int(code), IGNORE) for code in present], np.uint8)
-    known = np.array([int(code) in _CODES or code == 0 for code in present])
-    shape = colors_hw3.shape[:2]
-    return ids[inverse].reshape(shape), int((~known)[inverse].sum())
+    ids = _table()[_code(colors_hw3)]
+    unknown = ids == _UNKNOWN
+    ids[unknown] = IGNORE
+    return ids, int(unknown.sum())
 
 
 def read_color_label(path: Path) -> tuple[Label, int]:
