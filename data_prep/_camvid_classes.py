@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep._images import read_raw_label
+from data_prep._palette import RGB, ids_of_colors
 from data_prep.base import Label
 from ifrkit.data.records import IGNORE, LabelSpace
 from ifrkit.errors import DatasetError
-
-RGB = tuple[int, int, int]
 
 MEMBERS: dict[str, dict[str, RGB]] = {
     "sky": {"Sky": (128, 128, 128)},
@@ -54,39 +51,16 @@ LABELS = LabelSpace(names=tuple(MEMBERS), colors=tuple(next(iter(group.values())
 """The 11 classes, displayed in the colour of their first member."""
 
 
-def _code(color: NDArray[np.int64]) -> NDArray[np.int64]:
-    """24-bit code of RGB colours (..., 3)."""
-    return (color[..., 0] << 16) | (color[..., 1] << 8) | color[..., 2]
-
-
-_UNKNOWN = 254
-
-
-@cache
-def _table() -> NDArray[np.uint8]:
-    """Class id of every 24-bit colour code; 255 void, 254 none of the 32."""
-    table = np.full(1 << 24, _UNKNOWN, np.uint8)
-    table[_code(np.array(VOID))] = IGNORE
-    for index, group in enumerate(MEMBERS.values()):
-        for color in group.values():
-            table[_code(np.array(color))] = index
-    return table
-
-
-def colors_to_ids(colors_hw3: NDArray[np.int64]) -> tuple[Label, int]:
-    """Original label colours to class ids; also counts pixels whose colour is none of the 32 (they become void)."""
-    ids = _table()[_code(colors_hw3)]
-    unknown = ids == _UNKNOWN
-    ids[unknown] = IGNORE
-    return ids, int(unknown.sum())
+_IDS = {VOID: IGNORE} | {color: index for index, group in enumerate(MEMBERS.values()) for color in group.values()}
 
 
 def read_color_label(path: Path) -> tuple[Label, int]:
-    """An original `*_L.png`: class ids, and the number of pixels with an unknown colour."""
+    """An original `*_L.png`: class ids, and the number of pixels with none of the 32 colours (they become void)."""
     raw = read_raw_label(path)
     if raw.ndim != 3:
         raise DatasetError(f"{path}: not an RGB label image", "use the original *_L.png files (or the SegNet layout)")
-    return colors_to_ids(raw)
+    label, unknown = ids_of_colors(raw, _IDS)
+    return label, int(unknown.sum())
 
 
 def read_id_label(path: Path) -> Label:

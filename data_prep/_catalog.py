@@ -6,6 +6,7 @@ CamVid's two layouts and the user's folders differ in how they find clips, frame
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
@@ -35,14 +36,12 @@ class Catalog:
     """Everything found under a root, as plain values.
 
     frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`.
-    tables: further files whose contents decide the result (class table, split lists).
     """
 
     clips: list[ClipRecord] = field(default_factory=list)
     frames: dict[str, Source] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
 
 
 class CatalogDataset(Dataset):
@@ -88,14 +87,22 @@ class CatalogDataset(Dataset):
             )
         return label
 
+    def source_files(self) -> set[Path]:
+        """Files that hold frames and labels."""
+        return {source.path for source in self.catalog.frames.values()} | set(self.catalog.labels.values())
+
+    def table_files(self) -> set[Path]:
+        """Small files whose contents decide the result (class table, split lists)."""
+        return set()
+
     def fingerprint(self) -> str:
-        """sha256 over names, sizes and modification times of the files in use, and the contents of tables."""
+        """sha256 over names, sizes and modification times of the source files, and the contents of tables."""
         digest = hashlib.sha256()
-        files = {source.path for source in self.catalog.frames.values()} | set(self.catalog.labels.values())
-        for path in sorted(files):
+        for path in sorted(self.source_files()):
             stat = path.stat()
-            digest.update(f"{path.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        for path in sorted(self.catalog.tables):
+            name = os.path.relpath(path, self.root)
+            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        for path in sorted(self.table_files()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 

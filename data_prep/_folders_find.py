@@ -1,0 +1,158 @@
+"""Find the user's videos and labels on disk, and which label belongs to which frame."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep import _images, _video
+from data_prep._catalog import Source
+from ifrkit.errors import DatasetError
+
+_NUMBERED = re.compile(r"(?:(?P<base>.+?)_?)?(?P<number>\d+)")
+
+
+@dataclass
+class Tree:
+    """What lies on disk, nothing decoded.
+
+    images: video -> image files in order. videos: video -> video file. labels: label images.
+    """
+
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    videos: dict[str, Path] = field(default_factory=dict)
+    labels: list[Path] = field(default_factory=list)
+
+
+@dataclass
+class Matches:
+    """labels: frame name -> label file. unmatched: label names of no frame, or of frames in several videos."""
+
+    labels: dict[str, Path] = field(default_factory=dict)
+    unmatched: list[str] = field(default_factory=list)
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key under which frame2 comes before frame10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def find_tree(frames: Path, labels: Path) -> Tree:
+    """Videos below `frames`: every directory of images, every video file; a flat directory by name up to the number."""
+    if not frames.is_dir():
+        raise DatasetError(f"{frames}: no such directory", "put the frames there, or name it with options.frames")
+    tree = Tree()
+    for here, files in _walk(frames, without=labels):
+        name = here.relative_to(frames).as_posix()
+        images = [p for p in files if p.suffix.lower() in _images.SUFFIXES]
+        for path in images:
+            tree.images.setdefault(_flat_name(path, frames) if here == frames else name, []).append(path)
+        for path in (p for p in files if p.suffix.lower() in _video.SUFFIXES):
+            video = path.relative_to(frames).with_suffix("").as_posix()
+            if video in tree.videos:
+                raise DatasetError(f"{path} and {tree.videos[video]}: both would be video {video!r}", "rename one")
+            tree.videos[video] = path
+    for video in sorted(set(tree.images) & set(tree.videos)):
+        raise DatasetError(f"{tree.videos[video]}: its frames are also a directory {video!r}", "keep one of the two")
+    if not tree.images and not tree.videos:
+        raise DatasetError(
+            f"{frames}: no images and no video files found",
+            f"looked for {', '.join(sorted(_images.SUFFIXES | _video.SUFFIXES))}",
+        )
+    for paths in tree.images.values():
+        paths.sort(key=lambda p: natural(p.stem))
+    if labels.is_dir():
+        tree.labels = [p for _, files in _walk(labels) for p in files if p.suffix.lower() == ".png"]
+    return tree
+
+
+def _walk(top: Path, without: Path | None = None) -> Iterator[tuple[Path, list[Path]]]:
+    """Directories below `top` (itself too) and their files, sorted; hidden ones and `without` are skipped."""
+    for here, directories, files in os.walk(top, followlinks=True):
+        place = Path(here)
+        directories[:] = sorted(d for d in directories if not d.startswith(".") and place / d != without)
+        yield place, sorted(place / f for f in files if not f.startswith("."))
+
+
+def _flat_name(path: Path, directory: Path) -> str:
+    """The video of an image that lies in no sub-directory: its name up to the number."""
+    match = _NUMBERED.fullmatch(path.stem)
+    return (match["base"] or "").rstrip("-_. ") or directory.name if match else directory.name
+
+
+def frame_names(tree: Tree, counts: dict[str, int]) -> dict[str, dict[str, Source]]:
+    """video -> frame name -> source, in order. Names: VIDEO/STEM of an image, VIDEO/BASENAME_NNNNNN of a video file.
+
+    counts: number of frames in each video file; their numbers start at 0.
+    """
+    result: dict[str, dict[str, Source]] = {}
+    for video, paths in tree.images.items():
+        table = result.setdefault(video, {})
+        for path in paths:
+            name = f"{video}/{path.stem}"
+            if name in table:
+                raise DatasetError(f"{path} and {table[name].path}: both would be frame {name!r}", "keep one of them")
+            table[name] = Source(path)
+    for video, path in tree.videos.items():
+        result[video] = {video_frame(video, n): Source(path, n) for n in range(counts[video])}
+    return dict(sorted(result.items()))
+
+
+def video_frame(video: str, number: int) -> str:
+    """Name of a frame of a video file: `a/b` number 7 is `a/b/b_000007`."""
+    return f"{video}/{video.rpartition('/')[2]}_{number:06}"
+
+
+class Names:
+    """Finds the frame that a label or a line of a list means.
+
+    Accepted: VIDEO/STEM, STEM where only one video has it, and for video files VIDEO_NUMBER, VIDEO/NUMBER or
+    VIDEO/ANYTHING_NUMBER with any number of leading zeros.
+    """
+
+    def __init__(self, tree: Tree, frames: dict[str, dict[str, Source]]) -> None:
+        self._videos = tree.videos
+        self._all = {name for table in frames.values() for name in table}
+        self._stems: dict[str, list[str]] = defaultdict(list)
+        for video in tree.images:
+            for name in frames[video]:
+                self._stems[name.rpartition("/")[2]].append(name)
+
+    def find(self, written: str) -> list[str]:
+        """The frames that `written` may mean: one, none, or several (then it is ambiguous)."""
+        if written in self._all:
+            return [written]
+        directory, _, stem = written.rpartition("/")
+        found = [] if directory else list(self._stems.get(stem, []))
+        match = _NUMBERED.fullmatch(stem)
+        if match:
+            for video in {directory, "/".join(filter(None, (directory, match["base"])))} & set(self._videos):
+                name = video_frame(video, int(match["number"]))
+                found += [name] if name in self._all else []
+        return found
+
+
+def match_labels(tree: Tree, directory: Path, suffix: str, names: Names) -> Matches:
+    """Give every label image its frame. suffix: end of label names that frame names lack ("_L")."""
+    matches = Matches()
+    for path in tree.labels:
+        written = path.relative_to(directory).with_suffix("").as_posix().removesuffix(suffix)
+        found = names.find(written)
+        if len(found) != 1:
+            matches.unmatched.append(written + (" (in several videos)" if found else ""))
+        elif found[0] in matches.labels:
+            raise DatasetError(
+                f"{path} and {matches.labels[found[0]]}: both label frame {found[0]!r}", "keep one of them"
+            )
+        else:
+            matches.labels[found[0]] = path
+    if tree.labels and not matches.labels:
+        raise DatasetError(
+            f"{directory}: none of {len(tree.labels)} labels has a frame's name (the first is {matches.unmatched[0]!r})",
+            "name labels like their frames, or set options.label_suffix",
+        )
+    return matches
