@@ -14,6 +14,7 @@ removed. Files older than BatchNorm's `num_batches_tracked` may lack it; every o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _backbone_name(key: str) -> str:
-    return key if key.startswith("layer") else f"stem.0.{key}"
+    return re.sub(r"^(conv|bn)\d\.", r"stem.0.\g<0>", key)
 
 
 def _fit(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:

@@ -1,0 +1,65 @@
+"""safetensors files: complete or not there, and one line for a file that is no such thing."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from ifrkit.errors import ArtifactError, ResourceError
+from ifrkit.models.weights import load_weights, save_weights
+
+STATE = {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7), "h": torch.ones(2, dtype=torch.bfloat16)}
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    image_like = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    save_weights(file, {**STATE, "c": image_like, "t": torch.arange(6).reshape(2, 3).T}, {"step": "3", "a": "b"})
+    loaded = load_weights(file)
+    assert all(torch.equal(loaded[k], v) and loaded[k].dtype == v.dtype for k, v in STATE.items())
+    assert torch.equal(loaded["c"], image_like)
+    assert loaded["t"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    with safe_open(file, "pt") as opened:
+        assert opened.metadata() == {"ifrkit": '{"a": "b", "step": "3"}'}
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_equal_content_makes_equal_bytes(tmp_path: Path) -> None:
+    save_weights(tmp_path / "1", STATE, {"x": "1", "y": "2"})
+    save_weights(tmp_path / "2", dict(reversed(STATE.items())), {"y": "2", "x": "1"})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_weights(file, STATE)
+    before = file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(ResourceError, match=r"w\.safetensors"):
+            save_weights(file, {"big": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_what_is_no_weights_file(tmp_path: Path) -> None:
+    save_weights(tmp_path / "good", STATE)
+    torch.save(STATE, tmp_path / "pickle")
+    torch.save(STATE, tmp_path / "old", _use_new_zipfile_serialization=False)
+    (tmp_path / "empty").touch()
+    (tmp_path / "cut").write_bytes((tmp_path / "good").read_bytes()[:-1])
+    (tmp_path / "header").write_bytes(b"\xff" + (tmp_path / "good").read_bytes()[1:])
+    (tmp_path / "folder").mkdir()
+    for name in ("pickle", "old", "empty", "cut", "header", "folder", "nothing"):
+        with pytest.raises(ArtifactError) as caught:
+            load_weights(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.remedy
