@@ -152,7 +152,7 @@ def match_labels(tree: Tree, directory: Path, suffix: str, names: Names) -> Matc
             matches.labels[found[0]] = path
     if tree.labels and not matches.labels:
         raise DatasetError(
-            f"{directory}: none of {len(tree.labels)} labels has a frame's name (the first is {matches.unmatched[0]!r})",
+            f"{directory}: none of {len(tree.labels)} labels has a frame's name (first: {matches.unmatched[0]!r})",
             "name labels like their frames, or set options.label_suffix",
         )
     return matches
