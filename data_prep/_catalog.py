@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from data_prep._images import image_size, read_rgb
-from data_prep._video import VideoReader
+from data_prep._video import VideoReader, video_size
 from data_prep.base import Dataset, Frame, Label
 from ifrkit.data.records import ClipRecord
 from ifrkit.errors import DatasetError
@@ -79,7 +79,7 @@ class CatalogDataset(Dataset):
         path = self._known(name, self.catalog.labels, "label")
         label = self.read_label(path)
         source = self.catalog.frames[name]
-        size = image_size(source.path) if source.number is None else self.frame(name).shape[:2]
+        size = image_size(source.path) if source.number is None else video_size(source.path)
         if label.shape != size:
             raise DatasetError(
                 f"{path}: label is {label.shape[1]}x{label.shape[0]}, its frame {name} is {size[1]}x{size[0]}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from ifrkit.errors import DatasetError
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".mxf", ".m4v", ".webm", ".mpg"})
 """What counts as a video file (lower case)."""
+
+
+@cache
+def video_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a video file's frames; decodes the first one, once a process."""
+    height, width = VideoReader(path).read(0).shape[:2]
+    return height, width
 
 
 class VideoReader:
