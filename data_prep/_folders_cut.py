@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from ifrkit.data.keyed import key_seed
@@ -22,6 +24,20 @@ class Cut(NamedTuple):
     start: int
     stop: int
     annotated: int | None
+
+
+def segments(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Stretches (begin, end) of a video's frames without a jump: a step of the frame number above five usual ones.
+
+    Frames that are not all numbered, or numbered by time stamps of any unit, are one stretch if they are even enough.
+    """
+    found = [re.search(r"\d+$", name) for name in names]
+    numbers = [int(m[0]) for m in found if m]
+    if len(numbers) < max(2, len(names)):
+        return [(0, len(names))]
+    steps = [b - a for a, b in pairwise(numbers)]
+    jumps = [i for i, step in enumerate(steps, start=1) if step > 5 * median(steps)]
+    return list(pairwise([0, *jumps, len(names)]))
 
 
 def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> list[Cut]:

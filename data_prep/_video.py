@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,17 @@ class VideoReader:
             self._next += 1
         return self._next
 
+    def claimed(self) -> int:
+        """Number of frames by the file's header; far above `count` when the file is cut off."""
+        import cv2
+
+        if self._capture is None:
+            self._open()
+        return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
     def _open(self) -> None:
+        # FFmpeg would print its own lines beside our one; it looks at this when OpenCV first opens a file.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         import cv2
 
         if not self.path.is_file():

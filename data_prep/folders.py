@@ -9,15 +9,14 @@
     ROOT/train.txt, val.txt, test.txt     optional: videos or frames, one a line
 
 Labels hold grey ids, palette indices or RGB colours. Every labeled frame gets a clip of `clip_length` frames that ends
-at it; the frames that remain become training clips without a label. A video's frames count as consecutive.
+at it; the frames that remain become training clips without a label. A video's frames count as consecutive, but no clip
+crosses a jump of the frame number (more than five times the usual step).
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +25,7 @@ from pydantic import Field
 from data_prep import _folders_toys as toys
 from data_prep._catalog import Catalog, CatalogDataset, Source, shown
 from data_prep._folders_classes import ClassTable, derive_table, read_table
-from data_prep._folders_cut import Owners, cut, owners_by_fraction, owners_by_lists
+from data_prep._folders_cut import Owners, cut, owners_by_fraction, owners_by_lists, segments
 from data_prep._folders_find import Names, Tree, find_tree, frame_names, match_labels
 from data_prep._video import VideoReader
 from data_prep.base import Label
@@ -35,6 +34,8 @@ from ifrkit.errors import DatasetError
 
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
+_MISCOUNTED = 5
+"""Headers of sound video files are wrong by a frame or two."""
 
 
 class Dataset(CatalogDataset):
@@ -88,7 +89,8 @@ class Dataset(CatalogDataset):
         return {self.root / name for name in names if (self.root / name).is_file()}
 
     def scan(self) -> Catalog:
-        counts = {video: VideoReader(path).count() for video, path in self.tree.videos.items()}
+        readers = {video: VideoReader(path) for video, path in self.tree.videos.items()}
+        counts = {video: reader.count() for video, reader in readers.items()}
         frames = frame_names(self.tree, counts)
         names = Names(self.tree, frames)
         matches = match_labels(self.tree, self.root / self.config.labels, self.config.label_suffix, names)
@@ -96,23 +98,31 @@ class Dataset(CatalogDataset):
         numbers = {v: [i for i, name in enumerate(own) if name in matches.labels] for v, own in videos.items()}
         catalog = Catalog(frames={n: s for table in frames.values() for n, s in table.items()}, labels=matches.labels)
         catalog.notes = self._found(frames, len(matches.labels), matches.unmatched)
-        for video, owners in self._owners(videos, numbers, names, catalog).items():
-            for piece in cut(owners, numbers[video], self.config.clip_length):
-                own = videos[video][piece.start : piece.stop]
-                at = None if piece.annotated is None else piece.annotated - piece.start
-                catalog.clips.append(
-                    ClipRecord(
-                        name=own[-1] if at is None else own[at],
-                        video=video,
-                        split=piece.split,
-                        frames=tuple(own),
-                        annotated=at,
-                        labeled=() if at is None else (at,),
-                    )
+        for video, reader in readers.items():
+            if reader.claimed() > counts[video] + _MISCOUNTED:
+                catalog.notes.append(
+                    f"{reader.path.name}: {counts[video]} of {reader.claimed()} frames decode; is the file cut off?"
                 )
+        for video, owners in self._owners(videos, numbers, names, catalog).items():
+            catalog.clips += self._cut(video, videos[video], owners, numbers[video])
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
+
+    def _cut(self, video: str, names: list[str], owners: Owners, labeled: list[int]) -> Iterator[ClipRecord]:
+        for begin, end in segments(names):
+            inside = [i - begin for i in labeled if begin <= i < end]
+            for piece in cut(owners[begin:end], inside, self.config.clip_length):
+                own = names[begin + piece.start : begin + piece.stop]
+                at = None if piece.annotated is None else piece.annotated - piece.start
+                yield ClipRecord(
+                    name=own[-1] if at is None else own[at],
+                    video=video,
+                    split=piece.split,
+                    frames=tuple(own),
+                    annotated=at,
+                    labeled=() if at is None else (at,),
+                )
 
     def summary(self) -> list[str]:
         """What was found, which splits it gives, and the classes."""
@@ -139,11 +149,10 @@ class Dataset(CatalogDataset):
             f"{len(self.tree.images)} directories or series of images, {len(self.tree.videos)} video files, "
             f"{sum(map(len, frames.values()))} frames: {shown(frames)}"
         ]
-        for video, paths in self.tree.images.items():
-            found = (re.search(r"\d+$", path.stem) for path in paths)
-            steps = Counter(b - a for a, b in pairwise(int(m[0]) for m in found if m))
-            if len(steps) > 1:
-                notes.append(f"{video}: numbers step by {min(steps)} to {max(steps)}, yet count as consecutive frames")
+        for video, table in frames.items():
+            jumps = [list(table)[begin] for begin, _ in segments(list(table))[1:]]
+            if jumps:
+                notes.append(f"{video}: the frame number jumps before {shown(jumps)}; no clip crosses that")
         if not self.tree.labels:
             notes.append(f"no labels in {self.config.labels}/: no clip has a label")
         else:

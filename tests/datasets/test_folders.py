@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,13 @@ def test_video_file_frames_are_the_numbered_ones(tmp_path: Path) -> None:
     assert [round(float(f.mean()) / 5) for _, f in dataset.frames(list(clip.frames))] == list(range(12, 18))
 
 
+def test_video_that_is_cut_off_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "frames" / "a.avi"
+    save_video(path, (np.random.default_rng(n).integers(0, 255, (32, 32, 3), np.uint8) for n in range(40)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert any("of 40 frames decode; is the file cut off?" in line for line in _open(tmp_path).summary())
+
+
 @pytest.mark.parametrize("name", ["a/0003", "0003", "a/0003_L"])
 def test_label_names_with_or_without_directory(tmp_path: Path, name: str) -> None:
     _frames(tmp_path, "a", 8)
@@ -134,7 +142,18 @@ def test_frames_in_natural_order(tmp_path: Path) -> None:
     dataset = _open(tmp_path)
     (clip,) = dataset.clips()
     assert clip.frames == ("v/img1", "v/img2", "v/img10", "v/img20")
-    assert "v: numbers step by 1 to 10, yet count as consecutive frames" in dataset.summary()
+
+
+def test_no_clip_crosses_a_jump_of_the_numbers(tmp_path: Path) -> None:
+    for n in (*range(0, 240, 30), 241, *range(270, 420, 30), *range(2000, 2200, 30)):
+        save(tmp_path / "frames" / "v" / f"{n:05}.png", np.zeros((6, 8, 3), np.uint8))
+    _label(tmp_path, "v/02060")
+    dataset = _open(tmp_path)
+    assert any("v: the frame number jumps before v/02000;" in line for line in dataset.summary())
+    for clip in dataset.clips():
+        numbers = [int(f[2:]) for f in clip.frames]
+        assert max(b - a for a, b in pairwise(numbers)) <= 31
+    assert set(_annotated(dataset)) == {"v/02060"}
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:
