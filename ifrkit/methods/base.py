@@ -5,8 +5,8 @@ The loop owns optimizers, AMP, gradient accumulation, DDP, logging and checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ifrkit.config.base as base
 
@@ -26,13 +26,21 @@ class Method:
     class Config(base.Config):
         """Constants of the method, each with its source."""
 
-    ignores_unlabeled: ClassVar[bool] = False
+    OFF: ClassVar[Mapping[str, Any]] = {}
+    """Options under which every term is switched off: training then equals `none` bit for bit (a test checks it)."""
 
     def __init__(self, config: base.Config) -> None:
         self.config = config
 
     def views(self) -> Sequence[View]:
         """Views beyond the labeled frame "v0_0", which is always there with its label."""
+        return ()
+
+    def joint_views(self) -> Sequence[str]:
+        """Names of views that go through the network in one pass with "v0_0", and so share its batch statistics.
+
+        By default every view has its own pass. The maps arrive in the `features` of `losses`.
+        """
         return ()
 
     def build(self, network: Network) -> nn.Module | None:
@@ -47,3 +55,10 @@ class Method:
         put its own maps in, so that combined methods share passes. step: 0 for the first.
         """
         return {}
+
+
+def encode(network: Network, batch: Batch, features: dict[str, Tensor], name: str) -> Tensor:
+    """The feature map of a view: one pass through the network, unless another method has made it already."""
+    if name not in features:
+        features[name] = network.features(batch.views[name])
+    return features[name]

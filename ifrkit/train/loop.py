@@ -1,0 +1,234 @@
+"""The one training loop: AMP, gradient accumulation, ranks, logging, validation, checkpoints and exact resume.
+
+Nothing random is state: before each (micro-)step the global generator is seeded with a key of that step, so a dropout
+mask depends on (seed, run, step, micro-step, rank) alone, and a resumed run equals one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ifrkit.config.base import Runtime
+from ifrkit.config.stages import LoopConfig
+from ifrkit.data.keyed import key_seed
+from ifrkit.errors import ConfigError, InterruptedRun
+from ifrkit.models.weights import save_weights
+from ifrkit.stages.base import Job, Silent
+from ifrkit.train import distributed
+from ifrkit.train.events import EventLog, LossWatch
+from ifrkit.train.state import load_state, require_finite, save_state
+
+_AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Task:
+    """What is trained; subclass it. The loop calls nothing else.
+
+    module: its forward(batch, step) returns weighted scalar loss terms by name, and the loop minimises their sum; it
+    already lies on its device. select: the key of `validate()` that is maximised; None: the last weights are the best.
+    images: how many images a step takes through the network over all ranks, for the throughput display.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    select: str | None = None
+    images: int = 0
+
+    def lrs(self, step: int) -> list[float]:
+        """Learning rate of each parameter group at a step (0 is the first)."""
+        raise NotImplementedError
+
+    def batches(self, start: int, stop: int) -> Iterable[Any]:
+        """Micro-batches of steps start..stop-1 of this rank, in order, on the CPU."""
+        raise NotImplementedError
+
+    def to_device(self, item: Any) -> Any:
+        """A micro-batch as the module's forward takes it."""
+        return item
+
+    def validate(self) -> dict[str, float]:
+        """Metrics of the present weights (module in eval mode, no gradients); empty if there is nothing to measure."""
+        return {}
+
+    def state(self) -> dict[str, Tensor]:
+        """What the files of last and best weights hold."""
+        return self.module.state_dict()
+
+
+@dataclass
+class FitResult:
+    """Metrics of the last and of the best weights; best_step counts finished steps."""
+
+    last: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+
+
+def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime: Runtime) -> FitResult:
+    """Train for `loop.steps` steps.
+
+    Writes `{name}.last.safetensors`, `{name}.best.safetensors` (ties keep the earlier) and `{name}.events.jsonl` into
+    job.directory. A resumed job goes on from its saved state, and answers at once for a run that had finished. Raises
+    InterruptedRun after saving the state on a signal, and DivergedError before anything that is not finite is saved.
+    """
+    distributed.start()
+    parts = loop.accumulate * distributed.world()
+    if loop.batch % parts:
+        raise ConfigError(f"loop.batch {loop.batch} is no multiple of micro-batches times ranks ({parts})", "change it")
+    done = job.scratch / f"{name}.done.json"
+    if job.resumed and done.exists():
+        job.report.info(f"{name}: already trained")
+        return FitResult(**json.loads(done.read_text()))
+    return _Fit(task, loop, seed, job, name, runtime).run()
+
+
+class _Fit:
+    """One run of `fit`: its parts and where it stands."""
+
+    def __init__(self, task: Task, loop: LoopConfig, seed: int, job: Job, name: str, runtime: Runtime) -> None:
+        self.task, self.loop, self.seed, self.job, self.name, self.runtime = task, loop, seed, job, name, runtime
+        self.rank = distributed.rank()
+        self.report = job.report if self.rank == 0 else Silent()
+        self.device = next(task.module.parameters()).device
+        if loop.channels_last:
+            task.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=loop.amp == "fp16")
+        self.watch = LossWatch()
+        self.result = FitResult()
+        self.state_path = job.scratch / f"{name}.state.pt"
+        self.start, length = self._restore() if job.resumed and self.state_path.exists() else (0, 0)
+        self.events = EventLog(job.directory / f"{name}.events.jsonl", length) if self.rank == 0 else None
+        if self.events and runtime.tensorboard:
+            self.events.add_tensorboard(job.directory / "tensorboard" / name, self.start, job.report)
+        self.wrapped = distributed.wrap(task.module)
+
+    def run(self) -> FitResult:
+        self.task.module.train()
+        try:
+            batches = iter(self.task.batches(self.start, self.loop.steps))
+            steps = range(self.start, self.loop.steps)
+            self._start_clock(self.start)
+            for step in self.report.track(steps, self.name, total=self.loop.steps, start=self.start):
+                self._train_step(step, batches)
+                self._after_step(step + 1)
+            return self._finish()
+        finally:
+            if self.events:
+                self.events.close()
+
+    def _train_step(self, step: int, batches: Iterator[Any]) -> None:
+        for group, lr in zip(self.task.optimizer.param_groups, self.task.lrs(step), strict=True):
+            group["lr"] = lr
+        self.task.optimizer.zero_grad()
+        for micro in range(self.loop.accumulate):
+            batch = self.task.to_device(next(batches))
+            torch.manual_seed(key_seed(self.seed, "step", self.name, step, micro, self.rank))
+            with self._no_sync(micro):
+                with torch.autocast(self.device.type, _AMP[self.loop.amp], enabled=self.loop.amp != "off"):
+                    terms = self.wrapped(batch, step)
+                total = torch.stack([term.float() for term in terms.values()]).sum()
+                self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]
+            self.watch.add(terms, step)
+        self.scaler.step(self.task.optimizer)
+        self.scaler.update()
+
+    def _no_sync(self, micro: int) -> contextlib.AbstractContextManager[None]:
+        """Ranks average gradients once a step: in the backward pass of its last micro-batch."""
+        if isinstance(self.wrapped, DistributedDataParallel) and micro < self.loop.accumulate - 1:
+            return self.wrapped.no_sync()
+        return contextlib.nullcontext()
+
+    def _after_step(self, done: int) -> None:
+        """Log, validate, save and stop, as they fall due after `done` steps."""
+        validates = done == self.loop.steps or done % self.loop.eval_every == 0
+        signum = distributed.largest(self.job.stop())
+        saves = signum or validates or done % self.runtime.save_every == 0
+        if saves or done % self.runtime.log_every == 0:
+            self._log(done)
+        if validates:
+            self._validate(done)
+        if saves:
+            self._save(done)
+        if signum and done < self.loop.steps:
+            fault = f"{self.name}: stopped by signal {signum} after step {done} of {self.loop.steps}, state saved"
+            raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
+
+    def _log(self, done: int) -> None:
+        losses = self.watch.flush()
+        seconds = (time.monotonic() - self._clock) / max(1, done - self._clock_step)
+        loss, lrs = sum(losses.values()), [group["lr"] for group in self.task.optimizer.param_groups]
+        images = f"  {self.task.images / seconds:.1f} img/s" if self.task.images else ""
+        self.report.status(f"loss {loss:.4g}  lr {lrs[-1]:.2e}{images}")
+        if self.events:
+            self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5))
+        self._start_clock(done)
+
+    def _start_clock(self, done: int) -> None:
+        self._clock, self._clock_step = time.monotonic(), done
+
+    def _validate(self, done: int) -> None:
+        self._check_weights(done)
+        self.task.module.eval()
+        with torch.no_grad():
+            metrics = self.task.validate()
+        self.task.module.train()
+        key = self.task.select or ""
+        best = key not in metrics or metrics[key] > self.result.best.get(key, -math.inf)  # a tie keeps the earlier
+        self.result.last = metrics
+        if best:
+            self.result.best, self.result.best_step = metrics, done
+            self._write_weights("best")
+        if metrics and self.events:
+            self.events.write(step=done, metrics=metrics, best=best)
+        self._start_clock(done)
+
+    def _check_weights(self, done: int) -> None:
+        """What comes next measures or saves the weights: they must be the same on all ranks, and finite."""
+        distributed.share_buffers(self.task.module)
+        require_finite(self.task.module.state_dict(), done)
+
+    def _write_weights(self, which: str) -> None:
+        if self.rank == 0:
+            save_weights(self.job.directory / f"{self.name}.{which}.safetensors", self.task.state())
+
+    def _save(self, done: int) -> None:
+        self._check_weights(done)
+        if self.events:
+            state = {
+                "step": done,
+                "module": self.task.module.state_dict(),
+                "optimizer": self.task.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "result": asdict(self.result),
+                "events": self.events.length(),
+            }
+            save_state(self.state_path, state)
+
+    def _restore(self) -> tuple[int, int]:
+        """Take over the saved state: the first step to do, and the length of the event log then."""
+        state = load_state(self.state_path)
+        self.task.module.load_state_dict(state["module"])
+        self.task.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.result = FitResult(**state["result"])
+        return state["step"], state["events"]
+
+    def _finish(self) -> FitResult:
+        self._write_weights("last")
+        if self.rank == 0:
+            done = self.job.scratch / f"{self.name}.done.json"
+            partial = done.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(self.result)))
+            partial.replace(done)
+            self.state_path.unlink(missing_ok=True)
+        return self.result

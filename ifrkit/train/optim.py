@@ -1,0 +1,23 @@
+"""Optimizers and schedules of stage one."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ifrkit.config.stages import SGDConfig
+
+
+def branch_sgd(module: nn.Module, config: SGDConfig) -> torch.optim.SGD:
+    """Two groups: parameters of any `backbone`, and all others (heads, modules of methods). Decay is on all of them."""
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    backbone = [p for name, p in named if "backbone" in name.split(".")]
+    others = [p for name, p in named if "backbone" not in name.split(".")]
+    groups = [{"params": backbone, "lr": config.lr_backbone}, {"params": others, "lr": config.lr_head}]
+    return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+def poly(base: float, minimum: float, power: float, step: int, steps: int) -> float:
+    """Learning rate at a step (0 is the first of `steps`): falls from `base` towards `minimum`."""
+    share: float = (1 - step / steps) ** power
+    return (base - minimum) * share + minimum

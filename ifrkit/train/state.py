@@ -1,0 +1,49 @@
+"""Resume state on disk: tensors and plain values, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ifrkit.errors import ArtifactError, DivergedError, ResourceError
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Replace the file at once; a run killed meanwhile finds the older state. Raises ResourceError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise ResourceError(f"cannot write {path}: {error}", "free some space and run again with --resume") from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` wrote, on the CPU. Raises ArtifactError if the file is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise ArtifactError(f"{path} is no sound resume state ({reason})", "start again with --force") from error
+    return state
+
+
+def require_finite(tensors: Mapping[str, Tensor], step: int) -> None:
+    """Raise DivergedError naming the first tensor with a NaN or an infinity: nothing of that kind is saved."""
+    floats = {name: t for name, t in tensors.items() if t.is_floating_point()}
+    if not floats:
+        return
+    finite = torch.stack([torch.isfinite(t).all() for t in floats.values()]).tolist()  # one wait for the device
+    for name, good in zip(floats, finite, strict=True):
+        if not good:
+            raise DivergedError(f"{name} is not finite after step {step}", "lower the learning rate")
