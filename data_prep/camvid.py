@@ -4,7 +4,9 @@ SegNet layout: `train/ trainannot/ val/ valannot/ [test/ testannot/]`, PNG or JP
 of ids for every one. A clip is `clip_length` (default 5) consecutive frames of one sequence, the last one annotated;
 the labels of the other frames are hidden from training. Training clips do not overlap by default, so that a hidden
 label is never another clip's visible one. Val and test clips end at every frame with enough predecessors (`eval_stride`
-1), so each is scored at distance clip_length - 1 from its key frame; the store holds a shared frame once.
+1), so each is scored at distance clip_length - 1 from its key frame; the store holds a shared frame once. Each label is
+listed in one clip only, so scoring all frames counts none twice; metrics that need every label of a clip (mVC8) want
+`clip_length=8, eval_stride=8`. What counts as consecutive: see `_runs.py`.
 
 Original layout: `*_L.png` colour labels, and the decoded video frames (`SEQUENCE/SEQUENCE_NNNNNN.png`, anywhere below
 the root) or the video files themselves. Each label gives a clip of `clip_length` (default 30) frames that ends at it.
