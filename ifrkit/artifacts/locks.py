@@ -1,43 +1,76 @@
-"""One writer for each output: an advisory lock that the kernel drops when its process dies."""
+"""One writer for each output: an advisory lock file beside it, which the kernel releases when the process dies."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ifrkit.errors import LockedError
 
+_held: set[int] = set()
 
-@contextmanager
-def output_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`. Raises LockedError that names the holder's process id."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise LockedError(
-                f"{path.with_suffix('')}: another run (process {holder}) writes this output", "wait for it or stop it"
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+
+def _close_in_child() -> None:
+    # A forked loader worker must not keep the lock of a run that was killed.
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def lock_path(target: Path) -> Path:
+    """The lock file of an output."""
+    return target.with_name(f".lock-{target.name}")
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of an output. Raises LockedError that names the process which holds it."""
+    path = lock_path(target)
+    descriptor = _acquire(path, target)
+    _held.add(descriptor)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
-        path.unlink(missing_ok=True)
+    finally:
+        path.unlink(missing_ok=True)  # while still held, so that nobody can hold a name that is going away
+        _held.discard(descriptor)
+        os.close(descriptor)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock file."""
-    if not path.exists():
+def is_locked(target: Path) -> bool:
+    """Whether some process writes that output now."""
+    try:
+        descriptor = os.open(lock_path(target), os.O_RDONLY)
+    except FileNotFoundError:
         return False
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
+
+
+def _acquire(path: Path, target: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            remedy = "wait for it, or stop it"
+            raise LockedError(f"{target} is being written by process {pid}", remedy) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        os.close(descriptor)  # its holder removed the file just now: lock the new one

@@ -1,9 +1,14 @@
-"""manifest.json: the commit mark of an artifact, and everything needed to trust and remake it."""
+"""`manifest.json`: what an artifact is, what it was made from and how, and the checksum of every file.
+
+Its presence is what makes a directory an artifact, so it is written last.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +18,124 @@ from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.config.base import Config
 from ifrkit.errors import ArtifactError
 
-FORMAT = 1
-"""Version of the manifest itself; each stage versions its payload in `schema_version`."""
-NAME = "manifest.json"
+FILE = "manifest.json"
+
+MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
+"""MIGRATIONS[n] turns the tree of version n + 1 into that of version n + 2; its name says what it changes."""
+
+VERSION = 1 + len(MIGRATIONS)
+"""Version of the manifest's own form."""
+
+SCHEMAS: dict[str, int] = {
+    "clips": 1,
+    "pseudo-labels": 1,
+    "branches": 1,
+    "flow": 1,
+    "video-model": 1,
+    "report": 1,
+    "predictions": 1,
+}
+"""Newest payload schema of each kind that this version reads."""
+
+
+class FileEntry(Config):
+    """One payload file. path: relative, POSIX, inside the artifact."""
+
+    path: str
+    size: int = Field(ge=0)
+    """Bytes."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class InputRef(Config):
-    """An input artifact: `path` is relative to the artifact that used it."""
+    """An artifact this one was made from. path: relative to this artifact's directory."""
 
     kind: str
     id: str
     path: str
 
 
-class FileEntry(Config):
-    """One payload file."""
-
-    path: str
-    size: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
 class Manifest(Config):
-    """What an artifact is, what it was made from, how, and its files."""
+    """Everything about an artifact but its payload."""
 
-    format: int = FORMAT
+    ifrkit: int = VERSION
     kind: str
-    schema_version: int = Field(ge=1)
+    schema_version: int = 1
+    """Of the payload, for its kind."""
     id: str = Field(pattern=r"^[0-9a-f]{64}$")
-    stage: str
-    label: str
-    created: str
+    """sha256 over what determines the result: kind, schema, config, input ids, source data."""
+    stage: str = ""
+    created: str = ""
+    """UTC, ISO 8601 with microseconds; sorts as text."""
     inputs: tuple[InputRef, ...] = ()
     config: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    """Dotted key -> where its value came from; keys that are missing here had their default."""
+    seed: int | None = None
     command: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     metrics: dict[str, Any] = {}
     files: tuple[FileEntry, ...] = ()
 
 
-def content_id(kind: str, schema: int, identity: dict[str, Any], inputs: list[str], source: str) -> str:
-    """sha256 over what decides the result: kind, schema, config without runtime, input ids, source fingerprint."""
-    tree = {"kind": kind, "schema": schema, "config": identity, "inputs": sorted(inputs), "source": source}
-    return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def plain(value: Any) -> Any:
+    """The same value in JSON's types: numbers of numpy and torch become Python's, not-a-number and infinity null."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
 
 
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file, in bounded memory."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def canonical(value: Any) -> bytes:
+    """One byte string for one value: sorted keys, no spaces."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids: list[str], source: str) -> str:
+    """The id: 64 hex digits that are equal exactly when everything that determines the result is equal."""
+    return hashlib.sha256(canonical([kind, schema_version, identity, sorted(input_ids), source])).hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """The last write of a commit."""
-    write_atomic(directory / NAME, (manifest.model_dump_json(indent=2) + "\n").encode())
+    """Write the manifest durably. Call it last."""
+    text = json.dumps(plain(manifest.model_dump(mode="json")), indent=1, sort_keys=True)
+    write_atomic(directory / FILE, (text + "\n").encode())
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Raises ArtifactError for a missing, corrupt or newer manifest."""
-    path = directory / NAME
+    """Read, migrate and check a manifest. Raises ArtifactError if it is missing, corrupt or too new."""
+    path = directory / FILE
     try:
-        tree = json.loads(path.read_text())
-        if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
-            raise ArtifactError(f"{path}: made by a newer ifrkit (format {tree['format']} > {FORMAT})", "upgrade ifrkit")
-        return Manifest.model_validate(tree)
+        tree = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{directory}: no artifact there (no {NAME})", "check the path, or run the stage again") from None
-    except (ValueError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise ArtifactError(f"{path}: corrupt manifest ({first})", "make the artifact anew with --force") from None
+        raise ArtifactError(f"{directory} is no artifact (it has no {FILE})", "check the path") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is corrupt ({error})", "make the artifact again") from None
+    version = tree.get("ifrkit") if isinstance(tree, dict) else None
+    if type(version) is not int or version < 1:
+        raise ArtifactError(f"{path} is no manifest of ifrkit", "check the path")
+    if version > VERSION:
+        raise _too_new(path, "manifest version", version, VERSION)
+    for migrate in MIGRATIONS[version - 1 :]:
+        tree = migrate(tree)
+    try:
+        manifest = Manifest.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path} is corrupt: {where}: {first['msg']}", "make the artifact again") from None
+    newest = SCHEMAS.get(manifest.kind, manifest.schema_version)
+    if manifest.schema_version > newest:
+        raise _too_new(path, f"schema of {manifest.kind}", manifest.schema_version, newest)
+    return manifest
+
+
+def _too_new(path: Path, what: str, found: int, known: int) -> ArtifactError:
+    return ArtifactError(f"{path}: {what} is {found}, this ifrkit reads up to {known}", "upgrade ifrkit")

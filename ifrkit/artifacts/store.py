@@ -1,31 +1,38 @@
-"""Artifacts in a workspace: WORKSPACE/KIND/LABEL-ID12/ with manifest.json and payload files.
+"""Open, find, begin and commit artifacts.
 
-While it is being made, an artifact is the hidden directory `.LABEL-ID12.partial` beside its final place; the commit
-fsyncs the payload, writes the manifest last and renames. No manifest, no artifact.
+    WORKSPACE/KIND/NAME-ID12/manifest.json + payload
+
+An artifact is made in `.partial-NAME-ID12`, flushed to the disk, gets its manifest last, and is renamed: a directory
+without a manifest is no artifact, whatever happened in between.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ifrkit.artifacts.atomic import fsync_path, safe_join
-from ifrkit.artifacts.manifest import NAME, FileEntry, Manifest, file_sha256, read_manifest, write_manifest
+from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
+from ifrkit.artifacts.manifest import FILE, SCHEMAS, FileEntry, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.errors import ArtifactError, ConfigError
 
-KINDS = ("clips", "pseudo-labels", "branches", "flow", "video-model", "report", "predictions")
-SCRATCH = ".scratch"
+KINDS = tuple(SCHEMAS)
+SCRATCH = "scratch"
+PARTIAL = ".partial-"
+SUPERSEDED = ".superseded-"
+REMAKE = "make the artifact again with --force, or copy it anew"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A committed artifact; read-only."""
+    """A committed artifact: read-only. workspace: where lineage looks when a recorded path no longer holds."""
 
     path: Path
     manifest: Manifest
+    workspace: Path | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> str:
@@ -35,120 +42,173 @@ class Artifact:
     def id(self) -> str:
         return self.manifest.id
 
-    @cached_property
-    def _entries(self) -> dict[str, FileEntry]:
-        return {entry.path: entry for entry in self.manifest.files}
-
     def file(self, name: str) -> Path:
-        """A payload file after its checks: listed, inside, of its recorded size; weights also by sha256."""
-        entry = self._entries.get(name)
+        """A payload file, after checking that it is listed, inside, and of its recorded size (weights: sha256)."""
+        entry = next((f for f in self.manifest.files if f.path == name), None)
         if entry is None:
-            raise ArtifactError(f"{self.path}: has no file {name!r}", "make the artifact anew with --force")
-        path = self._sized(entry)
-        if name.endswith(".safetensors"):
-            self._hashed(entry, path)
-        return path
+            raise ArtifactError(f"{self.path} has no file {name!r}", f"it is of kind {self.kind}; check the path")
+        problem = self._problem(entry, checksum=name.endswith(".safetensors"))
+        if problem:
+            raise ArtifactError(f"{self.path / name}: {problem}", REMAKE)
+        return self.path / name
 
-    def verify(self) -> None:
-        """Check every file's size and sha256. Raises ArtifactError at the first that differs."""
-        for entry in self.manifest.files:
-            self._hashed(entry, self._sized(entry))
+    def problems(self, *, checksum: bool = True) -> list[str]:
+        """What is wrong with the listed files, one line each; empty when all is well. checksum: not only sizes."""
+        found = ((f.path, self._problem(f, checksum=checksum)) for f in self.manifest.files)
+        return [f"{self.path / name}: {problem}" for name, problem in found if problem]
+
+    def unlisted(self) -> list[str]:
+        """Files that somebody put beside the payload."""
+        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files})
 
     def inputs(self) -> list[Artifact]:
-        """What this artifact was made from: at the recorded relative path, else by id in this workspace."""
-        return [self._input(ref.kind, ref.id, ref.path) for ref in self.manifest.inputs]
+        """The artifacts this one was made from: where they were, else found by id in a workspace."""
+        return [self._input(ref) for ref in self.manifest.inputs]
 
     def ancestor(self, kind: str) -> Artifact | None:
         """This artifact if it is of that kind, else the nearest one in its lineage."""
-        level = [self]
+        level, seen = [self], {self.id}
         while level:
             for artifact in level:
                 if artifact.kind == kind:
                     return artifact
-            level = [parent for artifact in level for parent in artifact.inputs()]
+            parents = [p for a in level for p in a.inputs()]
+            level = [p for p in parents if p.id not in seen]
+            seen.update(p.id for p in level)
         return None
 
-    def _input(self, kind: str, wanted: str, relative: str) -> Artifact:
-        candidates = [Path(os.path.normpath(self.path / relative))]
-        candidates += sorted((self.path.parent.parent / kind).glob(f"*-{wanted[:12]}*"))
-        for path in candidates:
-            if (path / NAME).is_file() and (found := open_artifact(path)).id == wanted:
-                return found
-        raise ArtifactError(f"{self.path}: its input {kind} {wanted[:12]} is gone", f"make it again at {candidates[0]}")
-
-    def _sized(self, entry: FileEntry) -> Path:
+    def _problem(self, entry: FileEntry, *, checksum: bool) -> str:
         path = safe_join(self.path, entry.path)
-        size = path.stat().st_size if path.is_file() else -1
+        if not path.is_file():
+            return "the file is missing"
+        size = path.stat().st_size
         if size != entry.size:
-            state = "missing" if size < 0 else f"{size} bytes, not {entry.size}"
-            raise ArtifactError(f"{path}: {state}", "make the artifact anew with --force")
-        return path
+            return f"the file has {size} bytes, its manifest says {entry.size}"
+        if checksum and sha256(path) != entry.sha256:
+            return "the file is corrupt (its sha256 is not the recorded one)"
+        return ""
 
-    def _hashed(self, entry: FileEntry, path: Path) -> None:
-        if file_sha256(path) != entry.sha256:
-            raise ArtifactError(f"{path}: sha256 differs from the manifest (corrupt)", "make the artifact anew with --force")
-
-
-def open_artifact(path: Path, kinds: tuple[str, ...] = ()) -> Artifact:
-    """Open a committed artifact. Raises ArtifactError when it is missing, corrupt, too new or not of these kinds."""
-    manifest = read_manifest(path)
-    if kinds and manifest.kind not in kinds:
-        raise ArtifactError(f"{path}: is a {manifest.kind} artifact", f"give one of kind {' or '.join(kinds)}")
-    return Artifact(path.resolve(), manifest)
-
-
-def list_artifacts(workspace: Path, kinds: tuple[str, ...] = KINDS) -> list[Artifact]:
-    """All readable artifacts of these kinds, oldest first; unreadable ones are skipped (`verify` names them)."""
-    found = []
-    for kind in kinds:
-        for manifest in (workspace / kind).glob(f"*/{NAME}"):
-            if manifest.parent.name.startswith("."):
-                continue
-            try:
-                found.append(open_artifact(manifest.parent))
-            except ArtifactError:
-                continue
-    return sorted(found, key=lambda a: (a.manifest.created, a.path.name))
+    def _input(self, ref: InputRef) -> Artifact:
+        recorded = Path(os.path.normpath(self.path.resolve() / ref.path))
+        if (recorded / FILE).is_file():
+            found = open_artifact(recorded, workspace=self.workspace)
+            if found.id == ref.id:
+                return found
+        for workspace in (self.workspace, self.path.resolve().parent.parent, recorded.parent.parent):
+            copy = find(workspace, ref.kind, ref.id) if workspace else None
+            if copy:
+                return copy
+        remedy = f"make it again, or put it back at {recorded}"
+        raise ArtifactError(f"{self.path} was made from {ref.kind} {ref.id[:12]}, which is gone", remedy)
 
 
-def resolve(workspace: Path, reference: str) -> Artifact:
-    """An artifact by path, by a prefix of its id, or by kind (the newest). Raises ArtifactError."""
-    if (Path(reference) / NAME).is_file():
-        return open_artifact(Path(reference))
-    artifacts = list_artifacts(workspace)
-    if reference in KINDS:
-        of_kind = [a for a in artifacts if a.kind == reference]
-        if of_kind:
-            return of_kind[-1]
-    elif len(reference) >= 4:
-        matches = [a for a in artifacts if a.id.startswith(reference) or a.path.name == reference]
-        if len(matches) > 1:
-            raise ConfigError(f"{reference!r} names {len(matches)} artifacts", "give more characters of the id")
+def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | None = None) -> Artifact:
+    """Open a committed artifact and check kind, schema, and the size of every file. Raises ArtifactError."""
+    if not path.exists():
+        raise ArtifactError(f"no artifact at {path}", "check the path; `ifrkit artifacts ls` lists what there is")
+    if path.name.startswith((PARTIAL, SUPERSEDED)):
+        raise ArtifactError(f"{path} is not a finished artifact", "run its stage again")
+    artifact = Artifact(path, read_manifest(path), workspace)
+    if kinds and artifact.kind not in kinds:
+        raise ArtifactError(f"{path} is of kind {artifact.kind}, needed is {' or '.join(kinds)}", "name another")
+    if broken := artifact.problems(checksum=False):
+        raise ArtifactError(broken[0], REMAKE)
+    return artifact
+
+
+def artifacts(workspace: Path, kind: str | None = None) -> Iterator[Artifact]:
+    """Every artifact of a workspace with a readable manifest (its payload unchecked), oldest first within a kind."""
+    for directory in sorted(workspace.glob(f"{kind or '*'}/")):
+        found = []
+        for path in directory.iterdir():
+            if not path.name.startswith(".") and (path / FILE).is_file():
+                try:
+                    found.append(Artifact(path, read_manifest(path), workspace))
+                except ArtifactError:  # `ifrkit artifacts verify` names it; here it must not hide the others
+                    continue
+        yield from sorted(found, key=lambda a: (a.manifest.created, a.path.name))
+
+
+def newest(workspace: Path, kinds: tuple[str, ...]) -> Artifact | None:
+    """The artifact of one of these kinds that was made last."""
+    found = [a for kind in kinds for a in artifacts(workspace, kind)]
+    last = max(found, key=lambda a: a.manifest.created, default=None)
+    return open_artifact(last.path, workspace=workspace) if last else None
+
+
+def find(workspace: Path, kind: str, id: str) -> Artifact | None:
+    """The artifact with this id, whatever its name."""
+    for path in sorted((workspace / kind).glob(f"*-{id[:12]}")):
+        if not path.name.startswith(".") and (path / FILE).is_file():
+            artifact = open_artifact(path, workspace=workspace)
+            if artifact.id == id:
+                return artifact
+    return None
+
+
+def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Artifact:
+    """What a user names: a path, a kind (its newest artifact), or the beginning of an id."""
+    if reference in KINDS or reference in kinds:
+        found = newest(workspace, (reference,))
+        if found is None:
+            raise ArtifactError(f"no {reference} artifact in {workspace}", "make one, or name another --workspace")
+        return found
+    if Path(reference).exists() or "/" in reference:
+        return open_artifact(Path(reference), kinds, workspace=workspace)
+    if len(reference) >= 4 and set(reference) <= set("0123456789abcdef"):
+        matches = [a for a in artifacts(workspace) if a.id.startswith(reference)]
+        if len(matches) == 1:
+            return open_artifact(matches[0].path, kinds, workspace=workspace)
         if matches:
-            return matches[0]
-    raise ArtifactError(f"no artifact {reference!r} in {workspace}", "see `ifrkit artifacts ls`")
+            raise ArtifactError(f"{len(matches)} artifacts in {workspace} begin with {reference}", "give more digits")
+    raise ArtifactError(f"no artifact {reference!r} in {workspace}", "give a path, the beginning of an id, or a kind")
 
 
-def payload(directory: Path) -> tuple[FileEntry, ...]:
-    """Every file of a directory (scratch and manifest excluded), fsynced, with size and sha256."""
-    entries = []
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        name = path.relative_to(directory).as_posix()
-        if name == NAME or name.startswith(f"{SCRATCH}/"):
-            continue
-        fsync_path(path)
-        entries.append(FileEntry(path=name, size=path.stat().st_size, sha256=file_sha256(path)))
-    return tuple(entries)
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def commit(partial: Path, final: Path, manifest: Manifest) -> Artifact:
-    """Make a partial directory an artifact. An older artifact at `final` gives way in the same moment."""
+def payload(directory: Path) -> dict[str, Path]:
+    """Every file of an artifact but its manifest, by relative POSIX name."""
+    files = (p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
+    named = {p.relative_to(directory).as_posix(): p for p in files}
+    return {name: p for name, p in named.items() if name != FILE}
+
+
+def begin(target: Path, *, keep: bool = False) -> Path:
+    """The partial directory of an output, with its scratch; a dead one is emptied first unless `keep`."""
+    partial = partial_path(target)
+    if partial.exists() and not keep:
+        shutil.rmtree(partial)
+    (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
+    return partial
+
+
+def partial_path(target: Path) -> Path:
+    """Where an output is made before it is committed."""
+    return target.with_name(PARTIAL + target.name)
+
+
+def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
+    """Drop the scratch, flush and list the payload, write the manifest, rename. It replaces an artifact at the target."""
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+    (partial / FILE).unlink(missing_ok=True)
+    entries = []
+    for name, path in sorted(payload(partial).items()):
+        if path.is_symlink():
+            raise ArtifactError(f"{path} is a symlink; an artifact holds plain files only")
+        entries.append(FileEntry(path=name, size=path.stat().st_size, sha256=sha256(path)))
+    fsync_tree(partial)
+    manifest = manifest.model_copy(update={"files": tuple(entries)})
     write_manifest(partial, manifest)
-    old = final.with_name(f".{final.name}.old-{os.getpid()}")
-    if final.exists():
-        final.rename(old)
-    partial.rename(final)
-    fsync_path(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
-    return Artifact(final.resolve(), manifest)
+    superseded = target.with_name(f"{SUPERSEDED}{target.name}-{os.getpid()}")
+    if target.exists():
+        if any(target.iterdir()) and not (target / FILE).is_file():
+            raise ConfigError(f"{target} exists and is no artifact", "name another --out; it is never overwritten")
+        target.rename(superseded)
+    partial.rename(target)
+    fsync_dir(target.parent)
+    shutil.rmtree(superseded, ignore_errors=True)
+    return Artifact(target, manifest)

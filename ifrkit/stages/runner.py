@@ -1,41 +1,75 @@
-"""Run a stage: its id, "up to date", the lock, the partial directory, resume, and the commit.
-
-Under torchrun all ranks compute the same paths; rank 0 alone creates, locks and commits.
-"""
+"""Run a stage: name the result, answer "up to date", lock, resume or start, commit."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from ifrkit import __version__
-from ifrkit.artifacts.atomic import disk_errors
-from ifrkit.artifacts.locks import output_lock
-from ifrkit.artifacts.manifest import NAME, InputRef, Manifest, content_id
-from ifrkit.artifacts.store import SCRATCH, Artifact, commit, open_artifact, payload
+import ifrkit
+from ifrkit.artifacts import store
+from ifrkit.artifacts.atomic import resource_errors
+from ifrkit.artifacts.locks import locked
+from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.base import Config
-from ifrkit.errors import ArtifactError, ConfigError, InterruptedRun
+from ifrkit.errors import ConfigError
 from ifrkit.stages.base import Job, Reporter, Silent, Stage
+from ifrkit.stages.ranks import Ranks
 
 
-def rank() -> int:
-    """This process's rank under torchrun, 0 otherwise."""
-    return int(os.environ.get("RANK", "0"))
+@dataclass(frozen=True)
+class Plan:
+    """What a run would make: its id, where, and from which artifacts."""
+
+    stage: Stage
+    config: Config
+    id: str
+    target: Path
+    inputs: list[Artifact]
+    existing: Artifact | None
 
 
-def plan(stage: Stage, config: Config, inputs: list[Artifact], workspace: Path, out: Path | None) -> tuple[str, Path]:
-    """The id of what would be made, and its final directory."""
+def plan(
+    stage: Stage,
+    config: Config,
+    *,
+    workspace: Path,
+    inputs: list[Artifact],
+    out: Path | None = None,
+    force: bool = False,
+) -> Plan:
+    """Resolve id and place of the output, and whether it exists already (force: as if not). Writes nothing."""
+    if stage.extra_inputs is not None:
+        inputs = [*inputs, *stage.extra_inputs(config, inputs, workspace)]
     source = stage.source_identity(config) if stage.source_identity else ""
-    name = content_id(stage.kind, stage.schema, config.identity(), [a.id for a in inputs], source)
-    return name, out or workspace / stage.kind / f"{stage.label(config)}-{name[:12]}"
+    id = make_id(stage.kind, stage.schema, config.identity(), [a.id for a in inputs], source)
+    target = out or workspace / stage.kind / f"{stage.label(config)}-{id[:12]}"
+    if force:
+        existing = None
+    elif out is None:
+        existing = store.find(workspace, stage.kind, id)
+    else:
+        existing = _existing_at(out, id)
+    return Plan(stage, config, id, existing.path if existing else target, inputs, existing)
+
+
+def _existing_at(out: Path, id: str) -> Artifact | None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not (out / FILE).is_file():
+        raise ConfigError(f"{out} exists and is no artifact", "name another --out; it is never overwritten")
+    artifact = store.open_artifact(out)
+    if artifact.id != id:
+        raise ConfigError(f"{out} holds another artifact", "name another --out, or --force to replace it")
+    return artifact
 
 
 def execute(
@@ -47,115 +81,124 @@ def execute(
     out: Path | None = None,
     force: bool = False,
     resume: bool = False,
-    report: Reporter | None = None,
+    report: Reporter = Silent(),  # noqa: B008  (it has no state)
     device: str = "cpu",
     origins: dict[str, str] | None = None,
     stop: Callable[[], int] = lambda: 0,
 ) -> Artifact:
-    """Make the artifact of (stage, config, inputs), or answer with the one that exists."""
-    report = report or Silent()
-    if stage.extra_inputs:
-        inputs = [*inputs, *stage.extra_inputs(config, inputs, workspace)]
-    identity, final = plan(stage, config, inputs, workspace, out)
-    if not force and (existing := _existing(final, identity)):
-        report.info(f"up to date: {final}")
-        return existing
-    partial = final.with_name(f".{final.name}.partial")
-    job = Job(config, inputs, partial, partial / SCRATCH, report, device, stop=stop)
-    lock = output_lock(final.with_name(f".{final.name}.lock")) if rank() == 0 else nullcontext()
-    with lock, disk_errors(final):
-        if rank() == 0:
-            job.resumed = _begin(stage, partial, force, resume)
-            _ready(partial).touch()
-        else:
-            _wait(_ready(partial))
-            job.resumed = resume and any(job.scratch.iterdir())
-        with _keep_or_clean(job, stage):
-            stage.run(job)
-        if rank() != 0:
-            return Artifact(partial, _manifest(stage, job, identity, final, origins or {}, ()))
-        _ready(partial).unlink(missing_ok=True)
-        files = payload(partial)
-        return commit(partial, final, _manifest(stage, job, identity, final, origins or {}, files))
+    """Make the stage's artifact, or return the one that exists. Under torchrun every rank calls this.
+
+    force: make it anew even so. resume: go on with the state of an interrupted run, if there is one.
+    """
+    ranks = Ranks.from_environment()
+    if ranks.rank > 0:
+        return _follow(ranks, Job(config, inputs, Path(), Path(), report, device, stop=stop), stage, workspace)
+
+    def look() -> Plan:
+        return plan(stage, config, workspace=workspace, inputs=inputs, out=out, force=force)
+
+    planned = look()
+    if planned.existing:
+        return _up_to_date(ranks, report, planned.existing)
+    with resource_errors(str(planned.target)):
+        planned.target.parent.mkdir(parents=True, exist_ok=True)
+        with locked(planned.target):
+            planned = look()  # another run may have finished it before we got the lock
+            if planned.existing:
+                return _up_to_date(ranks, report, planned.existing)
+            return _make(planned, ranks, origins or {}, force, resume, report, device, stop)
 
 
-def _existing(final: Path, identity: str) -> Artifact | None:
-    if not (final / NAME).is_file():
-        if final.exists() and any(final.iterdir()):
-            raise ConfigError(f"{final}: exists and is no artifact", "choose another --out")
-        return None
-    found = open_artifact(final)
-    if found.id != identity:
-        raise ConfigError(f"{final}: holds another {found.kind} artifact ({found.id[:12]})", "choose another --out or add --force")
+def _up_to_date(ranks: Ranks, report: Reporter, artifact: Artifact) -> Artifact:
+    report.info(f"up to date: {artifact.path}")
+    ranks.tell("begin", json.dumps({"done": str(artifact.path)}))
+    return artifact
+
+
+def _make(
+    planned: Plan,
+    ranks: Ranks,
+    origins: dict[str, str],
+    force: bool,
+    resume: bool,
+    report: Reporter,
+    device: str,
+    stop: Callable[[], int],
+) -> Artifact:
+    stage, partial = planned.stage, store.partial_path(planned.target)
+    state = has_state(partial) and not force
+    if state and stage.resumable and not resume:
+        where = progress(partial)
+        message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
+        raise ConfigError(message, "--resume to continue, --force to start over")
+    store.begin(planned.target, keep=state)
+    job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
+    ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state}))
     try:
-        for entry in found.manifest.files:
-            found._sized(entry)
-    except ArtifactError:
-        return None
-    return found
-
-
-def _begin(stage: Stage, partial: Path, force: bool, resume: bool) -> bool:
-    """Create or clean the partial directory. True: it holds the state of an interrupted run, to go on from."""
-    scratch = partial / SCRATCH
-    state = stage.resumable and scratch.is_dir() and any(scratch.iterdir())
-    if state and not (resume or force):
-        raise ConfigError(
-            f"{partial}: holds the state of an interrupted run", "--resume to continue, --force to start over"
-        )
-    if partial.exists() and (force or (stage.resumable and not state)):
-        shutil.rmtree(partial)
-    scratch.mkdir(parents=True, exist_ok=True)
-    return bool(state) and not force
-
-
-@contextmanager
-def _keep_or_clean(job: Job, stage: Stage) -> Iterator[None]:
-    """After an error, keep a partial directory only if a later run can go on from it."""
-    try:
-        yield
-    except InterruptedRun:
-        raise
+        stage.run(job)
+        ranks.wait("done")
+        artifact = store.commit(partial, planned.target, _manifest(planned, job, origins))
     except BaseException:
-        if rank() == 0 and not any(job.scratch.iterdir()):
-            shutil.rmtree(job.directory, ignore_errors=True)
+        if not has_state(partial):
+            shutil.rmtree(partial, ignore_errors=True)
         raise
+    ranks.tell("end", str(artifact.path))
+    return artifact
 
 
-def _ready(partial: Path) -> Path:
-    return partial / f".ready-{os.environ.get('TORCHELASTIC_RUN_ID', 'single')}"
+def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
+    """What every rank but the first does: the same work in the directory that the first one names."""
+    begin = json.loads(ranks.hear("begin"))
+    if "done" in begin:
+        return store.open_artifact(Path(begin["done"]), workspace=workspace)
+    if stage.extra_inputs is not None:
+        job.inputs = [*job.inputs, *stage.extra_inputs(job.config, job.inputs, workspace)]
+    job.directory, job.resumed = Path(begin["partial"]), begin["resumed"]
+    job.scratch = job.directory / store.SCRATCH
+    with resource_errors(str(job.directory)):
+        stage.run(job)
+    ranks.tell(f"done-{ranks.rank}", "")
+    return store.open_artifact(Path(ranks.hear("end")), workspace=workspace)
 
 
-def _wait(marker: Path, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not marker.exists():
-        if time.monotonic() > end:
-            raise ArtifactError(f"{marker.parent}: rank 0 did not begin within {seconds:.0f} s", "see its error above")
-        time.sleep(0.05)
+def has_state(partial: Path) -> bool:
+    """Whether an interrupted run left something to go on from."""
+    scratch = partial / store.SCRATCH
+    return scratch.is_dir() and any(scratch.iterdir())
 
 
-def _manifest(stage: Stage, job: Job, identity: str, final: Path, origins: dict[str, str], files: Any) -> Manifest:
-    home = final.resolve()
+def progress(partial: Path) -> str:
+    """Where the interrupted run stood (" at step 120 of 400"), from the `progress.json` that a stage keeps in scratch."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        tree = json.loads((partial / store.SCRATCH / "progress.json").read_text())
+        return f" at step {int(tree['step'])} of {int(tree['steps'])}"
+    return ""
+
+
+def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
+    seed = getattr(planned.config, "seed", None)
+    # Relative to where the artifact will be, so that a workspace can be moved as a whole.
+    home = planned.target.resolve()
+    inputs = (InputRef(kind=a.kind, id=a.id, path=os.path.relpath(a.path.resolve(), home)) for a in planned.inputs)
     return Manifest(
-        kind=stage.kind,
-        schema_version=stage.schema,
-        id=identity,
-        stage=stage.name,
-        label=stage.label(job.config),
+        kind=planned.stage.kind,
+        schema_version=planned.stage.schema,
+        id=planned.id,
+        stage=planned.stage.name,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        inputs=tuple(InputRef(kind=a.kind, id=a.id, path=os.path.relpath(a.path, home)) for a in job.inputs),
-        config=job.config.model_dump(mode="json"),
+        inputs=tuple(inputs),
+        config=plain(planned.config.model_dump(mode="json")),
         origins=origins,
-        command=tuple([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        seed=seed,
+        command=tuple(sys.argv),
         environment=_environment(),
-        metrics=job.metrics,
-        files=files,
+        metrics=plain(job.metrics),
     )
 
 
 def _environment() -> dict[str, str]:
-    versions = {"ifrkit": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "numpy", "cv2", "h5py"):
+    found = {"ifrkit": ifrkit.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in ("torch", "numpy"):
         if name in sys.modules:
-            versions[name] = str(sys.modules[name].__version__)
-    return versions
+            found[name] = str(sys.modules[name].__version__)
+    return found

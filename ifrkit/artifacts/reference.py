@@ -1,0 +1,45 @@
+"""How one stage tells the next what it made: one line on standard output, a path or a JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ifrkit.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place where an artifact should be; kind and id are known when the line was JSON."""
+
+    path: Path
+    kind: str | None = None
+    id: str | None = None
+
+
+def format_reference(path: Path, kind: str, id: str, *, as_json: bool = False, **extra: Any) -> str:
+    """The line without its end. A path that cannot be a line of its own (it holds a line break) becomes JSON always."""
+    text = str(path)
+    if as_json or "\n" in text or "\r" in text or not text.startswith("/"):
+        return json.dumps({"ifrkit": 1, "kind": kind, "path": text, "id": id, **extra})
+    return text
+
+
+def parse_reference(line: str) -> Reference:
+    """Read either form. Raises ArtifactError for anything else."""
+    text = line.removesuffix("\n").removesuffix("\r")
+    if not text.strip():
+        raise ArtifactError("the reference is empty", "the stage before this one has to print the path of an artifact")
+    if not text.lstrip().startswith("{"):
+        return Reference(Path(text))
+    try:
+        tree = json.loads(text)
+        if tree["ifrkit"] != 1:
+            raise ArtifactError(f"the reference has version {tree['ifrkit']!r}, this ifrkit reads 1", "upgrade ifrkit")
+        return Reference(Path(tree["path"]), tree["kind"], tree["id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        shown = text if len(text) <= 80 else text[:77] + "..."
+        remedy = 'write a path, or {"ifrkit": 1, "kind": ..., "path": ..., "id": ...}'
+        raise ArtifactError(f"not a reference to an artifact: {shown}", remedy) from None
