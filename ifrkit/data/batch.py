@@ -20,12 +20,14 @@ class View:
     frame: "annotated" (its label comes along when pool is "labeled"); "other": uniform over the other frames of that
     clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames).
     distort_of: this view is a photometrically distorted copy of that view: same frame, crop and flip.
+    pseudo: the least confidence (0..1) from which this view gets a label of the pseudo-labels artifact; None: no label.
     """
 
     name: str
     pool: Literal["labeled", "unlabeled"] = "labeled"
     frame: Literal["annotated", "other", "random"] = "annotated"
     distort_of: str | None = None
+    pseudo: float | None = None
 
 
 @dataclass

@@ -26,6 +26,10 @@ class Method:
     class Config(base.Config):
         """Constants of the method, each with its source."""
 
+        def artifacts(self) -> dict[str, str]:
+            """Artifacts that the method reads beside the clips: kind -> reference (path, id, or the kind itself)."""
+            return {}
+
     OFF: ClassVar[Mapping[str, Any]] = {}
     """Options under which every term is switched off: training then equals `none` bit for bit (a test checks it)."""
 

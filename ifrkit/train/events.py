@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrkit.errors import DivergedError, ResourceError
+from ifrkit.errors import DivergedError
 from ifrkit.stages.base import Reporter
 from ifrkit.train import distributed
 
@@ -56,7 +56,6 @@ class EventLog:
 
     def __init__(self, path: Path, length: int = 0) -> None:
         """length: what to keep of the file, in bytes (the rest was written after the resumed state)."""
-        self.path = path
         path.touch()
         self._file = path.open("r+b")
         self._file.truncate(min(length, path.stat().st_size))
@@ -74,11 +73,8 @@ class EventLog:
 
     def write(self, **record: Any) -> None:
         """Append a record, at once visible to readers of the file."""
-        try:
-            self._file.write(json.dumps(record).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise ResourceError(f"cannot write {self.path}: {error}", "free some space and --resume") from error
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
         if self._board is not None:
             for name, value in _scalars(record):
                 self._board.add_scalar(name, value, record["step"])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.config.base import Runtime
 from ifrkit.config.stages import LoopConfig
 from ifrkit.data.keyed import key_seed
@@ -213,6 +214,8 @@ class _Fit:
                 "events": self.events.length(),
             }
             save_state(self.state_path, state)
+            progress = json.dumps({"step": done, "steps": self.loop.steps})
+            write_atomic(self.job.scratch / "progress.json", progress.encode())
 
     def _restore(self) -> tuple[int, int]:
         """Take over the saved state: the first step to do, and the length of the event log then."""
@@ -226,9 +229,6 @@ class _Fit:
     def _finish(self) -> FitResult:
         self._write_weights("last")
         if self.rank == 0:
-            done = self.job.scratch / f"{self.name}.done.json"
-            partial = done.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(self.result)))
-            partial.replace(done)
+            write_atomic(self.job.scratch / f"{self.name}.done.json", json.dumps(asdict(self.result)).encode())
             self.state_path.unlink(missing_ok=True)
         return self.result

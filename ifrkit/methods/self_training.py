@@ -1,0 +1,65 @@
+"""Offline self-training: a fresh network learns from labels and from another network's hard labels, half and half.
+
+    ifrkit train-branches --ssl none | ifrkit pseudo-label
+    ifrkit train-branches --ssl self-training
+
+The scheme of Naive-Student (Chen et al., ECCV 2020) and ST (Yang et al., CVPR 2022): hard labels of every frame, no
+threshold unless asked for, distortion on pseudo-labeled images only. A label of the dataset is never replaced: a
+frame that may show its own label is taught with that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.methods import base
+from ifrkit.train.losses import Mean, cross_entropy, upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+
+class Method(base.Method):
+    """One term: cross entropy of a frame of an unlabeled clip with its pseudo label."""
+
+    class Config(base.Method.Config):
+        """Defaults of ST, at the geometry of the common protocol."""
+
+        labels: str = "pseudo-labels"
+        """The pseudo-labels artifact: a path, an id, or "pseudo-labels" for the newest of the workspace."""
+        weight: float = Field(1.0, ge=0)
+        threshold: float = Field(0.0, ge=0, le=1)
+        """Pixels with less confidence are ignored."""
+        distort: bool = True
+        """Distort the colours of pseudo-labeled frames."""
+        mean: Mean = "all"
+        """With a threshold: mean over all pixels, or over those that passed."""
+
+        def artifacts(self) -> dict[str, str]:
+            return {"pseudo-labels": self.labels} if self.weight else {}
+
+    config: Config
+    OFF = {"weight": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+
+        if not self.config.weight:
+            return []
+        plain = View("pseudo", "unlabeled", "random", pseudo=self.config.threshold)
+        copy = View("pseudo_s", "unlabeled", "random", distort_of="pseudo")
+        return [plain, copy] if self.config.distort else [plain]
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * CE(network(view), pseudo label)."""
+        if not self.config.weight:
+            return {}
+        f_bchw = base.encode(network, batch, features, "pseudo_s" if self.config.distort else "pseudo")
+        label_bhw = batch.labels["pseudo"]
+        logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
+        return {"pseudo": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}

@@ -1,0 +1,38 @@
+"""Trained networks out of their artifacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import nn
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.stages import NetworkConfig
+from ifrkit.errors import ArtifactError
+from ifrkit.models.network import Network, build_network
+from ifrkit.models.weights import load_weights
+
+
+def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
+    """A branch ("update" or "reference") with its "best" or "last" weights, on the CPU in eval mode."""
+    index = json.loads(artifact.file("branches.json").read_text())
+    if branch not in index["branches"]:
+        known = ", ".join(index["branches"])
+        raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
+    # The weights come from the artifact; the file that training started from may be gone.
+    config = NetworkConfig.model_validate({**index["branches"][branch]["network"], "pretrained": None})
+    network = build_network(config, index["num_classes"], seed=0)
+    load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
+    return network.eval()
+
+
+def load_into(module: nn.Module, path: Path) -> None:
+    """Weights of a safetensors file into a module, all of them. Raises ArtifactError if the names or shapes differ."""
+    try:
+        module.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArtifactError(
+            f"{path}: does not fit its network ({reason})", "make the artifact anew with --force"
+        ) from error

@@ -1,0 +1,102 @@
+"""Stage one: train the reference and the update branch, each on its own, with semi-supervised methods beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ifrkit.artifacts.store import Artifact, resolve
+from ifrkit.config.stages import TrainBranchesConfig
+from ifrkit.errors import ConfigError
+from ifrkit.stages.base import Job, Stage
+
+if TYPE_CHECKING:
+    from ifrkit.data.pseudo import PseudoLabels
+    from ifrkit.data.store import ClipStore
+    from ifrkit.train.loop import FitResult
+
+
+def run(job: Job) -> None:
+    """Train each branch of the config, and write branches.json beside their weights and event logs."""
+    from ifrkit.data.partitions import labeled_clips
+    from ifrkit.data.store import ClipStore
+
+    config: TrainBranchesConfig = job.config
+    store = ClipStore(job.input("clips").path)
+    _check_crop(config, store)
+    labeled = labeled_clips(store, config.labeled)
+    job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
+    pseudo = _pseudo_labels(job, store, labeled)
+    results = {branch: _train(job, branch, store, labeled, pseudo) for branch in config.branches}
+    index = {
+        "num_classes": store.labels.num_classes,
+        "branches": {branch: _entry(config, branch, result) for branch, result in results.items()},
+        "labeled": [store.clips[clip].name for clip in labeled],
+    }
+    (job.directory / "branches.json").write_text(json.dumps(index, indent=2) + "\n")
+    job.metrics.update(
+        {branch: {"best": r.best, "last": r.last, "best_step": r.best_step} for branch, r in results.items()}
+    )
+    rows = [
+        [branch, getattr(config, branch).backbone, _percent(r.best), str(r.best_step), _percent(r.last)]
+        for branch, r in results.items()
+    ]
+    job.report.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last"], rows)
+
+
+def _train(job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None) -> FitResult:
+    from ifrkit.data.keyed import key_seed
+    from ifrkit.models.network import build_network
+    from ifrkit.train import distributed
+    from ifrkit.train.branch import BranchTask
+    from ifrkit.train.loop import fit
+
+    config: TrainBranchesConfig = job.config
+    network = build_network(getattr(config, branch), store.labels.num_classes, key_seed(config.seed, "network", branch))
+    task = BranchTask(network, config, store, labeled, distributed.local_device(job.device), pseudo)
+    return fit(task, loop=config.loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
+
+
+def _check_crop(config: TrainBranchesConfig, store: ClipStore) -> None:
+    (height, width), (stored_height, stored_width) = config.crop.size, store.size
+    if height > stored_height or width > stored_width:
+        fit = f"[{min(height, stored_height)},{min(width, stored_width)}]"
+        fault = f"crop.size {height}x{width} is larger than the stored frames ({stored_height}x{stored_width})"
+        raise ConfigError(fault, f"use --set crop.size={fit}, or prepare larger frames")
+
+
+def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> PseudoLabels | None:
+    from ifrkit.data.pseudo import PseudoLabels
+
+    for artifact in job.inputs:
+        if artifact.kind == "pseudo-labels":
+            return PseudoLabels(artifact.path, store, labeled)
+    return None
+
+
+def _entry(config: TrainBranchesConfig, branch: str, result: FitResult) -> dict[str, Any]:
+    network = getattr(config, branch).model_dump(mode="json")
+    return {"network": network, "best": result.best, "last": result.last, "best_step": result.best_step}
+
+
+def _percent(metrics: dict[str, float]) -> str:
+    return f"{100 * metrics['miou']:.2f}" if "miou" in metrics else "-"
+
+
+def _extra_inputs(config: TrainBranchesConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
+    """What the methods read beside the clips."""
+    wanted = [pair for options in config.method.values() for pair in options.artifacts().items()]  # type: ignore[attr-defined]
+    return [resolve(workspace, reference, (kind,)) for kind, reference in wanted]
+
+
+STAGE = Stage(
+    name="train-branches",
+    kind="branches",
+    config=TrainBranchesConfig,
+    run=run,
+    needs=("clips",),
+    resumable=True,
+    extra_inputs=_extra_inputs,
+    label=lambda config: "-".join([*config.ssl, config.labeled.partition.replace("/", "-")]),
+)

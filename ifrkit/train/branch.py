@@ -1,0 +1,146 @@
+"""Stage one as a task of the loop: a network, the methods beside it, their batches and the validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ifrkit.config.stages import TrainBranchesConfig
+from ifrkit.data import loader
+from ifrkit.data.augment import normalise
+from ifrkit.data.batch import Batch, RawBatch, View
+from ifrkit.data.pseudo import PseudoLabels
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import ConfigError
+from ifrkit.methods.base import Method
+from ifrkit.metrics.base import ClipResult
+from ifrkit.models.network import Network
+from ifrkit.plugins import load
+from ifrkit.train import distributed
+from ifrkit.train.loop import Task
+from ifrkit.train.losses import Mean, cross_entropy, upsample
+from ifrkit.train.optim import branch_sgd, poly
+
+
+class BranchLosses(nn.Module):
+    """The network with its methods: the supervised term and theirs, Eqs. (1) and (2)."""
+
+    def __init__(self, network: Network, methods: Mapping[str, Method], ce_mean: Mean) -> None:
+        super().__init__()
+        self.network, self.methods, self.ce_mean = network, dict(methods), ce_mean
+        built = {name: method.build(network) for name, method in methods.items()}
+        self.extra = nn.ModuleDict({name: module for name, module in built.items() if module is not None})
+        self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
+        images = [batch.views[name] for name in self.first_pass]
+        maps = self.network.features(torch.cat(images)).split([len(part) for part in images])
+        features = dict(zip(self.first_pass, maps, strict=True))
+        label_bhw = batch.labels["v0_0"]
+        logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
+        terms = {"sup": cross_entropy(logits_bkhw, label_bhw, self.ce_mean)}
+        for name, method in self.methods.items():
+            own = method.losses(self.network, batch, features, step)
+            terms |= {f"{name}.{term}": loss for term, loss in own.items()}
+        return terms
+
+
+def merged_views(methods: Mapping[str, Method]) -> list[View]:
+    """The labeled frame and every view of the methods, each once. Raises ConfigError if two of one name differ."""
+    views = {"v0_0": View("v0_0")}
+    for name, method in methods.items():
+        for view in method.views():
+            if views.setdefault(view.name, view) != view:
+                raise ConfigError(
+                    f"--ssl {name}: wants another view {view.name} than the methods before it", "drop one"
+                )
+    return list(views.values())
+
+
+class BranchTask(Task):
+    """One branch to train."""
+
+    select = "miou"
+
+    def __init__(
+        self,
+        network: Network,
+        config: TrainBranchesConfig,
+        store: ClipStore,
+        labeled: Sequence[int],
+        device: torch.device,
+        pseudo: PseudoLabels | None = None,
+    ) -> None:
+        methods = {name: load("methods", name)(options) for name, options in config.method.items()}
+        self.config, self.store, self.labeled, self.device, self.pseudo = config, store, labeled, device, pseudo
+        self.network, self.views = network, merged_views(methods)
+        self.module = BranchLosses(network, methods, config.ce_mean).to(device)
+        self.optimizer = branch_sgd(self.module, config.sgd)
+        self.images = config.loop.batch * len(self.views)
+
+    def lrs(self, step: int) -> list[float]:
+        sgd, steps = self.config.sgd, self.config.loop.steps
+        return [poly(base, sgd.min_lr, sgd.power, step, steps) for base in (sgd.lr_backbone, sgd.lr_head)]
+
+    def batches(self, start: int, stop: int) -> Iterable[RawBatch]:
+        config = self.config
+        return loader.view_batches(
+            self.store,
+            self.labeled,
+            self.store.clips_of("train"),
+            self.views,
+            config.crop,
+            config.loop.batch,
+            config.seed,
+            start,
+            stop,
+            config.loop.accumulate,
+            distributed.rank(),
+            distributed.world(),
+            config.runtime.workers,
+            self.pseudo,
+        )
+
+    def to_device(self, item: RawBatch) -> Batch:
+        return loader.to_device(item, self.views, self.device)
+
+    def validate(self) -> dict[str, float]:
+        """mIoU of the val split: annotated frames, whole images."""
+        metric = load("metrics", "miou")(self.network.num_classes)
+        val = [c for c in self.store.clips_of("val") if self.store.clips[c].annotated is not None]
+        mine = val[distributed.rank() :: distributed.world()]
+        for clips in _chunks(mine, self.config.loop.batch):
+            frames = [(clip, self.store.clips[clip].annotated or 0) for clip in clips]
+            ids_bhw, _ = predict(self.network, self.store, frames, self.device)
+            for (clip, index), ids_hw in zip(frames, ids_bhw, strict=True):
+                label_hw = self.store.label(clip, index, hidden=True)
+                metric.update(ClipResult(self.store.clips[clip].name, {index: ids_hw}, {index: label_hw}))
+        metric.counts = distributed.summed(metric.counts)
+        miou = metric.compute()[metric.headline]
+        return {} if miou is None else {"miou": miou}
+
+    def state(self) -> dict[str, Tensor]:
+        """The plain network: what a method adds is for training only."""
+        return self.network.state_dict()
+
+
+@torch.no_grad()
+def predict(
+    network: Network, store: ClipStore, frames: Sequence[tuple[int, int]], device: torch.device
+) -> tuple[
+    np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
+]:
+    """Class ids (b, h, w) uint8 and their probabilities (b, h, w) float32 of whole frames (clip, position)."""
+    images = np.stack([store.frame(clip, index) for clip, index in frames])
+    images_b3hw = normalise(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
+    confidence_bhw, ids_bhw = network(images_b3hw).float().softmax(1).max(1)
+    return ids_bhw.to(torch.uint8).cpu().numpy(), confidence_bhw.cpu().numpy()
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
