@@ -192,7 +192,7 @@ def partial_path(target: Path) -> Path:
 
 
 def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
-    """Drop the scratch, flush and list the payload, write the manifest, rename. It replaces an artifact at the target."""
+    """Drop the scratch, flush and list the payload, write the manifest, rename; replaces what is at the target."""
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     (partial / FILE).unlink(missing_ok=True)
     entries = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Config(BaseModel):
@@ -21,6 +21,14 @@ class Config(BaseModel):
         for key in ("runtime", "root"):
             tree.pop(key, None)
         return tree
+
+
+class NestedError(ValueError):
+    """A plug-in's own config did not validate. key: its dotted place below the config that holds it."""
+
+    def __init__(self, key: str, config: type[Config], error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.key, self.config, self.error = key, config, error
 
 
 class Runtime(Config):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from ifrkit.config.base import Config, Runtime
+from ifrkit.config.base import Config, NestedError, Runtime
 from ifrkit.plugins import load
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -21,10 +21,13 @@ def _split_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _plugin_config(kind: str, name: str, value: Any) -> Config:
-    """The plug-in's own Config from a mapping (or None); an instance passes through."""
-    cls = load(kind, name).Config
-    return value if isinstance(value, cls) else cls.model_validate(value or {})
+def _plugin_config(kind: str, name: str, value: Any, key: str) -> Config:
+    """The plug-in's own Config from a mapping (or None); an instance passes through. key: its place, for errors."""
+    cls: type[Config] = load(kind, name).Config
+    try:
+        return value if isinstance(value, cls) else cls.model_validate(value or {})
+    except ValidationError as error:
+        raise NestedError(key, cls, error) from None
 
 
 class PrepareConfig(Config):
@@ -52,7 +55,7 @@ class PrepareConfig(Config):
     @classmethod
     def _options(cls, data: Any) -> Any:
         if isinstance(data, dict) and "dataset" in data:
-            data = {**data, "options": _plugin_config("datasets", data["dataset"], data.get("options"))}
+            data = {**data, "options": _plugin_config("datasets", data["dataset"], data.get("options"), "options")}
         return data
 
 
@@ -152,8 +155,10 @@ class TrainBranchesConfig(Config):
             given = dict(data.get("method") or {})
             unknown = [name for name in given if name not in chosen]
             if unknown:
-                raise ValueError(f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})")
-            data = {**data, "method": {n: _plugin_config("methods", n, given.get(n)) for n in chosen}}
+                raise ValueError(
+                    f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})"
+                )
+            data = {**data, "method": {n: _plugin_config("methods", n, given.get(n), f"method.{n}") for n in chosen}}
         return data
 
 

@@ -47,7 +47,7 @@ class Ranks:
             self.hear(f"{key}-{rank}")
 
     def _store(self) -> Any:
-        from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+        from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch does not list them
 
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -168,7 +168,7 @@ def has_state(partial: Path) -> bool:
 
 
 def progress(partial: Path) -> str:
-    """Where the interrupted run stood (" at step 120 of 400"), from the `progress.json` that a stage keeps in scratch."""
+    """Where the interrupted run stood (" at step 120 of 400"), from the `progress.json` that a stage may keep."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         tree = json.loads((partial / store.SCRATCH / "progress.json").read_text())
         return f" at step {int(tree['step'])} of {int(tree['steps'])}"

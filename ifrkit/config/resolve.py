@@ -1,0 +1,192 @@
+"""One typed config from its layers: defaults < recipes < --config < flags and --set, each value with its origin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from ifrkit.config.base import Config, NestedError
+from ifrkit.config.yamlio import parse_yaml, read_yaml
+from ifrkit.errors import ConfigError
+from ifrkit.plugins import nearest
+
+C = TypeVar("C", bound=Config)
+
+SECTIONS = ("prepare", "train-branches", "pseudo-label", "train-flow", "train-fusion", "eval")
+"""Top-level sections of a recipe: the names of the stages."""
+
+DEFAULT = "default"
+
+
+@dataclass
+class Layers:
+    """The values given so far, as a tree, and where each came from (dotted key -> origin)."""
+
+    tree: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def add(self, tree: Mapping[str, Any], origin: str) -> None:
+        """Put a layer on top: mappings are merged, everything else is replaced."""
+        dataset = tree.get("dataset")
+        if dataset is not None and self.tree.get("dataset", dataset) != dataset:
+            self._drop("options")  # they belong to the dataset that the lower layer named
+        self._merge(self.tree, tree, origin, "")
+
+    def drop_foreign_methods(self) -> None:
+        """Forget what a recipe says about a method that was not chosen; asked for by hand, it stays and is refused."""
+        chosen = self.tree.get("ssl")
+        methods = self.tree.get("method")
+        if chosen is None or not isinstance(methods, dict):
+            return
+        names = [n.strip() for n in chosen.split(",")] if isinstance(chosen, str) else list(chosen)
+        for name in [n for n in methods if n not in names]:
+            if all(o.startswith("recipe ") for k, o in self.origins.items() if f"{k}.".startswith(f"method.{name}.")):
+                del methods[name]
+                self._forget(f"method.{name}")
+
+    def _merge(self, below: dict[str, Any], above: Mapping[str, Any], origin: str, prefix: str) -> None:
+        for key, value in above.items():
+            dotted = f"{prefix}{key}"
+            if isinstance(value, Mapping) and value:
+                if not isinstance(below.get(key), dict):
+                    self._forget(dotted)
+                    below[key] = {}
+                self._merge(below[key], value, origin, f"{dotted}.")
+            else:
+                self._forget(dotted)
+                below[key] = value
+                self.origins[dotted] = origin
+
+    def _drop(self, key: str) -> None:
+        self.tree.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, dotted: str) -> None:
+        for key in [k for k in self.origins if f"{k}.".startswith(f"{dotted}.")]:
+            del self.origins[key]
+
+
+def resolve(
+    cls: type[C],
+    section: str,
+    *,
+    recipes: Sequence[str] = (),
+    file: Path | None = None,
+    flags: Mapping[str, tuple[Any, str]] | None = None,
+    sets: Sequence[str] = (),
+) -> tuple[C, dict[str, str]]:
+    """The config of a stage and the origin of every value that is not its default.
+
+    flags: dotted key -> (value, the flag's name), None where the flag was not given. sets: "a.b=YAML". Of equal
+    standing, --set wins. Raises ConfigError, in one line that begins with the dotted key.
+    """
+    layers = Layers()
+    for name in recipes:
+        layers.add(_section(read_recipe(name), section, f"recipe {name}"), f"recipe {name}")
+    if file is not None:
+        tree = read_yaml(file)
+        layers.add(_section({} if tree is None else tree, section, str(file)), str(file))
+    for dotted, (value, flag) in (flags or {}).items():
+        if value is not None:
+            layers.add(_nest(dotted, value), flag)
+    for assignment in sets:
+        layers.add(parse_set(assignment), "--set")
+    layers.drop_foreign_methods()
+    try:
+        config = cls.model_validate(layers.tree)
+    except ValidationError as error:
+        raise _explain(error, cls, layers.origins, "") from None
+    return config, {key: layers.origins[key] for key in sorted(layers.origins)}
+
+
+def read_recipe(name: str) -> Any:
+    """A recipe by its name. Raises ConfigError with the nearest one."""
+    directory = resources.files("ifrkit") / "recipes"
+    known = sorted(p.name.removesuffix(".yaml") for p in directory.iterdir() if p.name.endswith(".yaml"))
+    if name not in known:
+        raise ConfigError(f"no recipe named {name!r}", nearest(name, known) + " (your own file goes to --config)")
+    return parse_yaml((directory / f"{name}.yaml").read_text(), f"recipe {name}")
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """The tree of one `a.b=VALUE`, the value read as YAML."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):
+        raise ConfigError(f"--set {assignment}: not of the form a.b=value", "write for example --set loop.steps=100")
+    return _nest(key, parse_yaml(text, f"--set {key}"))
+
+
+def rows(config: Config, origins: Mapping[str, str]) -> Iterator[tuple[int, str, Any, str]]:
+    """Every line of --print-config: depth, key, value (None for a section), origin (empty for a section)."""
+    yield from _rows(config.model_dump(mode="json"), origins, 0, "")
+
+
+def _rows(
+    tree: Mapping[str, Any], origins: Mapping[str, str], depth: int, prefix: str
+) -> Iterator[tuple[int, str, Any, str]]:
+    for key, value in tree.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield depth, key, None, ""
+            yield from _rows(value, origins, depth + 1, f"{dotted}.")
+        else:
+            above = [dotted[:i] for i in range(len(dotted), 0, -1) if i == len(dotted) or dotted[i] == "."]
+            yield depth, key, value, next((origins[k] for k in above if k in origins), DEFAULT)
+
+
+def _section(tree: Any, section: str, origin: str) -> Mapping[str, Any]:
+    """The part of a file for one stage. A file without sections is all for the stage that reads it."""
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{origin}: not a mapping of keys to values", "see --print-config for the form")
+    if not any(key in SECTIONS or key == section for key in tree) and not origin.startswith("recipe "):
+        return tree
+    for key in tree:
+        if key not in SECTIONS and key != section:
+            raise ConfigError(f"{key}: unknown section in {origin}", nearest(str(key), list(SECTIONS)))
+    part = tree.get(section)
+    if part is not None and not isinstance(part, Mapping):
+        raise ConfigError(f"{section}: not a mapping in {origin}", "write one key a line below it")
+    return part or {}
+
+
+def _nest(dotted: str, value: Any) -> dict[str, Any]:
+    for key in reversed(dotted.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str, str], prefix: str) -> ConfigError:
+    """The first thing that is wrong, in one line: dotted key, what, where it was said, what to do."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "tuple[", "constrained-"))]
+    dotted = ".".join([prefix, *path] if prefix else path)
+    if isinstance(cause, NestedError):
+        inner = f"{dotted}.{cause.key}" if dotted else cause.key
+        return _explain(cause.error, cause.config, origins, inner)
+    related = (o for k, o in origins.items() if f"{k}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{k}."))
+    origin = next(related, "")
+    said = f" (from {origin})" if origin else ""
+    if first["type"] == "extra_forbidden":
+        known = list(_model_at(cls, path[:-1]).model_fields)
+        return ConfigError(f"{dotted}: unknown key{said}", nearest(path[-1], known))
+    message = str(cause) if cause is not None else first["msg"][0].lower() + first["msg"][1:]
+    if first["type"] == "missing":
+        return ConfigError(f"{dotted}: has to be given", f"use --set {dotted}=...")
+    shown = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
+    return ConfigError(f"{dotted}: {message}{shown}{said}" if dotted else message)
+
+
+def _model_at(cls: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The model class that a key path leads to, through optional fields."""
+    for key in path:
+        annotation = cls.model_fields[key].annotation
+        options = [annotation, *get_args(annotation)]
+        cls = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return cls
