@@ -37,10 +37,19 @@ class PSPHead(nn.Module):
         if self.training and len(x_bchw) == 1:
             fault = "batch norm after the PSP head's 1x1 pooling needs at least two images a pass"
             raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
-        size = x_bchw.shape[-2:]
-        pyramid = [F.interpolate(m(x_bchw), size, mode="bilinear", align_corners=False) for m in self.psp_modules]
-        f_bchw: Tensor = self.bottleneck(torch.cat([x_bchw, *pyramid], dim=1))
+        f_bchw: Tensor = self.bottleneck(torch.cat([x_bchw, *self._pyramid(x_bchw)], dim=1))
         return f_bchw
+
+    def _pyramid(self, x_bchw: Tensor) -> list[Tensor]:
+        """Context of each scale, at the size and in the dtype of x.
+
+        Never in half precision: at scale 1 batch norm divides by the spread of as many values as there are images,
+        and rounding them first slows the whole training down (benchmarks/bf16.py).
+        """
+        with torch.autocast(x_bchw.device.type, enabled=False):
+            x = x_bchw.to(torch.promote_types(x_bchw.dtype, torch.float32))
+            maps = [F.interpolate(m(x), x.shape[-2:], mode="bilinear", align_corners=False) for m in self.psp_modules]
+        return [context.to(x_bchw.dtype) for context in maps]
 
     def classify(self, f_bchw: Tensor) -> Tensor:
         """f -> logits (b, num_classes, h, w), through channel dropout in training mode."""

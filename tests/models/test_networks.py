@@ -175,6 +175,17 @@ def test_width_scales_every_stage() -> None:
     assert isinstance(Network(tiny(), 5).backbone.layer1[0], BasicBlock)
 
 
+def test_pooled_context_is_normalised_in_float32_under_autocast() -> None:
+    network = build_network(tiny(), 5, seed=0).train()
+    seen: list[torch.dtype] = []
+    for module in network.decode_head.psp_modules:
+        module[1].bn.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+    network.decode_head.bottleneck.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(2, 3, 40, 48))
+    assert seen == [torch.float32] * 4 + [torch.bfloat16]
+
+
 def test_channels_last_and_bfloat16_give_the_same_picture() -> None:
     network = build_network(tiny(), 5, seed=0).eval()
     images = torch.randn(2, 3, 40, 48)
