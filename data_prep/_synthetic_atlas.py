@@ -1,4 +1,4 @@
-"""Textures that share one flat array, filtered along both axes apart, so that a road seen at a grazing angle stays sharp.
+"""Textures that share one flat array, filtered along each axis apart: a road at a grazing angle stays sharp across.
 
 A texel holds four weights instead of a colour: how much of each of a surface's four palette colours shows there (times
 shading). One library of textures so serves every video, each with palettes of its own, and averaging texels is right.
@@ -87,7 +87,7 @@ def _shapes(alpha_hw: Floats | None) -> list[NDArray[np.bool_]]:
     levels = [alpha_hw]
     while min(levels[-1].shape) > 1:
         levels.append(_halve(_halve(levels[-1], 0), 1))
-    return [level > 0.5 for level in levels]
+    return [level >= 0.5 for level in levels]
 
 
 Places = list[tuple[Ints, Floats]]

@@ -36,7 +36,7 @@ class Camera:
         """Centre (3,) and world-to-camera rotation (3, 3) at frame t."""
         x, y, yaw, pitch, roll = (reach * np.sin(rate * t + phase) for reach, rate, phase in self.sway)
         yaw, pitch = yaw + self.heading + self.turn * t, pitch + self.pitch
-        centre = np.array(self.start) + (x, y, self.speed * t)
+        centre = np.array(self.start) + np.array([x, y, self.speed * t])
         cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
         about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
         about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -52,7 +52,11 @@ class View(NamedTuple):
     to_plane: Doubles
     """(s, 3, 3), its inverse: (x, y, 1) -> (a, b, 1) / z."""
     boxes: NDArray[np.int64]
-    """(s, 4): y0, y1, x0, x1 around the plane in the image, ends excluded; empty when it is not seen."""
+    """(s, 4): y0, y1, x0, x1 around the plane in the image, ends excluded."""
+    shown: NDArray[np.int64]
+    """The planes that may be seen, without the sky (plane 0)."""
+    detail: NDArray[np.int64]
+    """(s,) halvings of its texture until a texel is about as high as a pixel, at the middle of the plane."""
 
 
 def look(camera: Camera, planes: Planes, t: float) -> View:
@@ -67,8 +71,11 @@ def look(camera: Camera, planes: Planes, t: float) -> View:
         [focal * seen[:, 0] + middle[0] * seen[:, 2], focal * seen[:, 1] + middle[1] * seen[:, 2], seen[:, 2]], axis=1
     )
     boxes = _boxes(to_image, camera.height, camera.width)
-    boxes[np.einsum("sk,sk->s", planes.outward, offset) > 0, 1] = 0
-    return View(to_image, inverse(to_image), boxes)
+    turned_away = np.einsum("sk,sk->s", planes.outward, offset) > 0
+    shown = (boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3]) & ~turned_away & ~planes.endless
+    depth = np.maximum(seen[:, 2] @ (0.5, 0.5, 1.0), NEAR)
+    detail = np.log2(np.maximum(planes.texels_a_metre * depth / focal, 1)).astype(np.int64)
+    return View(to_image, inverse(to_image), boxes, np.flatnonzero(shown), detail)
 
 
 def inverse(matrices: Doubles) -> Doubles:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from data_prep._synthetic_atlas import PALETTE, Floats, Texture
+
 CLEAR = 9
 """Index of what is cut out of the plane."""
 FINE = 4
@@ -25,7 +26,8 @@ def clouds(rng: Rng, height: int, width: int, roughness: float = 1.0) -> Floats:
     frequency = np.hypot(fy, fx)
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((height, width))) / frequency**roughness, (height, width))
-    return (noise / noise.std()).astype(np.float32)
+    scaled: Floats = (noise / noise.std()).astype(np.float32)
+    return scaled
 
 
 def to_texture(index: NDArray[np.uint8], shade: Floats) -> Texture:
@@ -41,6 +43,7 @@ def to_texture(index: NDArray[np.uint8], shade: Floats) -> Texture:
 
 
 def draw(width: int, height: int, ground: int, paint: Callable[[Pen], None], shade: Floats | None = None) -> Texture:
+    """A texture of that many texels: `paint` draws over the colour `ground`; shade multiplies, 1 by default."""
     image = Image.new("L", (width * FINE, height * FINE), ground)
     paint(ImageDraw.Draw(image))
     return to_texture(np.asarray(image), np.ones((height, width), np.float32) if shade is None else shade)

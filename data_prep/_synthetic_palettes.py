@@ -81,4 +81,6 @@ def metal(rng: Rng) -> Doubles:
     """Of a pole: shaft, lamp or box, base or lens, band."""
     value = rng.uniform(0.15, 0.7)
     shaft = hsv(rng.choice([0.3, 0.6, 0.1]), rng.uniform(0, 0.3), value)
-    return np.stack([shaft, hsv(0.12, 0.1, rng.uniform(0.15, 0.9)), shaft * 0.8, shaft * rng.uniform(0.7, 1.4)]).clip(0, 1)
+    return np.stack([shaft, hsv(0.12, 0.1, rng.uniform(0.15, 0.9)), shaft * 0.8, shaft * rng.uniform(0.7, 1.4)]).clip(
+        0, 1
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep._synthetic_atlas import Atlas, Floats
+from data_prep._synthetic_atlas import Atlas, Floats, Texture
 from data_prep._synthetic_figures import FIGURES
 from data_prep._synthetic_surfaces import SURFACES
 from ifrkit.data.keyed import key_rng
@@ -34,6 +34,9 @@ class Swing(NamedTuple):
     phase: float = 0.0
 
 
+STILL = Swing()
+
+
 @dataclass(frozen=True)
 class Plane:
     """The rectangle of points origin + a * across + b * down with a, b in [0, 1], at frame 0."""
@@ -50,7 +53,7 @@ class Plane:
     """How often the texture repeats along (across, down), and where in it the origin lies."""
     velocity: Vector = (0.0, 0.0, 0.0)
     """Metres a frame."""
-    swing: Swing = Swing()
+    swing: Swing = STILL
     outward: Vector | None = None
     """Seen from this side only."""
     endless: bool = False
@@ -66,8 +69,8 @@ class Library(NamedTuple):
 
 def make_library(seed: int) -> Library:
     """Paint every texture; about half a second."""
-    textures = []
-    places = {}
+    textures: list[Texture] = []
+    places: dict[str, tuple[int, int]] = {}
     for kind, (make, count) in {**SURFACES, **FIGURES}.items():
         places[kind] = (len(textures), count)
         textures += [make(key_rng(seed, "synthetic", kind, k)) for k in range(count)]
@@ -86,6 +89,10 @@ class Planes:
     label: NDArray[np.uint8] = field(init=False)
     palette: Floats = field(init=False)
     normal: Doubles = field(init=False)
+    cut_out: list[bool] = field(init=False)
+    """Whether the texture has a shape of its own."""
+    texels_a_metre: Doubles = field(init=False)
+    """(s,) downwards."""
 
     def __post_init__(self) -> None:
         items, (atlas, places) = self.items, self.library
@@ -99,14 +106,15 @@ class Planes:
         self.texels[:, :2, 2] = size * tiles[:, 2:]
         self.texels[:, 2, 2] = 1
         self._origin, self._across, self._down, self._velocity = (
-            np.array([getattr(p, name) for p in items], np.float64)
-            for name in ("origin", "across", "down", "velocity")
+            np.array([getattr(p, name) for p in items], np.float64) for name in ("origin", "across", "down", "velocity")
         )
         self._swing = np.array([p.swing for p in items], np.float64).T
         self.endless = np.array([p.endless for p in items])
         self.outward = np.array([p.outward or (0.0, 0.0, 0.0) for p in items])
         normal = np.cross(self._across, self._down)
         self.normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        self.cut_out = [bool(atlas.coverage[k]) for k in self.texture]
+        self.texels_a_metre = self.texels[:, 1, 1] / np.linalg.norm(self._down, axis=1)
 
     def pose(self, t: float) -> tuple[Doubles, Doubles, Doubles]:
         """origin, across and down of every plane at frame t, (s, 3) each."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep._synthetic_atlas import Floats
-from data_prep._synthetic_camera import Doubles, View
-from data_prep._synthetic_planes import Planes
+from data_prep._synthetic_camera import View
+from data_prep._synthetic_planes import Doubles, Planes
 
 SOFTNESS = 1.1
 """Texture filter widths in pixels: above 1, so that a frame warped to the next one reproduces it."""
@@ -26,61 +26,69 @@ def rasterise(planes: Planes, view: View, height: int, width: int) -> Buffer:
     """The nearest plane under every pixel centre; cut-out shapes count where the texture covers."""
     plane_hw = np.zeros((height, width), np.int64)
     nearness_hw = np.zeros((height, width), np.float32)
-    y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
-    to_plane = view.to_plane.astype(np.float32)
-    for s in np.flatnonzero((view.boxes[:, 0] < view.boxes[:, 1]) & (view.boxes[:, 2] < view.boxes[:, 3])):
-        if s == 0:
-            continue
-        y0, y1, x0, x1 = view.boxes[s]
-        here = slice(y0, y1), slice(x0, x1)
-        a, b, near = (m[0] * x[:, x0:x1] + (m[1] * y[y0:y1] + m[2]) for m in to_plane[s])
-        hit = (near > nearness_hw[here]) & (a >= 0) & (a <= near) & (b >= 0) & (b <= near)
-        shapes = planes.library.atlas.coverage[planes.texture[s]]
-        if shapes:
-            _cut_out(hit, a, b, near, planes, int(s), shapes)
-        np.copyto(nearness_hw[here], near, where=hit)
-        plane_hw[here][hit] = s
+    y, x = np.arange(height), np.arange(width)
+    along_x = (view.to_plane[:, :, :1] * x).astype(np.float32)[:, :, None, :]
+    along_y = (view.to_plane[:, :, 1:2] * y + view.to_plane[:, :, 2:]).astype(np.float32)[:, :, :, None]
+    boxes = view.boxes.tolist()
+    with np.errstate(all="ignore"):  # beside and behind a plane, (a, b) may be anything
+        for s in view.shown.tolist():
+            y0, y1, x0, x1 = boxes[s]
+            here = nearness_hw[y0:y1, x0:x1]
+            at = along_x[s, ..., x0:x1] + along_y[s, :, y0:y1]
+            near = at[2]
+            inside = at[:2] >= 0
+            inside &= at[:2] <= near
+            hit = near > here
+            hit &= inside[0]
+            hit &= inside[1]
+            if planes.cut_out[s]:
+                hit &= _covers(planes, view, s, at)
+            np.copyto(here, near, where=hit)
+            np.copyto(plane_hw[y0:y1, x0:x1], s, where=hit)
     return Buffer(plane_hw, nearness_hw)
 
 
-def _cut_out(
-    hit: NDArray[np.bool_], a: Floats, b: Floats, near: Floats, planes: Planes, s: int, shapes: list[NDArray[np.bool_]]
-) -> None:
-    """Clears `hit` where the texture of plane s does not cover."""
-    rows, columns = np.nonzero(hit)
-    if not len(rows):
-        return
-    depth = 1 / near[rows, columns]
-    scale = planes.texels[s].astype(np.float32)
-    u = a[rows, columns] * depth * scale[0, 0] + scale[0, 2]
-    v = b[rows, columns] * depth * scale[1, 1] + scale[1, 2]
-    texels_a_pixel = float(np.ptp(v)) / max(int(np.ptp(rows)), 1)
-    level = min(max(int(np.log2(max(texels_a_pixel, 1.0))), 0), len(shapes) - 1)
+def _covers(planes: Planes, view: View, s: int, at: Floats) -> NDArray[np.bool_]:
+    """Where the shape of plane s covers the points at = (a, b, 1) / z; anything outside the rectangle."""
+    shapes = planes.library.atlas.coverage[planes.texture[s]]
+    level = min(int(view.detail[s]), len(shapes) - 1)
     shape = shapes[level]
-    height, width = shape.shape
-    inside = shape[(v.astype(np.int64) >> level) % height, (u.astype(np.int64) >> level) % width]
-    hit[rows, columns] = inside
+    texels = (planes.texels[s, :2] / 2.0**level).astype(np.float32)
+    place = at[:2] / at[2]
+    place *= texels[[0, 1], [0, 1], None, None]
+    place += texels[:, 2, None, None]
+    column, row = place.astype(np.int32)
+    column &= shape.shape[1] - 1
+    row &= shape.shape[0] - 1
+    found: NDArray[np.bool_] = shape[row, column]
+    return found
 
 
 def shade(planes: Planes, view: View, buffer: Buffer, palette: Floats) -> Floats:
-    """Colours (h, w, 3) of the planes seen, for palettes (s, 4, 3) that already hold the light."""
+    """Colours (3, h, w) of the planes seen, for palettes (s, 4, 3) that already hold the light."""
     height, width = buffer.plane_hw.shape
-    seen = buffer.plane_hw.reshape(-1)
-    y, x = (g.reshape(-1).astype(np.float32) for g in np.mgrid[0:height, 0:width])
-    to_texel = np.einsum("sij,sjk->ski", planes.texels, view.to_plane).astype(np.float32).reshape(-1, 9)
-    m = np.ascontiguousarray(to_texel.T)[:, seen]
+    seen = buffer.plane_hw
+    y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
+    to_texel = np.einsum("sij,sjk->kis", planes.texels, view.to_plane).astype(np.float32).reshape(9, -1)
+    m = np.take(to_texel, seen, axis=1, mode="clip")
     depth = 1 / (m[2] * x + m[5] * y + m[8])
     u = (m[0] * x + m[3] * y + m[6]) * depth
     v = (m[1] * x + m[4] * y + m[7]) * depth
     soft = np.abs(depth) * np.float32(SOFTNESS)
-    wide_u = np.hypot(m[0] - u * m[2], m[3] - u * m[5]) * soft
-    wide_v = np.hypot(m[1] - v * m[2], m[4] - v * m[5]) * soft
-    weights = planes.library.atlas.sample(planes.texture[seen], u, v, wide_u, wide_v)
-    colours = np.take(palette.reshape(-1, 12), seen, axis=0).reshape(-1, 4, 3)
-    return np.einsum("nk,nkc->nc", weights, colours).reshape(height, width, 3)
+    wide_u, wide_v = (  # length of the gradient of u and of v in the image
+        np.sqrt((m[k] - uv * m[2]) ** 2 + (m[k + 3] - uv * m[5]) ** 2) * soft for k, uv in ((0, u), (1, v))
+    )
+    at = (part.reshape(-1) for part in (u, v, wide_u, wide_v))
+    weights = planes.library.atlas.sample(planes.texture[seen].reshape(-1), *at)
+    lit = np.take(palette.reshape(-1, 12).T, seen, axis=1, mode="clip").reshape(4, 3, height, width)
+    lit *= weights.T.reshape(4, 1, height, width)
+    colours: Floats = lit.sum(0)
+    return colours
 
 
-def motion(view: View, other: View, buffer: Buffer, other_buffer: Buffer) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def motion(
+    view: View, other: View, buffer: Buffer, other_buffer: Buffer
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Exact flow (2, h, w) from one frame to another, and where the other frame shows the same plane at that place."""
     height, width = buffer.plane_hw.shape
     seen = buffer.plane_hw

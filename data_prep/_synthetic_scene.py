@@ -9,31 +9,41 @@ import numpy as np
 from data_prep import _synthetic_palettes as palettes
 from data_prep._synthetic_actors import CURB, car, pedestrian, pole, tree, upright
 from data_prep._synthetic_camera import Camera
-from data_prep._synthetic_planes import Plane
+from data_prep._synthetic_planes import Doubles, Plane
 
 Rng = np.random.Generator
-BEGIN, BEYOND = -12.0, 130.0
-"""The street reaches from BEGIN to BEYOND metres past the last place of the camera."""
+BEGIN, BEYOND = -12.0, 95.0
+"""The street reaches from BEGIN to BEYOND metres past the camera's last place."""
 
 
 class Street:
-    """Lays out one video. `planes` begins with the sky; `camera` drives along +z for `length` frames."""
+    """Lays out one video. `planes` begins with the sky; `camera` drives along +z for `length` frames.
+
+    Metres: the lanes' middles run at x = +-lane, the kerbs at +-half; side streets leave at z = gaps[side].
+    """
 
     def __init__(self, rng: Rng, length: int, height: int, width: int) -> None:
         self.rng = rng
-        self.half = rng.uniform(3.4, 5.6)
+        self.length = length
+        self.parking = rng.random() < 0.6
+        self.lane = rng.uniform(1.6, 2.4)
+        self.half = 2 * self.lane + (2.1 if self.parking else rng.uniform(0, 1))
         self.walk = rng.uniform(2.0, 4.5)
         self.drive_side = 1.0 if rng.random() < 0.7 else -1.0
         self.season = float(np.clip(rng.normal(0.15, 0.35), 0, 1))
         self.green = rng.uniform(0.1, 0.9)
         self.camera = self._camera(length, height, width)
-        self.end = self.camera.speed * length + BEYOND
+        self.travel = self.camera.speed * length
+        self.end = self.travel + BEYOND
+        self.gaps = {side: [rng.uniform(12, 60)] if rng.random() < 0.6 else [] for side in (-1.0, 1.0)}
         self.planes: list[Plane] = []
         self._sky_and_horizon()
         self._ground()
         for side in (-1.0, 1.0):
             self._houses(side)
             self._furniture(side)
+            if self.parking:
+                self._parked(side)
         self._traffic()
         self._people()
 
@@ -45,7 +55,7 @@ class Street:
         return Camera(
             height, width,
             focal=rng.uniform(0.66, 0.9),
-            start=(self.drive_side * self.half * rng.uniform(0.3, 0.6), -rng.uniform(1.2, 1.75), 0.0),
+            start=(self.drive_side * self.lane * rng.uniform(0.75, 1.25), -rng.uniform(1.2, 1.75), 0.0),
             speed=rng.uniform(0.15, 0.75),
             turn=turn,
             heading=-turn * length / 2 + rng.normal(0, 0.05),
@@ -71,7 +81,7 @@ class Street:
         self.planes += [houses, trees] if rng.random() < 0.6 else [trees]
 
     def _flat(
-        self, label: str, kind: str, palette: palettes.Doubles, x: tuple[float, float], z: tuple[float, float],
+        self, label: str, kind: str, palette: Doubles, x: tuple[float, float], z: tuple[float, float],
         level: float, tile: tuple[float, float]
     ) -> Plane:  # fmt: skip
         """A horizontal rectangle `level` metres above the road; a texture's width and height cover `tile` metres."""
@@ -90,7 +100,7 @@ class Street:
         self.planes.append(self._flat("road", "road", asphalt, (-half, half), (BEGIN, far), 0, (2 * half, 12.0)))
         for side in (-1.0, 1.0):
             begin = BEGIN
-            for crossing in [*self._crossings(side), far]:
+            for crossing in [*self.gaps[side], far]:
                 inner, outer, lawn = side * half, side * (half + walk), side * 70
                 span = begin, crossing
                 tile = rng.uniform(1.5, 2.5)
@@ -105,20 +115,13 @@ class Street:
                 )  # fmt: skip
                 begin = crossing + rng.uniform(6, 9)
 
-    def _crossings(self, side: float) -> list[float]:
-        """Where side streets leave."""
-        rng = self.rng
-        found = [rng.uniform(12, 60)] if rng.random() < 0.6 else []
-        self._gaps = {**getattr(self, "_gaps", {}), side: found}
-        return found
-
     def _houses(self, side: float) -> None:
         rng = self.rng
         z = BEGIN + rng.uniform(0, 8)
         line = self.half + self.walk + rng.uniform(0, 2.5)
         while z < self.end:
             long = rng.uniform(8, 22)
-            if any(z - 1 < gap + 10 and z + long > gap - 1 for gap in self._gaps[side]):
+            if any(z - 1 < gap + 10 and z + long > gap - 1 for gap in self.gaps[side]):
                 z += 4.0
                 continue
             if rng.random() < 1 - 0.55 * self.green:
@@ -155,6 +158,7 @@ class Street:
             self.planes += tree(rng, (side * (x + rng.uniform(1.5, 6)), z + rng.uniform(0, long)), self.season)
 
     def _furniture(self, side: float) -> None:
+        """Street trees, lamps and masts along the kerb."""
         rng = self.rng
         x = side * (self.half + 0.6)
         z = rng.uniform(4, 12)
@@ -164,33 +168,40 @@ class Street:
             else:
                 self.planes += pole(rng, (x, z), -side)
             z += rng.uniform(4, 12)
-        if rng.random() < 0.6:
-            z = rng.uniform(6, 25)
-            for _ in range(int(rng.integers(1, 5))):
-                if not any(gap - 3 < z < gap + 10 for gap in self._gaps[side]):
-                    facing = 0.0 if side == self.drive_side else math.pi
-                    self.planes += car(rng, (side * (self.half - 0.9), z), facing, 0.0)
-                z += rng.uniform(5.5, 14)
+
+    def _parked(self, side: float) -> None:
+        rng = self.rng
+        heading = 0.0 if side == self.drive_side else math.pi
+        z = rng.uniform(6, 20)
+        while z < self.travel + 45:
+            if rng.random() < 0.6 and not any(gap - 4 < z < gap + 11 for gap in self.gaps[side]):
+                self.planes += car(rng, (side * (self.half - 1.1), z), heading, 0.0)
+            z += rng.uniform(5.5, 14)
 
     def _traffic(self) -> None:
-        rng, lane = self.rng, self.drive_side * self.half * 0.45
+        """Cars ahead, which stay ahead, and cars that come towards the camera all along."""
+        rng, lane = self.rng, self.drive_side * self.lane
         z = rng.uniform(9, 22)
         for _ in range(int(rng.integers(1, 3))):
-            self.planes += car(rng, (lane, z), 0.0, self.camera.speed + rng.uniform(-0.15, 0.25))
+            slower = min(0.15, (z - 8) / self.length)
+            self.planes += car(rng, (lane, z), 0.0, self.camera.speed + rng.uniform(-slower, 0.25))
             z += rng.uniform(9, 25)
-        z = rng.uniform(10, 30)
-        for _ in range(int(rng.integers(1, 4))):
-            self.planes += car(rng, (-lane, z), math.pi, rng.uniform(0.2, 0.7))
-            z += rng.uniform(8, 25)
+        z, speed = rng.uniform(10, 30), rng.uniform(0.2, 0.7)
+        while z < self.travel + speed * self.length + 40:
+            self.planes += car(rng, (-lane, z), math.pi, speed)
+            z += rng.uniform(8, 40)
 
     def _people(self) -> None:
+        """On the sidewalks along the street, and across it; the first one always near."""
         rng = self.rng
-        for k in range(int(rng.integers(3, 9))):
+        z = self.travel / 2 + rng.uniform(7, 12)
+        crowd = rng.uniform(4, 12)
+        while z < self.travel + 45:
             side = rng.choice([-1.0, 1.0])
-            z = self.camera.speed * 5 + (rng.uniform(7, 14) if k == 0 else rng.uniform(8, 45))
             if rng.random() < 0.35:
                 x, velocity = rng.uniform(-1, 1) * (self.half + 1), (-side * rng.uniform(0.06, 0.16), 0.0)
             else:
                 x = side * (self.half + rng.uniform(0.4, 0.9) * self.walk)
                 velocity = (0.0, rng.choice([-1, 1]) * rng.uniform(0.04, 0.13))
             self.planes += pedestrian(rng, (x, z), velocity)
+            z += rng.exponential(crowd)

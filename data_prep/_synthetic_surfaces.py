@@ -29,8 +29,8 @@ def road(rng: Rng) -> Texture:
             box(pen, 122.5, 0, 125, 128, 1)
 
     grain = 1 + 0.07 * clouds(rng, 128, 128, 0.9)
-    wear = 0.06 * np.cos(np.linspace(0, 2 * np.pi * 4, 128, dtype=np.float32))
-    return draw(128, 128, 0, paint, grain + wear)
+    grain += 0.06 * np.cos(np.linspace(0, 2 * np.pi * 4, 128, dtype=np.float32))
+    return draw(128, 128, 0, paint, grain)
 
 
 def paving(rng: Rng) -> Texture:

@@ -37,7 +37,8 @@ class Weather:
         facing = np.abs(planes.normal @ self.sun)
         lit = np.where(planes.endless, 1.0, 1 - shine + 1.5 * shine * facing)
         tint = self.tint * np.array([1 + warmer, 1.0, 1 - warmer]) * self.exposure * math.exp(brighter)
-        return (planes.palette * lit[:, None, None] * tint).astype(np.float32)
+        colours: Floats = (planes.palette * lit[:, None, None] * tint).astype(np.float32)
+        return colours
 
     def haze(self, t: float) -> tuple[float, Floats]:
         """Density in 1 / m and colour (3,) at frame t."""

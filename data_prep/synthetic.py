@@ -12,9 +12,9 @@ from typing import get_args
 
 from pydantic import Field, model_validator
 
-from data_prep import base
 from data_prep._synthetic_planes import CLASSES
 from data_prep._synthetic_video import Video
+from data_prep.base import Dataset as BaseDataset
 from data_prep.base import Frame, Label, TrueFlow
 from ifrkit.data.records import ClipRecord, LabelSpace, Split
 from ifrkit.errors import DatasetError
@@ -23,14 +23,14 @@ VERSION = "synthetic-1"
 """Raise it whenever the same seed gives other pixels."""
 
 
-class Dataset(base.Dataset):
+class Dataset(BaseDataset):
     """Procedural street videos: 8 classes, weather that drifts, moving cars and people, exact labels and flow.
 
     Every video is cut into `clips_per_video` clips of `clip_length` frames. Training sees the annotated frame's label
     only; the labels of all other frames are hidden, for evaluation.
     """
 
-    class Config(base.Config):
+    class Config(BaseDataset.Config):
         """How many videos, how long, how large, how noisy."""
 
         train_videos: int = Field(24, ge=1)
