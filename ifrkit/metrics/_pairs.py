@@ -1,0 +1,33 @@
+"""What the TC metrics share: the two maps of a pair, the second warped back onto the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.metrics.base import ClipResult, Ids, PairFlow
+
+
+def pairs(clip: ClipResult) -> Iterator[tuple[Ids, Ids, PairFlow]]:
+    """(prediction of i, prediction of i + 1, flow i -> i + 1) for every pair that has a flow."""
+    for index, flow in sorted(clip.flows.items()):
+        if index in clip.predictions and index + 1 in clip.predictions:
+            yield clip.predictions[index], clip.predictions[index + 1], flow
+
+
+def targets(flow_2hw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y, float32, of where each pixel goes."""
+    _, height, width = flow_2hw.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return x + flow_2hw[0], y + flow_2hw[1]
+
+
+def warp_nearest(ids_hw: Ids, flow_2hw: NDArray[np.float32]) -> Ids:
+    """The map pulled back along the flow: nearest pixel (half to even), border replicated."""
+    height, width = ids_hw.shape
+    x, y = targets(flow_2hw)
+    columns = np.rint(np.clip(np.nan_to_num(x), 0, width - 1)).astype(np.intp)
+    rows = np.rint(np.clip(np.nan_to_num(y), 0, height - 1)).astype(np.intp)
+    return ids_hw[rows, columns]
