@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ifrkit.errors import LockedError
 
+LOCK = ".lock-"
+
 _held: set[int] = set()
 
 
@@ -26,7 +28,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 def lock_path(target: Path) -> Path:
     """The lock file of an output."""
-    return target.with_name(f".lock-{target.name}")
+    return target.with_name(LOCK + target.name)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ without a manifest is no artifact, whatever happened in between.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -63,7 +64,7 @@ class Artifact:
 
     def inputs(self) -> list[Artifact]:
         """The artifacts this one was made from: where they were, else found by id in a workspace."""
-        return [self._input(ref) for ref in self.manifest.inputs]
+        return [self.input(ref) for ref in self.manifest.inputs]
 
     def ancestor(self, kind: str) -> Artifact | None:
         """This artifact if it is of that kind, else the nearest one in its lineage."""
@@ -88,7 +89,8 @@ class Artifact:
             return "the file is corrupt (its sha256 is not the recorded one)"
         return ""
 
-    def _input(self, ref: InputRef) -> Artifact:
+    def input(self, ref: InputRef) -> Artifact:
+        """One of the artifacts this one was made from. Raises ArtifactError if it is gone."""
         recorded = Path(os.path.normpath(self.path.resolve() / ref.path))
         if (recorded / FILE).is_file():
             found = open_artifact(recorded, workspace=self.workspace)
@@ -118,15 +120,26 @@ def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | 
 
 def artifacts(workspace: Path, kind: str | None = None) -> Iterator[Artifact]:
     """Every artifact of a workspace with a readable manifest (its payload unchecked), oldest first within a kind."""
-    for directory in sorted(workspace.glob(f"{kind or '*'}/")):
-        found = []
-        for path in directory.iterdir():
-            if not path.name.startswith(".") and (path / FILE).is_file():
-                try:
-                    found.append(Artifact(path, read_manifest(path), workspace))
-                except ArtifactError:  # `ifrkit artifacts verify` names it; here it must not hide the others
-                    continue
-        yield from sorted(found, key=lambda a: (a.manifest.created, a.path.name))
+    found = []
+    for path in directories(workspace, kind):
+        with contextlib.suppress(ArtifactError):  # `check` names it; here it must not hide the others
+            found.append(Artifact(path, read_manifest(path), workspace))
+    yield from sorted(found, key=lambda a: (a.path.parent, a.manifest.created, a.path.name))
+
+
+def directories(workspace: Path, kind: str | None = None) -> list[Path]:
+    """Every committed directory of a workspace, sound or not."""
+    found = (path.parent for path in workspace.glob(f"{kind or '*'}/*/{FILE}"))
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def check(path: Path) -> list[str]:
+    """Everything that is wrong with an artifact, one line each: manifest, sizes, sha256, files that are not its own."""
+    try:
+        artifact = Artifact(path, read_manifest(path))
+        return artifact.problems() + [f"{path / name}: not in the manifest" for name in artifact.unlisted()]
+    except ArtifactError as error:
+        return [str(error)]
 
 
 def newest(workspace: Path, kinds: tuple[str, ...]) -> Artifact | None:
@@ -189,6 +202,12 @@ def begin(target: Path, *, keep: bool = False) -> Path:
 def partial_path(target: Path) -> Path:
     """Where an output is made before it is committed."""
     return target.with_name(PARTIAL + target.name)
+
+
+def has_state(partial: Path) -> bool:
+    """Whether an interrupted run left something to go on from."""
+    scratch = partial / SCRATCH
+    return scratch.is_dir() and any(scratch.iterdir())
 
 
 def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:

@@ -126,7 +126,7 @@ def _make(
     stop: Callable[[], int],
 ) -> Artifact:
     stage, partial = planned.stage, store.partial_path(planned.target)
-    state = has_state(partial) and not force
+    state = store.has_state(partial) and not force
     if state and stage.resumable and not resume:
         where = progress(partial)
         message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
@@ -139,7 +139,7 @@ def _make(
         ranks.wait("done")
         artifact = store.commit(partial, planned.target, _manifest(planned, job, origins))
     except BaseException:
-        if not has_state(partial):
+        if not store.has_state(partial):
             shutil.rmtree(partial, ignore_errors=True)
         raise
     ranks.tell("end", str(artifact.path))
@@ -159,12 +159,6 @@ def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
         stage.run(job)
     ranks.tell(f"done-{ranks.rank}", "")
     return store.open_artifact(Path(ranks.hear("end")), workspace=workspace)
-
-
-def has_state(partial: Path) -> bool:
-    """Whether an interrupted run left something to go on from."""
-    scratch = partial / store.SCRATCH
-    return scratch.is_dir() and any(scratch.iterdir())
 
 
 def progress(partial: Path) -> str:

@@ -1,0 +1,182 @@
+"""`ifrkit artifacts`: look at what the stages made. Prints to standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts.store import Artifact
+
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
+_VERBOSE = click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, help="Tracebacks for every error.")
+
+
+def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A subcommand with the options that all of them have."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        sub = command.command(name)(function)
+        sub.params += [WORKSPACE, _JSON, _VERBOSE]
+        return sub
+
+    return decorate
+
+
+@click.group("artifacts", context_settings=SETTINGS)
+def command() -> None:
+    """List, show, verify and clean up what the stages made.
+
+    REF is a path, the beginning of an id, or a kind (its newest artifact).
+
+    \b
+    Examples:
+      ifrkit artifacts ls
+      ifrkit artifacts show branches
+      ifrkit artifacts verify            # every file of every artifact
+      ifrkit artifacts gc --dry-run
+    """
+
+
+@_command("ls")
+@click.argument("kind", required=False)
+def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
+    """List artifacts, oldest first; KIND limits it to one kind."""
+    from ifrkit.artifacts import store
+
+    found = list(store.artifacts(workspace, kind))
+    if as_json:
+        click.echo(json.dumps([_summary(a) for a in found]))
+        return
+    lines = [
+        (a.kind, a.id[:12], a.manifest.created[:16].replace("T", " "), _bytes(_size(a)), str(a.path)) for a in found
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(5)] if lines else []
+    for line in lines:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+@_command("show")
+@click.argument("ref")
+def show(ref: str, workspace: Path, as_json: bool) -> None:
+    """Show what REF is and how it was made: inputs, config with origins, command, metrics, files."""
+    from ifrkit.artifacts import store
+
+    artifact = store.resolve(workspace, ref)
+    tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
+    if as_json:
+        click.echo(json.dumps(tree))
+        return
+    for key in ("path", "kind", "schema_version", "id", "stage", "created", "seed"):
+        click.echo(f"{key}: {tree[key]}")
+    click.echo(f"command: {' '.join(tree['command'])}")
+    for section in ("environment", "config", "origins", "metrics"):
+        click.echo(f"{section}:")
+        for key, value in tree[section].items():
+            click.echo(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
+    click.echo("inputs:")
+    for entry in tree["inputs"]:
+        click.echo(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
+    click.echo("files:")
+    for entry in tree["files"]:
+        click.echo(f"  {entry['path']}  {_bytes(entry['size'])}  sha256 {entry['sha256']}")
+
+
+@_command("verify")
+@click.argument("ref", required=False)
+def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
+    """Check size and sha256 of every file of REF, or of all artifacts. Exit 3 if anything is wrong."""
+    from ifrkit.artifacts import store
+
+    if ref is None:
+        checked = {path: store.check(path) for path in store.directories(workspace)}
+    else:
+        path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path
+        checked = {path: store.check(path)}
+    if as_json:
+        click.echo(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
+    else:
+        for path, problems in checked.items():
+            for line in problems or [f"ok: {path}"]:
+                click.echo(line)
+    return ArtifactError.exit_code if any(checked.values()) else 0
+
+
+@_command("lineage")
+@click.argument("ref")
+def lineage(ref: str, workspace: Path, as_json: bool) -> None:
+    """Show what REF was made from, back to the data."""
+    from ifrkit.artifacts import store
+
+    artifact = store.resolve(workspace, ref)
+    if as_json:
+        click.echo(json.dumps(_tree(artifact)))
+        return
+    for depth, line in _lines(_tree(artifact), 0):
+        click.echo("  " * depth + line)
+
+
+@_command("gc")
+@click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Only list what would be removed.")
+@click.option("--interrupted", is_flag=True, help="Also runs that --resume could still continue.")
+def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None:
+    """Remove dead partial directories and leftovers of replaced artifacts. Never an artifact, never a running one."""
+    from ifrkit.artifacts.gc import collect
+
+    items = collect(workspace, interrupted=interrupted, remove=not dry_run)
+    if as_json:
+        click.echo(
+            json.dumps([{"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed} for i in items])
+        )
+        return
+    for item in items:
+        done = ("would remove" if dry_run else "removed") if item.garbage else "kept"
+        click.echo(f"{done}: {item.path} ({_bytes(item.size)}, {item.why})")
+
+
+def _summary(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    known = {
+        "kind": manifest.kind,
+        "id": manifest.id,
+        "path": str(artifact.path.resolve()),
+        "created": manifest.created,
+    }
+    return {**known, "bytes": _size(artifact), "metrics": manifest.metrics}
+
+
+def _size(artifact: Artifact) -> int:
+    return sum(f.size for f in artifact.manifest.files)
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _tree(artifact: Artifact) -> dict[str, Any]:
+    parents: list[dict[str, Any]] = []
+    for ref in artifact.manifest.inputs:
+        try:
+            parents.append(_tree(artifact.input(ref)))
+        except ArtifactError as error:
+            parents.append({"kind": ref.kind, "id": ref.id, "path": None, "problem": str(error), "inputs": []})
+    known = {"kind": artifact.kind, "id": artifact.id, "path": str(artifact.path.resolve())}
+    return {**known, "stage": artifact.manifest.stage, "inputs": parents}
+
+
+def _lines(tree: dict[str, Any], depth: int) -> Iterator[tuple[int, str]]:
+    yield depth, f"{tree['kind']} {tree['id'][:12]}  {tree['path'] or 'gone'}"
+    for parent in tree["inputs"]:
+        yield from _lines(parent, depth + 1)

@@ -1,0 +1,107 @@
+"""From exceptions to exit codes: an error is one line on standard error, a traceback only for a bug or with -v."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from ifrkit.errors import IfrkitError
+
+PIPE_CLOSED = 141
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM where nothing has to be saved. Not an Exception, and not for click to catch."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class ReaderGone(Exception):
+    """The reader of standard output went away after the artifact was made."""
+
+
+def run(command: click.Command, args: list[str], name: str) -> NoReturn:
+    """Run a click command and exit with its code. For `ifrkit-NAME` executables of users, too."""
+    code = _call(command, args, name, _label(command, args, name))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or PIPE_CLOSED
+    if code == PIPE_CLOSED:
+        _discard_stdout()
+    sys.exit(code)
+
+
+def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
+    try:
+        result = command.main(args, prog_name=prog, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else name
+        _say(f"{path}: {_one_line(error.format_message()).rstrip('.')}; see {path} --help")
+        return 2
+    except click.Abort:
+        _say(f"{name}: interrupted")
+        return 130
+    except Stopped as stopped:
+        _say(f"{name}: interrupted; run it again")
+        return 128 + stopped.signum
+    except ReaderGone as gone:
+        _say(f"{name}: the reader of the pipe is gone; the artifact is {gone}")
+        return PIPE_CLOSED
+    except BrokenPipeError:
+        return PIPE_CLOSED
+    except Exception as error:
+        return _report(error, args, name)
+
+
+def _report(error: Exception, args: list[str], name: str) -> int:
+    from ifrkit.artifacts.atomic import resource_errors
+
+    try:
+        with resource_errors(name):
+            raise error
+    except Exception as known:
+        code = known.exit_code if isinstance(known, IfrkitError) else 1
+        if code == 1 or {"-v", "--verbose"} & set(args):
+            import traceback
+
+            traceback.print_exception(error)
+        if isinstance(known, IfrkitError):
+            _say(f"{name}: {_one_line(str(known))}")
+        else:
+            kind = type(known).__name__
+            _say(f"{name}: a bug: {kind}: {_one_line(str(known))}; please report it with the lines above")
+        return code
+
+
+def _label(command: click.Command, args: list[str], name: str) -> str:
+    """Whose error it is: in a pipeline several stages share standard error."""
+    if isinstance(command, click.Group) and args and args[0] in command.list_commands(click.Context(command)):
+        return f"{name} {args[0]}"
+    return name
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # standard error may be gone too
+        print(line, file=sys.stderr, flush=True)
+
+
+def _discard_stdout() -> None:
+    # The interpreter flushes standard output once more at exit, and would complain.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

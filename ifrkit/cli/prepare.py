@@ -1,0 +1,42 @@
+"""`ifrkit prepare DATASET`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ifrkit.cli.common import Shared, run_stage, stage_command
+
+
+@stage_command("prepare")
+@click.argument("dataset", required=False)
+@click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
+@click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
+def command(shared: Shared, dataset: str | None, root: str | None, clip_length: int | None) -> None:
+    """Read a dataset once and write the clip store: frames, labels and splits in a form that trains fast.
+
+    Reads a downloaded dataset (or nothing: `synthetic` makes its own street videos). Makes a `clips` artifact. DATASET
+    is synthetic, camvid, folders (your own video), or a plug-in's name. Prints what was found with --dry-run.
+
+    \b
+    Examples:
+      ifrkit prepare synthetic --recipe tiny
+      ifrkit prepare camvid --root CamVid --clip-length 5
+      ifrkit prepare folders --root my-video --dry-run
+      ifrkit prepare folders --root my-video --set options.val_fraction=0.3 --set size=[360,480]
+    """
+    from ifrkit.stages.prepare import STAGE
+
+    flags = {
+        "dataset": (dataset, "DATASET"),
+        "root": (root, "--root"),
+        "options.clip_length": (clip_length, "--clip-length"),
+    }
+    run_stage(STAGE, shared, flags, describe=_summary)
+
+
+def _summary(config: Any) -> list[str]:
+    from ifrkit.stages.prepare import open_dataset
+
+    return open_dataset(config).summary()

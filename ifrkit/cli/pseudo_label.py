@@ -1,0 +1,24 @@
+"""`ifrkit pseudo-label`."""
+
+from __future__ import annotations
+
+import click
+
+from ifrkit.cli.common import Shared, run_stage, stage_command
+
+
+@stage_command("pseudo-label")
+@click.option("--branch", type=click.Choice(["update", "reference"]), help="Which network labels.")
+def command(shared: Shared, branch: str | None) -> None:
+    """Label every frame of every training clip with a trained branch.
+
+    Reads `branches`. Makes `pseudo-labels`: hard labels and confidence, for `train-branches --ssl self-training`.
+
+    \b
+    Examples:
+      ifrkit train-branches --ssl none | ifrkit pseudo-label --branch reference
+      ifrkit pseudo-label --from 3fa91c20
+    """
+    from ifrkit.stages.pseudo_label import STAGE
+
+    run_stage(STAGE, shared, {"branch": (branch, "--branch")})

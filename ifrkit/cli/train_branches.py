@@ -1,0 +1,65 @@
+"""`ifrkit train-branches`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ifrkit.cli.common import Flags, Shared, run_stage, stage_command
+from ifrkit.errors import ConfigError
+
+
+@stage_command("train-branches")
+@click.option("--ssl", metavar="NAME,...", help="Semi-supervised methods, added up: ifr, self-training, none.")
+@click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
+@click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
+@click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
+@click.option("--partition-seed", type=int, metavar="N", help="Which draw of that size.")
+@click.option("--labeled-list", metavar="FILE", help="A published list of labeled frames instead.")
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
+def command(shared: Shared, **options: Any) -> None:
+    """Train the two segmentation branches: a light one for every frame, a heavy one for key frames.
+
+    Reads `clips`. Makes `branches`: last and best weights of each, with their validation mIoU. The labels that
+    --partition leaves out are not used; all clips serve as unlabeled video.
+
+    \b
+    Examples:
+      ifrkit prepare synthetic --recipe tiny | ifrkit train-branches --recipe tiny
+      ifrkit train-branches --ssl ifr --backbone resnet18,resnet101 --partition 1/30
+      ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
+      ifrkit train-branches --recipe camvid,paper-equations --resume
+    """
+    from ifrkit.stages.train_branches import STAGE
+
+    run_stage(STAGE, shared, _flags(**options))
+
+
+def _flags(
+    ssl: str | None,
+    backbone: str | None,
+    branch: str | None,
+    partition: str | None,
+    partition_seed: int | None,
+    labeled_list: str | None,
+    steps: int | None,
+) -> Flags:
+    flags: dict[str, tuple[Any, str]] = {
+        "ssl": (ssl, "--ssl"),
+        "labeled.partition": (partition, "--partition"),
+        "labeled.seed": (partition_seed, "--partition-seed"),
+        "labeled.list": (labeled_list, "--labeled-list"),
+        "loop.steps": (steps, "--steps"),
+    }
+    both = branch in (None, "both")
+    if branch is not None:
+        flags["branches"] = ("update,reference" if both else branch, "--branch")
+    if backbone is not None:
+        names = [name.strip() for name in backbone.split(",")]
+        trained = ["update", "reference"] if both else [str(branch)]
+        if len(names) != len(trained):
+            fault = f"--backbone {backbone}: needs {len(trained)} names, for {' and '.join(trained)}"
+            raise ConfigError(fault, "write LIGHT,HEAVY, or one name with --branch update or --branch reference")
+        flags.update({f"{b}.backbone": (name, "--backbone") for b, name in zip(trained, names, strict=True)})
+    return flags
