@@ -1,81 +1,102 @@
-"""Which frames, crops and flips make a training sample: pure functions of (seed, step, sample) (spec 3.3, 3.4)."""
+"""Every random draw of a training sample, as a pure function of its key (spec 3.3 and 3.4).
+
+A key begins with (seed, step, sample), where samples of a step are counted over all ranks and micro-batches; so what a
+sample holds depends on neither, nor on which other views are drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.base import Label
 from ifrkit.config.stages import CropConfig
 from ifrkit.data.batch import View
 from ifrkit.data.keyed import key_rng
 from ifrkit.data.records import IGNORE, ClipRecord, Window
 
 
-class Draw(NamedTuple):
-    """One view of one sample: where its frame is, its crop, and whether it is flipped."""
+class Key(NamedTuple):
+    """Which sample: its run's seed, the step, and its number in the step."""
 
-    clip: int
-    index: int
-    window: Window
-    flip: bool
+    seed: int
+    step: int
+    sample: int
+
+    def rng(self, *what: int | str) -> np.random.Generator:
+        """The generator of one thing that is drawn for this sample."""
+        return key_rng(self.seed, self.step, self.sample, *what)
+
+
+def labeled_clip(pool: Sequence[int], key: Key, batch: int) -> int:
+    """A clip of the pool; every `len(pool)` samples each comes once, in a new order. batch: samples a step."""
+    epoch, place = divmod(key.step * batch + key.sample, len(pool))
+    return pool[_permutation(len(pool), key.seed, epoch)[place]]
 
 
 @lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return key_rng(seed, "epoch", epoch).permutation(count)
 
 
-def labeled_clip(clips: Sequence[int], seed: int, sample: int) -> int:
-    """The labeled clip of the sample-th draw since step 0: every clip once an epoch, each epoch in another order."""
-    epoch, place = divmod(sample, len(clips))
-    return clips[int(_epoch_order(seed, epoch, len(clips))[place])]
+def unlabeled_clip(pool: Sequence[int], key: Key) -> int:
+    """A clip of the pool, uniform with replacement."""
+    return pool[int(key.rng("unlabeled").integers(len(pool)))]
 
 
-def unlabeled_clip(clips: Sequence[int], seed: int, sample: int) -> int:
-    """Uniform with replacement over all training clips."""
-    return clips[int(key_rng(seed, "unlabeled", sample).integers(len(clips)))]
-
-
-def draw_frames(views: Sequence[View], clip: ClipRecord, rng: np.random.Generator) -> dict[str, int]:
-    """Positions of one pool's views in a clip: the annotated frame, another one, or distinct random ones."""
-    count, annotated = len(clip.frames), clip.annotated if clip.annotated is not None else len(clip.frames) - 1
-    others = [i for i in range(count) if i != annotated] or [annotated]
-    distinct = rng.permutation(count)
-    chosen: dict[str, int] = {}
-    turn = 0
+def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, int]:
+    """Position in the clip of each view of one pool; views that are distorted copies are left out."""
+    count, annotated = len(record.frames), record.annotated
+    pool = views[0].pool
+    shuffled = iter(key.rng("frames", pool).permutation(count).tolist())
+    positions = {}
     for view in views:
-        if view.frame == "annotated":
-            chosen[view.name] = annotated
-        elif view.frame == "other":
-            chosen[view.name] = others[int(rng.integers(len(others)))]
-        else:  # a clip shorter than the number of views repeats its frames
-            chosen[view.name], turn = int(distinct[turn % count]), turn + 1
-    return chosen
+        if view.distort_of is not None:
+            continue
+        if view.frame == "random":
+            positions[view.name] = next(shuffled)
+            continue
+        if annotated is None:
+            raise ValueError(f"clip {record.name} has no annotated frame for view {view.name}")
+        other = int(key.rng("other", view.name).integers(count - 1)) if view.frame == "other" else annotated
+        positions[view.name] = other + (view.frame == "other" and other >= annotated)
+    return positions
 
 
-def random_window(size: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> Window:
-    """Uniform over all places, the last one included."""
-    (height, width), (h, w) = size, crop
-    return Window(int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w)
+def fits(views: Sequence[View], record: ClipRecord) -> bool:
+    """Whether a clip has the frames that these views of one pool need."""
+    own = [view.frame for view in views if view.distort_of is None]
+    annotated = record.annotated is not None or all(frame == "random" for frame in own)
+    return annotated and len(record.frames) >= max(own.count("random"), 1 + ("other" in own))
 
 
-def labeled_window(
-    size: tuple[int, int], crop: CropConfig, rng: np.random.Generator, label_of: Callable[[Window], NDArray[np.uint8]]
-) -> Window:
-    """Draw again, at most `tries` times, while the crop shows one class only or one class fills too much of it."""
-    for _ in range(crop.tries):
-        window = random_window(size, crop.size, rng)
-        counts = np.bincount(label_of(window).ravel(), minlength=IGNORE + 1)[:IGNORE]
-        if np.count_nonzero(counts) > 1 and counts.max() < crop.max_class_share * counts.sum():
+def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:
+    """One window for all frames of a pool, any offset with equal probability.
+
+    label: of the whole annotated frame. The window is drawn again, at most `crop.tries` times, until more than one
+    class is in it and none has `max_class_share` of its labeled pixels or more.
+    """
+    (height, width), (crop_height, crop_width) = size, crop.size
+    rng = key.rng("crop", pool)
+    draws = 1 if label is None or crop.max_class_share >= 1 else crop.tries + 1
+    for draw in range(draws):
+        y, x = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
+        last = draw == draws - 1
+        if last or label is None or _mixed(label[y : y + crop_height, x : x + crop_width], crop.max_class_share):
             break
-    return window
+    return Window(y, x, crop_height, crop_width)
 
 
-def draw_flips(names: Sequence[str], crop: CropConfig, rng: np.random.Generator) -> dict[str, bool]:
-    """One flip a frame (released code), or one for all frames of the clip."""
-    flips = rng.random(len(names)) < crop.flip
-    return {name: bool(flips[0 if crop.shared_flip else i]) for i, name in enumerate(names)}
+def _mixed(label: Label, max_class_share: float) -> bool:
+    counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # the last bin, 254, is no ignored one
+    return np.count_nonzero(counts) > 1 and bool(counts.max() < max_class_share * counts.sum())
+
+
+def flip(crop: CropConfig, key: Key, view: View) -> bool:
+    """Whether a view is mirrored: drawn for each view, or for all of a pool."""
+    return bool(key.rng("flip", view.pool if crop.shared_flip else view.name).random() < crop.flip)

@@ -1,165 +1,192 @@
-"""The clip store: every frame once, at training size, in HDF5 files of bounded size, plus a typed index.
+"""The clip store: `clips.json` says what there is, `frames-00000.h5`, ... hold it.
 
-    clips.json        clips, label space, size, and for each frame: its file and row
-    clips-000.h5      frames (n, h, w, 3) uint8, contiguous (codec raw) | encoded (n,) bytes (png, jpeg)
-                      labels (m, h, w) uint8, one gzip chunk each
-                      flow_backward, flow_forward (n, 2, h, w) float32, and visible_* (n, h, w) (only with true flow)
-                      crc32 (n,) of each frame as stored
-
-Raw frames are contiguous on disk, so a crop is read through a memory map and the rest of the frame is never touched.
-Files open lazily, once a process, and are never pickled.
+Frames are stored once by their name, whatever number of clips they belong to. The store is written once and then only
+read. A `ClipStore` pickles as its path; every process opens its own HDF5 files, when it first needs them.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-import cv2
-import h5py
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 
 from data_prep.base import Frame, Label, TrueFlow
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.config.base import Config
 from ifrkit.data.records import ClipRecord, LabelSpace, Split, Window
+from ifrkit.data.store_file import REMAKE, Layout, StoreFileReader, StoreFileWriter
 from ifrkit.errors import ArtifactError
 
 INDEX = "clips.json"
-REMEDY = "run `ifrkit prepare` again with --force"
-Codec = Literal["raw", "png", "jpeg"]
 
 
-class FrameEntry(Config):
-    """Where one frame lies. label, full_label: rows in the same file's `labels` and group `full`, None without."""
+class StoreFile(Config):
+    """One HDF5 file and the names of its frames, in the order of its rows."""
 
-    file: int
-    row: int
-    label: int | None = None
-    full_label: int | None = None
+    name: Annotated[str, Field(pattern=r"^frames-[0-9]{5,}\.h5$")]
+    frames: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class StoreIndex(Config):
-    """clips.json."""
+    """`clips.json`."""
 
     name: str
-    labels: LabelSpace
+    """Of the dataset."""
     size: tuple[int, int]
-    codec: Codec
+    """(height, width) of every frame and label."""
+    codec: str
     has_flow: bool
-    files: tuple[str, ...]
+    labels: LabelSpace
     clips: tuple[ClipRecord, ...]
-    frames: dict[str, FrameEntry]
-    histogram: dict[str, list[int]]
-    """Split -> labeled pixels of each class, ignored pixels last."""
+    files: tuple[StoreFile, ...]
+    histogram: dict[Split, tuple[int, ...]] = {}
+    """Pixels of each class, then of the ignored ones, in the visible labels of each split."""
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.size, self.codec, self.has_flow)
+
+    @cached_property
+    def label_names(self) -> frozenset[str]:
+        """Frames that have a label, visible or hidden."""
+        return frozenset(clip.frames[i] for clip in self.clips for i in (*clip.labeled, *clip.hidden))
+
+
+class ClipStoreWriter:
+    """Writes a store into `directory`: each file whole (`file`), the index last (`finish`).
+
+    scratch: where unfinished files are, on the same file system.
+    """
+
+    def __init__(self, directory: Path, scratch: Path, index: StoreIndex) -> None:
+        self.directory, self.scratch, self.index = directory, scratch, index
+
+    def file(self, number: int) -> StoreFileWriter:
+        """The writer of one file of the index; its rows must be written in order."""
+        entry = self.index.files[number]
+        labels = sum(name in self.index.label_names for name in entry.frames)
+        partial = self.scratch / f"{entry.name}.partial"
+        return StoreFileWriter(self.directory / entry.name, partial, self.index.layout, len(entry.frames), labels)
+
+    def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
+        """Write the index."""
+        index = self.index.model_copy(update={"histogram": histogram})
+        write_atomic(self.directory / INDEX, index.model_dump_json(indent=1).encode() + b"\n")
 
 
 class ClipStore:
-    """Read access to a clips artifact by its directory."""
+    """A store to read from. `clips` are indexed by the number that all methods here take."""
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        """path: the directory of a clips artifact. Raises ArtifactError if it holds no readable index."""
+        self.path = path
         try:
-            self.index = StoreIndex.model_validate(json.loads((self.path / INDEX).read_text()))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{self.path / INDEX}: unreadable ({str(error).splitlines()[0]})", REMEDY) from None
-        self.name, self.labels, self.size = self.index.name, self.index.labels, self.index.size
-        self.clips, self.has_flow = list(self.index.clips), self.index.has_flow
-        self._open: dict[int, h5py.File] = {}
-        self._maps: dict[int, NDArray[np.uint8]] = {}
+            index = StoreIndex.model_validate_json((path / INDEX).read_bytes())
+            places = [(name, (f, row)) for f, file in enumerate(index.files) for row, name in enumerate(file.frames)]
+            self._places = dict(places)
+            missing = next((f for clip in index.clips for f in clip.frames if f not in self._places), None)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} holds no {INDEX}", "name a clips artifact") from None
+        except (OSError, ValidationError) as error:
+            fault = str(error).splitlines()[0]
+            raise ArtifactError(f"{path / INDEX}: the file is corrupt ({fault})", REMAKE) from error
+        if missing:
+            raise ArtifactError(f"{path / INDEX}: the file is corrupt (no place for frame {missing})", REMAKE)
+        self.index = index
+        self.clips = list(index.clips)
+        self._files: dict[int, StoreFileReader] = {}
         self._process = os.getpid()
 
-    def __reduce__(self) -> tuple[type[ClipStore], tuple[Path]]:
-        return ClipStore, (self.path,)
+    @property
+    def name(self) -> str:
+        """Of the dataset."""
+        return self.index.name
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.index.labels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every frame and label."""
+        return self.index.size
+
+    @property
+    def has_flow(self) -> bool:
+        return self.index.has_flow
+
+    @property
+    def pixel_label_names(self) -> frozenset[str]:
+        """Names of the frames that have a label, visible or hidden."""
+        return self.index.label_names
 
     def clips_of(self, split: Split) -> list[int]:
-        """Indices of a split's clips."""
-        return [i for i, clip in enumerate(self.clips) if clip.split == split]
+        """Numbers of the clips of a split."""
+        return [number for number, clip in enumerate(self.clips) if clip.split == split]
 
     def frame(self, clip: int, index: int, window: Window | None = None) -> Frame:
-        """A frame, or only the window of it."""
-        entry = self._entry(clip, index)
-        y, x = _slices(window)
-        if self.index.codec == "raw":
-            return np.ascontiguousarray(self._raw(entry.file)[entry.row, y, x])
-        data = self._read(entry.file, "encoded", entry.row)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if image is None:
-            raise ArtifactError(f"{self._file_name(entry.file)}: frame {entry.row} does not decode", REMEDY)
-        return np.ascontiguousarray(image[y, x, ::-1])
+        """Frame `index` of a clip, or a window of it: (h, w, 3) uint8 RGB. The pixels are checked."""
+        file, row = self._row(clip, index)
+        return file.frame(row, window)
 
     def label(self, clip: int, index: int, window: Window | None = None, *, hidden: bool = False) -> Label:
-        """The label of a frame. Hidden labels (for evaluation only) must be asked for."""
-        record, entry = self.clips[clip], self._entry(clip, index)
-        if entry.label is None or not (index in record.labeled or (hidden and index in record.hidden)):
-            state = "hidden" if index in record.hidden else "missing"
-            raise ArtifactError(f"clip {record.name}: the label of frame {index} is {state}", "choose a labeled frame")
-        y, x = _slices(window)
-        return np.asarray(self._read(entry.file, "labels", entry.label)[y, x], dtype=np.uint8)
+        """The label of a frame, or a window of it: (h, w) uint8 class ids, 255 = ignore.
+
+        hidden: evaluation may also ask for labels that training must not see. Raises ArtifactError if there is none.
+        """
+        self._may_see(clip, index, hidden)
+        file, row = self._row(clip, index)
+        label = self._there(file.label(row), clip, index, "label")
+        if window is None:
+            return label
+        y, x, height, width = window
+        return label[y : y + height, x : x + width]
 
     def full_label(self, clip: int, index: int) -> Label:
-        """A visible or hidden label at its own resolution (kept only with `prepare --set full_labels=true`)."""
-        entry = self._entry(clip, index)
-        if entry.full_label is None:
-            raise ArtifactError(f"{self.path}: holds no full-size labels", "prepare with --set full_labels=true")
-        return np.asarray(self._read(entry.file, f"full/{entry.full_label}", ()), dtype=np.uint8)
+        """The label of a val or test frame at its own resolution. Raises ArtifactError if it was not kept."""
+        self._may_see(clip, index, hidden=True)
+        file, row = self._row(clip, index)
+        return self._there(file.full_label(row), clip, index, "full-size label (prepare with full_labels=true)")
 
     def flow(self, clip: int, index: int, *, backward: bool, window: Window | None = None) -> TrueFlow | None:
-        """Exact flow to the frame before (backward) or after; None without truth or without that neighbour."""
-        neighbour = index - 1 if backward else index + 1
-        if not self.has_flow or not 0 <= neighbour < len(self.clips[clip].frames):
-            return None
-        entry, side = self._entry(clip, index), "backward" if backward else "forward"
-        y, x = _slices(window)
-        flow = self._read(entry.file, f"flow_{side}", entry.row)[:, y, x]
-        visible = self._read(entry.file, f"visible_{side}", entry.row)[y, x]
-        return TrueFlow(np.asarray(flow, dtype=np.float32), np.asarray(visible, dtype=np.bool_))
+        """Exact flow of a frame to the frame before (backward) or after; None where the dataset has none."""
+        file, row = self._row(clip, index)
+        return file.flow(row, backward=backward, window=window)
 
     def verify(self) -> None:
-        """Check every frame against its crc32. Raises ArtifactError naming the file."""
-        for entry in self.index.frames.values():
-            data = (
-                self._raw(entry.file)[entry.row]
-                if self.index.codec == "raw"
-                else self._read(entry.file, "encoded", entry.row)
-            )
-            if zlib.crc32(np.ascontiguousarray(data).tobytes()) != int(self._read(entry.file, "crc32", entry.row)):
-                raise ArtifactError(f"{self._file_name(entry.file)}: frame {entry.row} is corrupt", REMEDY)
+        """Read every byte of every frame, label and flow. Raises ArtifactError at the first that is not as written."""
+        for number in range(len(self.index.files)):
+            self._file(number).verify()
 
-    def _entry(self, clip: int, index: int) -> FrameEntry:
-        return self.index.frames[self.clips[clip].frames[index]]
+    def _may_see(self, clip: int, index: int, hidden: bool) -> None:
+        record = self.clips[clip]
+        if index in record.labeled or (hidden and index in record.hidden):
+            return
+        kind = "a hidden" if index in record.hidden else "no"
+        raise ArtifactError(f"{self.path}: frame {index} of clip {record.name} has {kind} label", "ask for another one")
 
-    def _file_name(self, file: int) -> Path:
-        return self.path / self.index.files[file]
+    def _there(self, label: Label | None, clip: int, index: int, what: str) -> Label:
+        if label is None:
+            raise ArtifactError(f"{self.path}: frame {self.clips[clip].frames[index]} has no {what}", REMAKE)
+        return label
 
-    def _h5(self, file: int) -> h5py.File:
-        if os.getpid() != self._process:  # HDF5 handles do not survive a fork
-            self._open, self._maps, self._process = {}, {}, os.getpid()
-        if file not in self._open:
-            try:
-                self._open[file] = h5py.File(self._file_name(file), "r")
-            except OSError as error:
-                raise ArtifactError(f"{self._file_name(file)}: unreadable ({error})", REMEDY) from None
-        return self._open[file]
+    def _row(self, clip: int, index: int) -> tuple[StoreFileReader, int]:
+        number, row = self._places[self.clips[clip].frames[index]]
+        return self._file(number), row
 
-    def _raw(self, file: int) -> NDArray[np.uint8]:
-        if file not in self._maps:
-            data = self._h5(file)["frames"]
-            offset = data.id.get_offset()
-            self._maps[file] = np.memmap(self._file_name(file), np.uint8, "r", offset, data.shape)
-        return self._maps[file]
+    def _file(self, number: int) -> StoreFileReader:
+        if self._process != os.getpid():  # HDF5 handles do not survive a fork
+            self._files, self._process = {}, os.getpid()
+        if number not in self._files:
+            entry = self.index.files[number]
+            self._files[number] = StoreFileReader(self.path / entry.name, self.index.layout, len(entry.frames))
+        return self._files[number]
 
-    def _read(self, file: int, name: str, row: Any) -> Any:
-        try:
-            return self._h5(file)[name][row]
-        except (OSError, KeyError, ValueError) as error:
-            raise ArtifactError(f"{self._file_name(file)}: cannot read {name} ({error})", REMEDY) from None
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
 
-
-def _slices(window: Window | None) -> tuple[slice, slice]:
-    if window is None:
-        return slice(None), slice(None)
-    return slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]

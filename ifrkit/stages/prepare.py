@@ -1,212 +1,212 @@
-"""prepare: read a dataset once, with all cores, and write the clip store.
-
-Store files complete one by one, each with a note in scratch, so a killed run goes on behind the last complete file.
-"""
+"""Read a dataset once and write its clip store."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter, deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from functools import cache
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-
-from ifrkit.config.base import Config
 from ifrkit.config.stages import PrepareConfig
-from ifrkit.errors import DatasetError, InterruptedRun
+from ifrkit.data.records import IGNORE, ClipRecord, LabelSpace, Split
+from ifrkit.errors import ConfigError, DatasetError, InterruptedRun
 from ifrkit.plugins import load
 from ifrkit.stages.base import Job, Stage
 
 if TYPE_CHECKING:
-    from data_prep.base import Dataset
-    from ifrkit.data.records import ClipRecord, LabelSpace
-    from ifrkit.data.store import StoreIndex
-    from ifrkit.data.writer import StoredFrame
+    from data_prep.base import Dataset, Label
+    from ifrkit.data.reading import Recipe
+    from ifrkit.data.store import ClipStoreWriter, StoreIndex
+    from ifrkit.data.store_file import StoredFrame
 
-CHUNK = 8
-"""Frames a worker reads at a time: few enough to bound memory, enough to read a video in order."""
-
-
-class FileNote(Config):
-    """What a complete store file holds: name -> (row, label row, full label row), and name -> pixels by class id."""
-
-    rows: dict[str, tuple[int, int | None, int | None]]
-    pixels: dict[str, list[int]]
+SPLITS: tuple[Split, ...] = get_args(Split)
+Counts = dict[Split, list[int]]
 
 
 def open_dataset(config: PrepareConfig) -> Dataset:
-    """The dataset plug-in of a config."""
-    dataset: Dataset = load("datasets", config.dataset)(Path(config.root), config.options, config.seed)
+    """The dataset plug-in of the config, on its root."""
+    root = Path(config.root)
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such directory", "name the dataset's directory with --root")
+    dataset: Dataset = load("datasets", config.dataset)(root, config.options, config.seed)
     return dataset
 
 
-@cache
-def _opened(config_json: str) -> Dataset:
-    return open_dataset(PrepareConfig.model_validate_json(config_json))
-
-
 def run(job: Job) -> None:
-    """Write clips-NNN.h5 and clips.json, and report the label histogram of every split."""
-    from ifrkit.artifacts.atomic import write_atomic
-    from ifrkit.data.store import INDEX, FrameEntry, StoreIndex
+    """Write the store file by file. A file that an interrupted run had finished is kept."""
+    from ifrkit.data.reading import FrameReader, cores
+    from ifrkit.data.store import ClipStoreWriter
 
     config: PrepareConfig = job.config
-    dataset = _opened(config.model_dump_json())
+    dataset = open_dataset(config)
     clips = dataset.clips()
+    check_clips(clips)
+    index, recipe = plan(config, dataset, clips)
+    writer = ClipStoreWriter(job.directory, job.scratch, index)
+    key = _plan_key(config, index, dataset.fingerprint())
+    finished = _finished(job, index, key)
+    todo = [number for number in range(len(index.files)) if number not in finished]
+    names = [name for number in todo for name in index.files[number].frames]
+    total = sum(len(file.frames) for file in index.files)
+    workers = min(cores(), len(names)) if config.runtime.workers else 0
+    with FrameReader(dataset, recipe, names, workers) as frames:
+        tracked = iter(job.report.track(frames, f"prepare {config.dataset}", total=total, start=total - len(names)))
+        for number in todo:
+            finished[number] = _write_file(job, writer, number, tracked, key)
+    _report(job, index, list(finished.values()))
+    writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
+
+
+def check_clips(clips: Sequence[ClipRecord]) -> None:
+    """What every later stage relies on. Raises DatasetError at the first clip that breaks it."""
+    split_of: dict[str, Split] = {}
+    names: set[str] = set()
+    for clip in clips:
+        if clip.name in names:
+            raise DatasetError(f"two clips are named {clip.name}", "give each its own name")
+        names.add(clip.name)
+        positions = {*clip.labeled, *clip.hidden, *(() if clip.annotated is None else (clip.annotated,))}
+        if not positions <= set(range(len(clip.frames))):
+            fault = f"clip {clip.name} has {len(clip.frames)} frames, but labels at {sorted(positions)}"
+            raise DatasetError(fault, "correct the dataset's clips")
+        for frame in clip.frames:
+            if split_of.setdefault(frame, clip.split) != clip.split:
+                fault = f"frame {frame} is in {split_of[frame]} and in {clip.split} (clip {clip.name})"
+                raise DatasetError(fault, "a frame that is scored must not be trained on; correct the splits")
     if not any(clip.split == "train" for clip in clips):
-        raise DatasetError(f"{config.root or config.dataset}: no training clips", "see `ifrkit prepare ... --dry-run`")
+        raise DatasetError("the train split is empty", "check --root and the dataset's split options")
+
+
+def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, Recipe]:
+    """Which frame goes into which file, and how frames are made. Reads one frame, for its size."""
+    from ifrkit.data.reading import Recipe
+    from ifrkit.data.store import StoreFile, StoreIndex
+
     names = list(dict.fromkeys(name for clip in clips for name in clip.frames))
-    first = dataset.frame(names[0]).shape
-    size = config.size or dataset.default_size or (first[0], first[1])
-    has_flow = dataset.has_flow and size == first[:2]
-    notes = _write(job, names, _labeled(clips), size, has_flow, dataset.label_space())
-    rows = {name: (number, *row) for number, note in enumerate(notes) for name, row in note.rows.items()}
+    height, width, _ = dataset.frame(names[0]).shape
+    size = config.size or dataset.default_size or (height, width)
+    if dataset.has_flow and size != (height, width):
+        fault = f"size: {config.dataset} has exact flow, which is stored at its own {height}x{width} pixels"
+        raise ConfigError(fault, "remove size, and set the size in the dataset's own options")
+    # An upper bound: labels pack well, and encoded frames are smaller than raw ones.
+    frame_bytes = size[0] * size[1] * (3 + 1 + (18 if dataset.has_flow else 0))
+    length = max(1, (config.file_mib << 20) // frame_bytes)
+    parts = [names[i : i + length] for i in range(0, len(names), length)]
+    files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=tuple(part)) for n, part in enumerate(parts))
+    space = dataset.label_space()
     index = StoreIndex(
         name=config.dataset,
-        labels=dataset.label_space(),
         size=size,
         codec=config.codec,
-        has_flow=has_flow,
-        files=tuple(_file(number) for number in range(len(notes))),
+        has_flow=dataset.has_flow,
+        labels=space,
         clips=tuple(clips),
-        frames={n: FrameEntry(file=f, row=r, label=label, full_label=full) for n, (f, r, label, full) in rows.items()},
-        histogram=_histogram(clips, {k: v for note in notes for k, v in note.pixels.items()}),
+        files=files,
     )
-    write_atomic(job.directory / INDEX, index.model_dump_json().encode())
-    _report(job, index)
+    held_out = {clip.frames[i] for clip in clips if clip.split != "train" for i in (*clip.labeled, *clip.hidden)}
+    recipe = Recipe(
+        size=size,
+        own_size=None if config.size else (height, width),
+        codec=config.codec,
+        jpeg_quality=config.jpeg_quality,
+        num_classes=space.num_classes,
+        labels=index.label_names,
+        full_labels=frozenset(held_out) if config.full_labels else frozenset(),
+    )
+    return index, recipe
 
 
-def _labeled(clips: list[ClipRecord]) -> set[str]:
-    return {clip.frames[i] for clip in clips for i in (*clip.labeled, *clip.hidden)}
+def _write_file(job: Job, writer: ClipStoreWriter, number: int, frames: Iterator[StoredFrame], key: str) -> Counts:
+    """Write one file, then a note in scratch that it is complete, with its label histogram."""
+    classes = writer.index.labels.num_classes
+    visible = {clip.frames[i]: clip.split for clip in writer.index.clips for i in clip.labeled}
+    counts: Counts = {split: [0] * (classes + 1) for split in SPLITS}
+    entry = writer.index.files[number]
+    with writer.file(number) as file:
+        for name in entry.frames:
+            if signum := job.stop():
+                fault = f"prepare: stopped by signal {signum}, {number} of {len(writer.index.files)} files are complete"
+                raise InterruptedRun(fault, "run the same command again to go on", signum=signum)
+            item = next(frames)
+            file.write(item)
+            if name in visible and item.label is not None:
+                own = counts[visible[name]]
+                own[:] = [a + b for a, b in zip(own, histogram(item.label, classes), strict=True)]
+    note = json.dumps({"plan": key, "histogram": counts})
+    partial = job.scratch / f"{entry.name}.json.partial"
+    partial.write_text(note)
+    partial.replace(job.scratch / f"{entry.name}.json")
+    return counts
 
 
-def _file(number: int) -> str:
-    return f"clips-{number:03d}.h5"
+def histogram(label: Label, num_classes: int) -> list[int]:
+    """Pixels of each class, then of the ignored ones."""
+    import numpy as np
+
+    counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
+    return [*counts[:num_classes].tolist(), int(counts[IGNORE])]
 
 
-def _write(
-    job: Job, names: list[str], labeled: set[str], size: tuple[int, int], has_flow: bool, space: LabelSpace
-) -> list[FileNote]:
-    """All frames into files of bounded size; what an earlier run completed stays."""
-    from ifrkit.artifacts.atomic import write_atomic
-    from ifrkit.data.writer import FileWriter
-
-    config: PrepareConfig = job.config
-    per_file = max(1, (config.file_mib << 20) // (size[0] * size[1] * (4 + 18 * has_flow)))
-    parts = [names[i : i + per_file] for i in range(0, len(names), per_file)]
-    noted = [job.scratch / f"{_file(number)}.json" for number in range(len(parts))]
-    todo = [number for number, note in enumerate(noted) if not note.is_file()]
-    before = len(names) - sum(len(parts[number]) for number in todo)
-    wanted = [(name, name in labeled) for number in todo for name in parts[number]]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        stream = iter(
-            job.report.track(_read_ahead(pool, config, wanted, size, has_flow), "prepare", len(names), before)
-        )
-        for number in todo:
-            part, path = parts[number], job.scratch / _file(number)
-            counts = len(part), sum(name in labeled for name in part)
-            writer = FileWriter(path, *counts, size, config.codec, config.jpeg_quality, has_flow)
-            note = FileNote(rows={}, pixels={})
-            for _ in part:
-                if job.stop():
-                    pool.shutdown(cancel_futures=True)
-                    raise InterruptedRun("prepare stopped; complete files are kept", "run it again", signum=job.stop())
-                item = next(stream)
-                note.rows[item.name] = writer.add(item)
-                if item.label_hw is not None:
-                    note.pixels[item.name] = _pixels(item, space)
-            writer.close()
-            path.replace(job.directory / path.name)
-            write_atomic(noted[number], note.model_dump_json().encode())
-    return [FileNote.model_validate_json(path.read_text()) for path in noted]
+def _finished(job: Job, index: StoreIndex, key: str) -> dict[int, Counts]:
+    """Files of this very plan that an interrupted run completed; what else it left is removed."""
+    done: dict[int, Counts] = {}
+    for number, file in enumerate(index.files):
+        note = job.scratch / f"{file.name}.json"
+        if note.exists() and (job.directory / file.name).exists():
+            tree = json.loads(note.read_text())
+            if tree["plan"] == key:
+                done[number] = tree["histogram"]
+    keep = {index.files[number].name for number in done}
+    for path in job.directory.glob("frames-*.h5"):
+        if path.name not in keep:
+            path.unlink()
+    return done
 
 
-def _read_ahead(
-    pool: ProcessPoolExecutor, config: PrepareConfig, wanted: list[tuple[str, bool]], size: tuple[int, int], flow: bool
-) -> Iterator[StoredFrame]:
-    """Frames in order, read by all cores, with a bounded number in memory."""
-    chunks = iter([wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)])
-    ahead: deque[Future[list[StoredFrame]]] = deque()
-    text = config.model_dump_json()
-    for chunk in chunks:
-        ahead.append(pool.submit(read_chunk, text, chunk, size, flow))
-        if len(ahead) > 2 * (os.cpu_count() or 1):
-            yield from ahead.popleft().result()
-    while ahead:
-        yield from ahead.popleft().result()
+def _plan_key(config: PrepareConfig, index: StoreIndex, source: str) -> str:
+    text = json.dumps([config.identity(), source, index.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_chunk(text: str, wanted: list[tuple[str, bool]], size: tuple[int, int], flow: bool) -> list[StoredFrame]:
-    """Worker: read and resize frames and labels. Raises DatasetError that names the frame."""
-    from ifrkit.data.writer import StoredFrame, resize_frame, resize_label
-
-    config = PrepareConfig.model_validate_json(text)
-    dataset = _opened(text)
-    stored = []
-    for (name, frame_hw3), (_, labeled) in zip(dataset.frames([name for name, _ in wanted]), wanted, strict=True):
-        if config.size is None and dataset.default_size is None and frame_hw3.shape[:2] != size:
-            raise DatasetError(
-                f"{name}: frame of {frame_hw3.shape[:2]}, others are {size} (height, width)",
-                "give one --set size=[H,W]",
-            )
-        label = dataset.label(name) if labeled else None
-        if label is not None and label.shape != frame_hw3.shape[:2]:
-            raise DatasetError(f"{name}: label of {label.shape}, frame of {frame_hw3.shape[:2]}", "make them equal")
-        stored.append(
-            StoredFrame(
-                name,
-                resize_frame(frame_hw3, size),
-                None if label is None else resize_label(label, size),
-                label if config.full_labels else None,
-                dataset.flow(name, backward=True) if flow else None,
-                dataset.flow(name, backward=False) if flow else None,
-            )
-        )
-    return stored
+def _report(job: Job, index: StoreIndex, parts: Sequence[Counts]) -> None:
+    """Frame counts and the label histogram, as metrics and as a table."""
+    totals = {split: [sum(column) for column in zip(*(part[split] for part in parts), strict=True)] for split in SPLITS}
+    splits = [split for split in SPLITS if any(clip.split == split for clip in index.clips)]
+    job.metrics["histogram"] = {split: totals[split] for split in splits}
+    job.metrics["frames"], rows = {}, []
+    for split in splits:
+        own = [clip for clip in index.clips if clip.split == split]
+        frames = len({name for clip in own for name in clip.frames})
+        labels = len({clip.frames[i] for clip in own for i in clip.labeled})
+        hidden = len({clip.frames[i] for clip in own for i in clip.hidden})
+        job.metrics["frames"][split] = {"clips": len(own), "frames": frames, "labels": labels, "hidden_labels": hidden}
+        rows.append([split, *map(str, (len(own), frames, labels, hidden))])
+    job.report.table("Clips", ["split", "clips", "frames", "labels", "hidden labels"], rows)
+    job.report.table("Label histogram (% of pixels)", ["class", *splits], _shares(index.labels, totals, splits))
+    _warn(job, index, totals, splits)
 
 
-def _pixels(item: StoredFrame, space: LabelSpace) -> list[int]:
-    """Pixels of each class, the ignored ones last. Raises DatasetError for an id outside the label space."""
-    from ifrkit.data.records import IGNORE
+def _shares(space: LabelSpace, totals: Counts, splits: Sequence[Split]) -> list[list[str]]:
+    def share(split: Split, place: int) -> str:
+        whole = sum(totals[split])
+        return f"{100 * totals[split][place] / whole:.2f}" if whole else "-"
 
-    assert item.label_hw is not None
-    counts = np.bincount(item.label_hw.ravel(), minlength=IGNORE + 1)
-    outside = [int(i) for i in np.flatnonzero(counts[:IGNORE]) if i >= space.num_classes]
-    if outside:
-        raise DatasetError(
-            f"label of {item.name}: ids {outside} are outside the {space.num_classes} classes",
-            f"map them to classes, or to {IGNORE} (ignore)",
-        )
-    return [*counts[: space.num_classes].tolist(), int(counts[IGNORE])]
+    return [[name, *(share(s, i) for s in splits)] for i, name in enumerate([*space.names, "(ignored)"])]
 
 
-def _histogram(clips: list[ClipRecord], pixels: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Split -> pixels of each class over its labels, each label once."""
-    names: dict[str, set[str]] = {}
-    for clip in clips:
-        names.setdefault(clip.split, set()).update(clip.frames[i] for i in (*clip.labeled, *clip.hidden))
-    return {
-        split: np.sum([pixels[name] for name in sorted(labeled)], axis=0).tolist() if labeled else []
-        for split, labeled in names.items()
-    }
+def _warn(job: Job, index: StoreIndex, totals: Counts, splits: Sequence[Split]) -> None:
+    absent = [name for name, pixels in zip(index.labels.names, totals["train"], strict=False) if not pixels]
+    if not any(totals["train"]):
+        job.report.warn("no training clip has a label: train-flow works, train-branches does not")
+    elif absent:
+        job.report.warn(f"classes without a pixel in the training labels: {', '.join(absent)}")
+    if not any(sum(totals[split]) for split in splits if split != "train"):
+        job.report.warn("neither val nor test has labels: nothing can be scored")
 
 
-def _report(job: Job, index: StoreIndex) -> None:
-    splits = [split for split in ("train", "val", "test") if split in index.histogram]
-    clips = Counter(clip.split for clip in index.clips)
-    frames = {s: len({name for clip in index.clips if clip.split == s for name in clip.frames}) for s in splits}
-    job.metrics.update({"clips": {s: clips[s] for s in splits}, "frames": frames, "classes": len(index.labels.names)})
-    totals = {split: max(1, sum(index.histogram[split])) for split in splits}
-    rows = [
-        [name, *(f"{100 * index.histogram[s][i] / totals[s]:.2f} %" if index.histogram[s] else "-" for s in splits)]
-        for i, name in enumerate([*index.labels.names, "ignored"])
-    ]
-    title = ", ".join(f"{split}: {clips[split]} clips, {frames[split]} frames" for split in splits)
-    job.report.table(f"{index.name} {index.size[0]}x{index.size[1]}; {title}", ["label share", *splits], rows)
+def _source(config: PrepareConfig) -> str:
+    return open_dataset(config).fingerprint()
 
 
 STAGE = Stage(
@@ -214,6 +214,6 @@ STAGE = Stage(
     kind="clips",
     config=PrepareConfig,
     run=run,
-    source_identity=lambda config: open_dataset(config).fingerprint(),
+    source_identity=_source,
     label=lambda config: config.dataset,
 )
