@@ -42,8 +42,8 @@ class Atlas:
         """Where the texels of (texture, horizontal level, vertical level) begin."""
         self.log_size = np.zeros((len(textures), 2), np.int64)
         """log2 of (width, height)."""
-        self.coverage: list[list[NDArray[np.bool_]]] = []
-        """Shapes cut out of the plane, by isotropic level; empty for an opaque texture."""
+        self.shapes: list[list[NDArray[np.bool_]]] = []
+        """What is cut out of the plane, by halvings of both axes, with a margin of one texel; empty: nothing is."""
         begin = 0
         for k, texture in enumerate(textures):
             height, width = texture.weights_hwp.shape[:2]
@@ -58,26 +58,21 @@ class Atlas:
                         begin += len(rows[-1])
                         level = _halve(level, 0)
                 column = _halve(column, 1)
-            self.coverage.append(_shapes(texture.alpha_hw))
+            self.shapes.append(_shapes(texture.alpha_hw))
         self.texels = np.ascontiguousarray(np.concatenate(rows))
 
     def sample(self, texture: Ints, u: Floats, v: Floats, footprint_u: Floats, footprint_v: Floats) -> Floats:
-        """Filtered palette weights (n, 4) at texel coordinates u, v (n,), each wide as its footprint in texels."""
-        columns = _axis(u, footprint_u, self.log_size[texture, 0])
-        rows = _axis(v, footprint_v, self.log_size[texture, 1])
-        base = texture * (LEVELS * LEVELS)
-        first = self.first.reshape(-1)
-        total: Floats | None = None
-        for level_u, log_width, places_u in columns:
-            for level_v, _, places_v in rows:
-                begin = first[base + (level_u * LEVELS + level_v)]
-                for y, weight_y in places_v:
-                    line = begin + (y << log_width)
-                    for x, weight_x in places_u:
-                        texels = np.take(self.texels, line + x, axis=0, mode="clip")
-                        texels *= (weight_x * weight_y)[:, None]
-                        total = texels if total is None else np.add(total, texels, out=total)
-        assert total is not None
+        """Palette weights (n, 4) at texel coordinates u, v (n,), from the level that fits the footprints in texels."""
+        level_u, log_width, columns = _axis(u, footprint_u, self.log_size[texture, 0])
+        level_v, _, rows = _axis(v, footprint_v, self.log_size[texture, 1])
+        begin = np.take(self.first.reshape(-1), (texture * LEVELS + level_u) * LEVELS + level_v)
+        total = np.zeros((len(u), PALETTE), np.float32)
+        for y, weight_y in rows:
+            line = begin + (y << log_width)
+            for x, weight_x in columns:
+                texels = np.take(self.texels, line + x, axis=0, mode="clip")
+                texels *= (weight_x * weight_y)[:, None]
+                total += texels
         return total
 
 
@@ -87,24 +82,17 @@ def _shapes(alpha_hw: Floats | None) -> list[NDArray[np.bool_]]:
     levels = [alpha_hw]
     while min(levels[-1].shape) > 1:
         levels.append(_halve(_halve(levels[-1], 0), 1))
-    return [level >= 0.5 for level in levels]
+    return [np.pad(level >= 0.5, 1) for level in levels]
 
 
-Places = list[tuple[Ints, Floats]]
-
-
-def _axis(at: Floats, footprint: Floats, log_size: Ints) -> list[tuple[Ints, Ints, Places]]:
-    """Along one axis: the two levels around the footprint, log2 of their sizes, and two texels with weights in each."""
-    wanted = np.minimum(np.log2(np.maximum(footprint, np.float32(1))), log_size.astype(np.float32))
-    level = wanted.astype(np.int64)
-    part = wanted - level
-    found = []
-    for step, share in ((level, 1 - part), (np.minimum(level + 1, log_size), part)):
-        log_here = log_size - step
-        place = np.ldexp(at, -step.astype(np.int32)) - np.float32(0.5)
-        below = np.floor(place)
-        fraction = place - below
-        last = (np.int64(1) << log_here) - 1
-        index = below.astype(np.int64)
-        found.append((step, log_here, [(index & last, share * (1 - fraction)), ((index + 1) & last, share * fraction)]))
-    return found
+def _axis(at: Floats, footprint: Floats, log_size: Ints) -> tuple[Ints, Ints, list[tuple[Ints, Floats]]]:
+    """Along one axis: the level nearest to the footprint, log2 of its size, and two texels there with their weights."""
+    level = np.rint(np.log2(np.maximum(footprint, np.float32(1)))).astype(np.int64)
+    np.minimum(level, log_size, out=level)
+    log_here = log_size - level
+    place = np.ldexp(at, -level.astype(np.int32)) - np.float32(0.5)
+    below = np.floor(place)
+    part = place - below
+    last = (np.int64(1) << log_here) - 1
+    index = below.astype(np.int64)
+    return level, log_here, [(index & last, 1 - part), ((index + 1) & last, part)]

@@ -89,8 +89,8 @@ class Planes:
     label: NDArray[np.uint8] = field(init=False)
     palette: Floats = field(init=False)
     normal: Doubles = field(init=False)
-    cut_out: list[bool] = field(init=False)
-    """Whether the texture has a shape of its own."""
+    cut_out: NDArray[np.bool_] = field(init=False)
+    """(s,) whether the texture has a shape of its own."""
     texels_a_metre: Doubles = field(init=False)
     """(s,) downwards."""
 
@@ -113,7 +113,7 @@ class Planes:
         self.outward = np.array([p.outward or (0.0, 0.0, 0.0) for p in items])
         normal = np.cross(self._across, self._down)
         self.normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-        self.cut_out = [bool(atlas.coverage[k]) for k in self.texture]
+        self.cut_out = np.array([bool(atlas.shapes[k]) for k in self.texture])
         self.texels_a_metre = self.texels[:, 1, 1] / np.linalg.norm(self._down, axis=1)
 
     def pose(self, t: float) -> tuple[Doubles, Doubles, Doubles]:
@@ -127,3 +127,16 @@ class Planes:
         down = cos * self._down - sin * self._across * (high / wide)
         hip = self._origin + self._velocity * t + self._across / 2
         return hip - across / 2, across, down
+
+    def cells(self, detail: NDArray[np.int64]) -> Doubles:
+        """(s, 2) how many cells the shape has across and down after that many halvings; 1 for a whole rectangle."""
+        log_size = self.library.atlas.log_size[self.texture]
+        return np.where(self.cut_out[:, None], 2.0 ** (log_size - self._halvings(detail)[:, None]), 1.0)
+
+    def shapes(self, detail: NDArray[np.int64]) -> list[NDArray[np.bool_] | None]:
+        """The shapes at those levels of detail, with a margin of one cell; None for a whole rectangle."""
+        levels = zip(self.texture.tolist(), self._halvings(detail).tolist(), strict=True)
+        return [self.library.atlas.shapes[k][level] if self.library.atlas.shapes[k] else None for k, level in levels]
+
+    def _halvings(self, detail: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.minimum(detail, self.library.atlas.log_size[self.texture].min(1))

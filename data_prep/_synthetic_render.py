@@ -26,40 +26,38 @@ def rasterise(planes: Planes, view: View, height: int, width: int) -> Buffer:
     """The nearest plane under every pixel centre; cut-out shapes count where the texture covers."""
     plane_hw = np.zeros((height, width), np.int64)
     nearness_hw = np.zeros((height, width), np.float32)
-    y, x = np.arange(height), np.arange(width)
-    along_x = (view.to_plane[:, :, :1] * x).astype(np.float32)[:, :, None, :]
-    along_y = (view.to_plane[:, :, 1:2] * y + view.to_plane[:, :, 2:]).astype(np.float32)[:, :, :, None]
-    boxes = view.boxes.tolist()
+    to_cell = view.to_plane.copy()
+    to_cell[:, :2] *= planes.cells(view.detail)[:, :, None]
+    to_cell[planes.cut_out, :2] += to_cell[planes.cut_out, 2:]  # past the margin of the shape
+    along_x = (to_cell[:, :, :1] * np.arange(width)).astype(np.float32)[:, :, None, :]
+    along_y = (to_cell[:, :, 1:2] * np.arange(height) + to_cell[:, :, 2:]).astype(np.float32)[:, :, :, None]
+    boxes, shapes = view.boxes.tolist(), planes.shapes(view.detail)
     with np.errstate(all="ignore"):  # beside and behind a plane, (a, b) may be anything
         for s in view.shown.tolist():
             y0, y1, x0, x1 = boxes[s]
-            here = nearness_hw[y0:y1, x0:x1]
-            at = along_x[s, ..., x0:x1] + along_y[s, :, y0:y1]
+            here, shape = nearness_hw[y0:y1, x0:x1], shapes[s]
+            at = along_x[s, :, :, x0:x1] + along_y[s, :, y0:y1]
             near = at[2]
-            inside = at[:2] >= 0
-            inside &= at[:2] <= near
             hit = near > here
-            hit &= inside[0]
-            hit &= inside[1]
-            if planes.cut_out[s]:
-                hit &= _covers(planes, view, s, at)
+            hit &= _in_rectangle(at) if shape is None else _in_shape(at, shape)
             np.copyto(here, near, where=hit)
             np.copyto(plane_hw[y0:y1, x0:x1], s, where=hit)
     return Buffer(plane_hw, nearness_hw)
 
 
-def _covers(planes: Planes, view: View, s: int, at: Floats) -> NDArray[np.bool_]:
-    """Where the shape of plane s covers the points at = (a, b, 1) / z; anything outside the rectangle."""
-    shapes = planes.library.atlas.coverage[planes.texture[s]]
-    level = min(int(view.detail[s]), len(shapes) - 1)
-    shape = shapes[level]
-    texels = (planes.texels[s, :2] / 2.0**level).astype(np.float32)
-    place = at[:2] / at[2]
-    place *= texels[[0, 1], [0, 1], None, None]
-    place += texels[:, 2, None, None]
-    column, row = place.astype(np.int32)
-    column &= shape.shape[1] - 1
-    row &= shape.shape[0] - 1
+def _in_rectangle(at: Floats) -> NDArray[np.bool_]:
+    """Where 0 <= a, b <= 1, for at = (a, b, 1) / z."""
+    inside = at[:2] >= 0
+    inside &= at[:2] <= at[2]
+    found: NDArray[np.bool_] = inside[0] & inside[1]
+    return found
+
+
+def _in_shape(at: Floats, shape: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where the cell (column, row) of at = (column, row, 1) / z is set; the margin of the shape is not."""
+    column, row = (at[:2] / at[2]).astype(np.int32)
+    column.clip(0, shape.shape[1] - 1, out=column)
+    row.clip(0, shape.shape[0] - 1, out=row)
     found: NDArray[np.bool_] = shape[row, column]
     return found
 
@@ -101,6 +99,9 @@ def motion(
     there_x = np.where(ahead, (m[0] * x + m[3] * y + m[6]) * scale, -1e4)
     there_y = np.where(ahead, (m[1] * x + m[4] * y + m[7]) * scale, -1e4)
     column, row = np.rint(there_x).astype(np.int64), np.rint(there_y).astype(np.int64)
-    inside = (there_x >= 0) & (there_x <= width - 1) & (there_y >= 0) & (there_y <= height - 1)
+    slack = 1e-6  # so that a pixel on the border that does not move stays inside
+    inside = (
+        (there_x >= -slack) & (there_x <= width - 1 + slack) & (there_y >= -slack) & (there_y <= height - 1 + slack)
+    )
     shown = other_buffer.plane_hw[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     return np.stack([there_x - x, there_y - y]).astype(np.float32), inside & (shown == seen)

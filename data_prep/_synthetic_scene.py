@@ -73,12 +73,15 @@ class Street:
             Plane("sky", ("sky", self._variant()), self.heaven, (-2.0, -1.0, 1.0), (4.0, 0, 0), (0, 1.1, 0),
                   (1.0, 1.0, rng.random(), 0.0), endless=True)
         )  # fmt: skip
-        far = self.end + 60
-        houses = upright("building", ("skyline", self._variant()), palettes.house(rng), (0, far), 500,
-                         rng.uniform(14, 40), tiles=(3.0, 1.0, rng.random(), 0.0))  # fmt: skip
-        trees = upright("vegetation", ("treeline", self._variant()), palettes.foliage(rng, self.season), (0, far - 20),
-                        500, rng.uniform(8, 22), tiles=(3.0, 1.0, rng.random(), 0.0))  # fmt: skip
-        self.planes += [houses, trees] if rng.random() < 0.6 else [trees]
+        for k in (-1, 0, 1):
+            if rng.random() < 0.6:
+                self._horizon("building", "skyline", palettes.house(rng), k, self.end + 60, rng.uniform(14, 40))
+            self._horizon(
+                "vegetation", "treeline", palettes.foliage(rng, self.season), k, self.end + 40, rng.uniform(8, 22)
+            )
+
+    def _horizon(self, label: str, kind: str, palette: Doubles, k: int, z: float, high: float) -> None:
+        self.planes.append(upright(label, (kind, self._variant()), palette, (k * 150.0, z), 150, high))
 
     def _flat(
         self, label: str, kind: str, palette: Doubles, x: tuple[float, float], z: tuple[float, float],
