@@ -38,7 +38,7 @@ class BranchLosses(nn.Module):
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
         images = [batch.views[name] for name in self.first_pass]
-        maps = self.network.features(torch.cat(images)).split([len(part) for part in images])
+        maps = self.network.features(torch.cat(images)).chunk(len(images))
         features = dict(zip(self.first_pass, maps, strict=True))
         label_bhw = batch.labels["v0_0"]
         logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])

@@ -47,7 +47,7 @@ def run_step(backbone: str, mean: str = "all", **options: object) -> Step:
     module = BranchLosses(network, {"ifr": Method(Method.Config.model_validate(options))}, mean).train()  # type: ignore[arg-type]
     terms = module(official_batch(), 1000)
     torch.stack(list(terms.values())).sum().backward()
-    return Step(network, terms)
+    return Step(network, {name: term.detach() for name, term in terms.items()})
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,135 @@
+"""What every --ssl choice must do. New methods are found by name: nothing is to be added here."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_run
+import torch
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.data.batch import Batch
+from ifrkit.data.partitions import labeled_clips
+from ifrkit.data.pseudo import PseudoLabels
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import InterruptedRun
+from ifrkit.models.network import build_network
+from ifrkit.plugins import load, names
+from ifrkit.train.branch import BranchTask
+
+METHODS = names("methods")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds clips, a supervised branch, and its pseudo labels."""
+    path = tmp_path_factory.mktemp("workspace")
+    clips = tiny_run.make_clips(path)
+    tiny_run.label(path, tiny_run.train(path, tiny_run.branches_config(ssl="none"), clips))
+    return path
+
+
+@pytest.fixture(scope="module")
+def clips(workspace: Path) -> Artifact:
+    return tiny_run.make_clips(workspace)
+
+
+def make_task(workspace: Path, clips: Artifact, ssl: str, **changes: Any) -> BranchTask:
+    config = tiny_run.branches_config(ssl=ssl, **changes)
+    store = ClipStore(clips.path)
+    labeled = labeled_clips(store, config.labeled)
+    found = [path for path in (workspace / "pseudo-labels").iterdir() if not path.name.startswith(".")]
+    network = build_network(config.update, store.labels.num_classes, seed=0)
+    return BranchTask(network, config, store, labeled, torch.device("cpu"), PseudoLabels(found[0], store, labeled))
+
+
+def batches(task: BranchTask, steps: int) -> list[Batch]:
+    return [task.to_device(raw) for raw in task.batches(0, steps)]
+
+
+def total(task: BranchTask, batch: Batch, step: int) -> torch.Tensor:
+    torch.manual_seed(step)
+    terms = task.module(batch, step)
+    assert all(term.shape == () for term in terms.values())
+    return torch.stack(list(terms.values())).sum()
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+@pytest.mark.parametrize("size", [(24, 32), (25, 31)])
+def test_three_steps_are_finite_and_move_the_network(
+    workspace: Path, clips: Artifact, ssl: str, size: tuple[int, int]
+) -> None:
+    task = make_task(workspace, clips, ssl, crop={"size": size})
+    task.module.train()
+    before = {name: p.detach().clone() for name, p in task.network.named_parameters()}
+    for step, batch in enumerate(batches(task, 3)):
+        assert all(view.shape[-2:] == size for view in batch.views.values())
+        task.optimizer.zero_grad()
+        loss = total(task, batch, step)
+        torch.autograd.backward(loss)
+        assert loss.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in task.module.parameters())
+        task.optimizer.step()
+    assert all(not torch.equal(p, before[name]) for name, p in task.network.named_parameters())
+
+
+@pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
+def test_every_term_reaches_the_backbone(workspace: Path, clips: Artifact, ssl: str) -> None:
+    task = make_task(workspace, clips, ssl)
+    task.module.train()
+    terms = task.module(batches(task, 1)[0], 10**6)  # after any ramp-up
+    assert len(terms) > 1
+    backbone = list(task.network.backbone.parameters())
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, backbone, retain_graph=True, allow_unused=True)
+        assert any(g is not None and g.any() for g in gradients), name
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+def test_switched_off_it_equals_the_baseline_bit_for_bit(
+    workspace: Path, clips: Artifact, tmp_path: Path, ssl: str
+) -> None:
+    off = {ssl: dict(load("methods", ssl).OFF)}
+    artifact = tiny_run.train(tmp_path, tiny_run.branches_config(ssl=ssl, method=off, seed=3), clips)
+    baseline = tiny_run.train(tmp_path, tiny_run.branches_config(ssl="none", seed=3), clips)
+    for which in ("last", "best"):
+        name = f"update.{which}.safetensors"
+        assert artifact.file(name).read_bytes() == baseline.file(name).read_bytes()
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resume_is_exact(workspace: Path, clips: Artifact, tmp_path: Path, ssl: str, workers: int) -> None:
+    config = tiny_run.branches_config(ssl=ssl, runtime={"workers": workers, "save_every": 1})
+    whole = tiny_run.train(workspace, config, clips, out=tmp_path / "whole")
+    calls, out = iter(range(1, 5)), tmp_path / "parts"
+    with pytest.raises(InterruptedRun):
+        tiny_run.train(workspace, config, clips, out=out, stop=lambda: signal.SIGINT if next(calls) == 3 else 0)
+    parts = tiny_run.train(workspace, config, clips, out=out, resume=True)
+    for which in ("last", "best"):
+        name = f"update.{which}.safetensors"
+        assert parts.file(name).read_bytes() == whole.file(name).read_bytes()
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+def test_a_crop_without_any_label_gives_no_nan(workspace: Path, clips: Artifact, ssl: str) -> None:
+    for mean in ("all", "valid"):
+        task = make_task(workspace, clips, ssl, ce_mean=mean)
+        task.module.train()
+        batch = batches(task, 1)[0]
+        batch.labels = {name: torch.full_like(label, 255) for name, label in batch.labels.items()}
+        loss = total(task, batch, 5000)
+        torch.autograd.backward(loss)
+        assert loss.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in task.module.parameters())
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+def test_one_labeled_and_one_unlabeled_clip_are_enough(workspace: Path, clips: Artifact, ssl: str) -> None:
+    task = make_task(workspace, clips, ssl, labeled={"partition": "1/2"})
+    assert len(task.labeled) == 1
+    for batch in batches(task, 2):
+        assert total(task, batch, 0).isfinite()

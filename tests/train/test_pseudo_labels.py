@@ -1,0 +1,112 @@
+"""pseudo-label and its reader: whole files, resume, precedence of the dataset's labels, threshold, windows."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tiny_run
+import torch
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.data import pseudo
+from ifrkit.data.pseudo import PseudoLabels, training_frames
+from ifrkit.data.records import Window
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import ArtifactError, InterruptedRun
+from ifrkit.models.checkpoints import load_branch
+from ifrkit.train.branch import predict
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def branches(workspace: Path) -> Artifact:
+    clips = tiny_run.make_clips(workspace)
+    rates = {"lr_backbone": 0.05, "lr_head": 0.5}  # enough for predictions that vary
+    return tiny_run.train(workspace, tiny_run.branches_config(ssl="none", sgd=rates), clips)
+
+
+@pytest.fixture(scope="module")
+def store(branches: Artifact) -> ClipStore:
+    clips = branches.ancestor("clips")
+    assert clips is not None
+    return ClipStore(clips.path)
+
+
+@pytest.fixture(scope="module")
+def labels(workspace: Path, branches: Artifact) -> Artifact:
+    return tiny_run.label(workspace, branches)
+
+
+def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Artifact, store: ClipStore) -> None:
+    network = load_branch(branches, "update", "best")
+    places = list(training_frames(store).values())
+    assert len(places) == 8
+    ids, confidence = predict(network, store, places, torch.device("cpu"))
+    assert len(np.unique(ids)) > 2
+    with h5py.File(labels.file("labels-00000.h5")) as file:
+        assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie
+        stored = file["confidence"][:] / 255
+    assert (stored <= confidence + 1e-6).all()
+    assert (stored > confidence - 1 / 255 - 1e-6).all()
+
+
+def test_a_label_of_the_dataset_is_never_replaced(labels: Artifact, store: ClipStore) -> None:
+    clip = store.clips_of("train")[0]
+    annotated = store.clips[clip].annotated
+    assert annotated is not None
+    truth = store.label(clip, annotated)
+    assert np.array_equal(PseudoLabels(labels.path, store, [clip]).label(clip, annotated, threshold=1.0), truth)
+    hidden = PseudoLabels(labels.path, store, []).label(clip, annotated)
+    assert not np.array_equal(hidden, truth)  # an unlabeled clip does not show its label
+
+
+def test_windows_and_threshold(labels: Artifact, store: ClipStore) -> None:
+    reader = PseudoLabels(labels.path, store, [])
+    whole = reader.label(1, 2)
+    window = Window(3, 5, 20, 31)
+    assert np.array_equal(reader.label(1, 2, window), whole[3:23, 5:36])
+    with h5py.File(labels.file("labels-00000.h5")) as file:
+        confidence = file["confidence"][4 + 2] / 255
+    threshold = float(np.median(confidence))
+    kept = reader.label(1, 2, threshold=threshold)
+    assert np.array_equal(kept, np.where(confidence >= threshold, whole, 255))
+    assert 0 < (kept == 255).sum() < kept.size
+
+
+def test_the_reader_travels_to_other_processes(labels: Artifact, store: ClipStore) -> None:
+    reader = PseudoLabels(labels.path, store, [])
+    before = reader.label(0, 0)
+    assert np.array_equal(pickle.loads(pickle.dumps(reader)).label(0, 0), before)
+
+
+def test_labels_of_other_clips_are_refused(labels: Artifact, tmp_path: Path) -> None:
+    other = ClipStore(tiny_run.make_clips(tmp_path, train_videos=3).path)
+    with pytest.raises(ArtifactError, match="was not made from these clips"):
+        PseudoLabels(labels.path, other, [])
+
+
+def test_an_interrupted_run_keeps_its_complete_files(
+    branches: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pseudo, "PER_FILE", 3)
+    whole = tiny_run.label(tmp_path / "whole", branches, batch=2)
+    calls = iter(range(1, 100))
+    with pytest.raises(InterruptedRun, match="1 of 3 files are complete"):
+        tiny_run.label(tmp_path / "parts", branches, batch=2, stop=lambda: signal.SIGTERM if next(calls) == 4 else 0)
+    first = next((tmp_path / "parts").rglob("labels-00000.h5"))
+    assert [p.name for p in first.parent.glob("*.h5*")] == ["labels-00000.h5"]  # no half file beside it
+    written = first.stat().st_mtime_ns
+    parts = tiny_run.label(tmp_path / "parts", branches, batch=2, resume=True)
+    assert parts.file("labels-00000.h5").stat().st_mtime_ns == written
+    for number in range(3):
+        name = pseudo.file_name(number)
+        assert parts.file(name).read_bytes() == whole.file(name).read_bytes()
