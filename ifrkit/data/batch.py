@@ -1,4 +1,4 @@
-"""What flows from the clip store into training: views, raw batches (uint8, CPU) and batches (normalised, on the device).
+"""What flows from the clip store into training: views, raw batches (uint8, CPU), batches (normalised, on the device).
 
 A method declares the views that it needs and only those frames are read. The names follow the released code:
 v0_* come from a labeled clip, v1_* from an unlabeled one, *_s is a strongly distorted copy.
@@ -60,9 +60,9 @@ class Batch:
 class ClipBatch:
     """Consecutive frames with one shared crop, for flow and fusion.
 
-    frames_bt3hw: uint8 RGB, oldest first. label_bhw: int64 of the last frame, 255 = ignore (all 255 without a label).
-    flow_bt2hw / valid_bthw: exact backward flow of frames 1..T-1 (to the frame before), in pixels, x first, and where
-    it is visible there; None when the dataset has no true flow.
+    frames_bt3hw: uint8 RGB, oldest first (pairs: in either order). label_bhw: int64 of the last frame, 255 = ignore
+    (all 255 without a label). flow_bt2hw / valid_bthw: exact flow of frames 1..T-1 to the one before in the batch, in
+    pixels, x first, and where it is visible there; None unless true flow was asked for.
     """
 
     frames_bt3hw: Tensor

@@ -1,139 +1,35 @@
-"""From the clip store to micro-batches, in worker processes, in a fixed order.
-
-Item m of a run is micro-step m: step m // accumulate. Everything drawn for it is keyed, so a loader may begin anywhere
-and its items do not depend on how many workers or ranks share the work.
-"""
+"""Training batches from a clip store: only what is needed is read, and only the crop of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from data_prep.base import Frame, Label, TrueFlow
 from ifrkit.config.stages import CropConfig
-from ifrkit.data import augment, sampler
+from ifrkit.data import sampler
+from ifrkit.data.augment import distort, draw_distortion, normalise
 from ifrkit.data.batch import Batch, ClipBatch, RawBatch, View
-from ifrkit.data.keyed import key_rng
 from ifrkit.data.records import IGNORE, Window
+from ifrkit.data.sampler import Key
 from ifrkit.data.store import ClipStore
+from ifrkit.data.stream import Items, Span, stream
+from ifrkit.errors import ArtifactError, ConfigError
 
-if TYPE_CHECKING:
-    from ifrkit.data.pseudo import PseudoLabels
-
-
-def micro_samples(micro: int, batch: int, accumulate: int, rank: int, world: int) -> tuple[int, range]:
-    """The step of a micro-step, and the global numbers of this rank's samples in it."""
-    step, part = divmod(micro, accumulate)
-    each = batch // (accumulate * world)
-    first = step * batch + (part * world + rank) * each
-    return step, range(first, first + each)
+ClipMode = Literal["fixed", "uniform", "pairs", "truth"]
 
 
-class _Ordered(Dataset[Any]):
-    """What the workers run: `make(micro)`. One thread each; OpenCV and torch would otherwise fight for the cores."""
+class LabelSource(Protocol):
+    """Where views with `pseudo` set get their labels."""
 
-    def __init__(self, make: Any, start: int, stop: int) -> None:
-        self.make, self.start, self.count = make, start, stop - start
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, item: int) -> Any:
-        return self.make(self.start + item)
-
-
-def _run(make: Any, start: int, stop: int, workers: int) -> Iterator[Any]:
-    # batch_size=None: an item is a whole micro-batch; the default sampler keeps the order.
-    loader: Iterable[Any] = DataLoader(
-        _Ordered(make, start, stop), batch_size=None, num_workers=min(workers, stop - start)
-    )
-    return iter(loader)
-
-
-@dataclass
-class _ViewMaker:
-    store: ClipStore
-    labeled: Sequence[int]
-    unlabeled: Sequence[int]
-    views: Sequence[View]
-    crop: CropConfig
-    seed: int
-    batch: int
-    accumulate: int
-    rank: int
-    world: int
-    pseudo: PseudoLabels | None
-
-    def __call__(self, micro: int) -> RawBatch:
-        _, numbers = micro_samples(micro, self.batch, self.accumulate, self.rank, self.world)
-        samples = [self._sample(number) for number in numbers]
-        images = {v.name: torch.stack([s[0][v.name] for s in samples]) for v in self.views if v.distort_of is None}
-        labels = {name: torch.stack([s[1][name] for s in samples]) for name in samples[0][1]}
-        strong = [v.name for v in self.views if v.distort_of is not None]
-        params = {
-            name: torch.from_numpy(
-                np.stack([augment.draw_distortion(key_rng(self.seed, "distort", name, n)) for n in numbers])
-            )
-            for name in strong
-        }
-        clips = {pool: [s[2][pool] for s in samples] for pool in samples[0][2]}
-        return RawBatch(images, labels, params, clips)
-
-    def _sample(self, number: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, int]]:
-        images: dict[str, Tensor] = {}
-        labels: dict[str, Tensor] = {}
-        clips: dict[str, int] = {}
-        for pool in ("labeled", "unlabeled"):
-            views = [v for v in self.views if v.pool == pool and v.distort_of is None]
-            if views:
-                clips[pool] = self._pool(pool, views, number, images, labels)
-        return images, labels, clips
-
-    def _pool(
-        self, pool: str, views: Sequence[View], number: int, images: dict[str, Tensor], labels: dict[str, Tensor]
-    ) -> int:
-        store, rng = self.store, key_rng(self.seed, pool, number)
-        if pool == "labeled":
-            clip = sampler.labeled_clip(self.labeled, self.seed, number)
-        else:
-            clip = sampler.unlabeled_clip(self.unlabeled, self.seed, number)
-        frames = sampler.draw_frames(views, store.clips[clip], rng)
-        flips = sampler.draw_flips([v.name for v in views], self.crop, rng)
-        label_hw: NDArray[np.uint8] | None = None
-        if pool == "labeled":
-            annotated = store.clips[clip].annotated
-            assert annotated is not None
-            label_hw = full = store.label(clip, annotated)
-            window = sampler.labeled_window(store.size, self.crop, rng, lambda w: cut(full, w))
-        else:
-            window = sampler.random_window(store.size, self.crop.size, rng)
-        for view in views:
-            flip = flips[view.name]
-            images[view.name] = _chw(store.frame(clip, frames[view.name], window), flip)
-            if label_hw is not None and view.frame == "annotated":
-                labels[view.name] = _hw(cut(label_hw, window), flip)
-            elif view.pseudo is not None and self.pseudo is not None:
-                labels[view.name] = _hw(self.pseudo.label(clip, frames[view.name], window, view.pseudo), flip)
-        return clip
-
-
-def cut(label_hw: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-    """The window of a label."""
-    return label_hw[window.y : window.y + window.height, window.x : window.x + window.width]
-
-
-def _chw(frame_hw3: NDArray[np.uint8], flip: bool) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray((frame_hw3[:, ::-1] if flip else frame_hw3).transpose(2, 0, 1)))
-
-
-def _hw(label_hw: NDArray[np.uint8], flip: bool) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(label_hw[:, ::-1] if flip else label_hw))
+    def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Label:
+        """(h, w) uint8 of a frame's window, 255 where the confidence is below the threshold."""
+        ...
 
 
 def view_batches(
@@ -150,83 +46,21 @@ def view_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-    pseudo: PseudoLabels | None = None,
+    pseudo: LabelSource | None = None,
 ) -> Iterator[RawBatch]:
-    """Micro-batches of the steps start_step..stop_step - 1, `accumulate` for each step."""
-    make = _ViewMaker(store, labeled, unlabeled, views, crop, seed, batch, accumulate, rank, world, pseudo)
-    return _run(make, start_step * accumulate, stop_step * accumulate, workers)
+    """Micro-batches of views in order, one for each (step, micro-step), from `start_step` to before `stop_step`.
 
-
-def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) -> Batch:
-    """Move, distort and normalise."""
-    images = {name: image.to(device, non_blocking=True) for name, image in raw.images.items()}
-    for view in views:
-        if view.distort_of is not None:
-            images[view.name] = augment.distort(images[view.distort_of], raw.distortions[view.name].to(device))
-    normal = {view.name: augment.normalise(images[view.name]) for view in views}
-    return Batch(normal, {name: label.to(device).long() for name, label in raw.labels.items()}, raw.clips)
-
-
-@dataclass
-class _ClipMaker:
-    store: ClipStore
-    clips: Sequence[int]
-    crop: tuple[int, int]
-    distance: int
-    mode: Literal["fixed", "uniform", "pairs", "truth"]
-    seed: int
-    batch: int
-    accumulate: int
-    rank: int
-    world: int
-
-    def __call__(self, micro: int) -> ClipBatch:
-        step, numbers = micro_samples(micro, self.batch, self.accumulate, self.rank, self.world)
-        # One distance for the whole step, so that its samples stack.
-        rng = key_rng(self.seed, "distance", step)
-        if self.mode == "uniform":
-            distance = int(rng.integers(self.distance + 1))
-        elif self.mode == "pairs":
-            distance = int(rng.integers(1, self.distance + 1))
-        else:
-            distance = self.distance
-        samples = [self._sample(number, distance) for number in numbers]
-        frames, labels, flows, valid = zip(*samples, strict=True)
-        truth = self.mode == "truth"
-        return ClipBatch(
-            torch.stack(frames),
-            torch.stack(labels).long(),
-            torch.stack(flows) if truth else None,
-            torch.stack(valid) if truth else None,
-        )
-
-    def _sample(self, number: int, distance: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        store, rng = self.store, key_rng(self.seed, "clip", number)
-        supervised = self.mode in ("fixed", "uniform")
-        clip = sampler.labeled_clip(self.clips, self.seed, number)
-        record = store.clips[clip]
-        if supervised:
-            assert record.annotated is not None
-            last = record.annotated
-        else:
-            last = int(rng.integers(min(distance, len(record.frames) - 1), len(record.frames)))
-        (height, width), (h, w) = store.size, self.crop
-        # The released fusion crop never uses the last offset (spec 5.1).
-        window = Window(int(rng.integers(max(1, height - h))), int(rng.integers(max(1, width - w))), h, w)
-        step = distance if self.mode == "pairs" else 1
-        indices = [max(0, i) for i in range(last - distance, last + 1, step)]
-        if self.mode == "pairs" and rng.random() < 0.5:
-            indices.reverse()
-        frames = torch.stack([_chw(store.frame(clip, i, window), False) for i in indices])
-        label = torch.full((h, w), IGNORE, dtype=torch.uint8)
-        if supervised:
-            label = _hw(store.label(clip, last, window), False)
-        if self.mode != "truth":
-            return frames, label, None, None
-        true = [store.flow(clip, i, backward=True, window=window) for i in indices[1:]]
-        flow = torch.stack([torch.from_numpy(t.flow_2hw) for t in true if t is not None])
-        valid = torch.stack([torch.from_numpy(t.visible_hw) for t in true if t is not None])
-        return frames, label, flow, valid
+    labeled, unlabeled: numbers of the clips to draw from. The workers end when the iterator is exhausted or dropped.
+    Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
+    """
+    check_crop(store, crop.size)
+    pools = {}
+    for pool, clips in (("labeled", labeled), ("unlabeled", unlabeled)):
+        own = [view for view in views if view.pool == pool]
+        if own:
+            pools[pool] = _Pool(_usable(store, clips, own), own)
+    span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
+    return stream(_ViewItems(store, pools, crop, span, pseudo), workers)
 
 
 def clip_batches(
@@ -235,7 +69,7 @@ def clip_batches(
     *,
     crop: tuple[int, int],
     distance: int,
-    mode: Literal["fixed", "uniform", "pairs", "truth"],
+    mode: ClipMode,
     batch: int,
     seed: int,
     start_step: int,
@@ -245,11 +79,195 @@ def clip_batches(
     world: int = 1,
     workers: int = 0,
 ) -> Iterator[ClipBatch]:
-    """Runs of consecutive frames with one shared crop and no flip.
+    """Micro-batches of several frames of a clip, with one shared crop and no flip.
 
-    fixed: the annotated frame and the `distance` frames before it, with its label; uniform: 0..distance frames before
-    it, one distance a step; pairs: two frames 1..distance apart in either order, no label; truth: consecutive frames
-    with exact flow. A clip with fewer frames before the last one repeats its first frame.
+    fixed: the annotated frame with its label, and the `distance` frames before it (spec 5.1); a clip with fewer of them
+    repeats its first frame. uniform: the same with a distance drawn from 0..distance, one for a whole step.
+    pairs: two frames 1..distance apart in either order, no label. truth: two neighbours in either order with the exact
+    flow of the second to the first. Their clips are drawn with replacement from those with several frames.
+    Raises ConfigError for a crop that is larger than the frames, and if no clip serves.
     """
-    make = _ClipMaker(store, clips, crop, distance, mode, seed, batch, accumulate, rank, world)
-    return _run(make, start_step * accumulate, stop_step * accumulate, workers)
+    check_crop(store, crop)
+    span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
+    if mode in ("fixed", "uniform"):
+        usable = [clip for clip in clips if store.clips[clip].annotated is not None]
+    else:
+        usable = [clip for clip in clips if len(store.clips[clip].frames) > 1]
+    if not usable:
+        raise ConfigError(f"no clip has the frames that {mode!r} batches need", "prepare other or longer clips")
+    if mode == "truth" and not store.has_flow:
+        raise ConfigError(f"{store.path} has no exact flow", "use --set supervision=photometric")
+    if mode in ("fixed", "uniform"):
+        return stream(_RunItems(store, usable, distance, mode == "uniform", crop, span), workers)
+    truth = mode == "truth"
+    return stream(_PairItems(store, usable, 1 if truth else distance, truth, crop, span), workers)
+
+
+def check_crop(store: ClipStore, crop: tuple[int, int]) -> None:
+    """Raises ConfigError when a crop is larger than the stored frames."""
+    if crop[0] > store.size[0] or crop[1] > store.size[1]:
+        fault = f"the crop {crop[0]}x{crop[1]} is larger than the stored frames ({store.size[0]}x{store.size[1]})"
+        raise ConfigError(fault, "use a smaller crop, or prepare larger frames")
+
+
+def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) -> Batch:
+    """The batch on its device: distorted copies are made there, all images normalised, labels int64."""
+    images = {name: image.to(device, non_blocking=True) for name, image in raw.images.items()}
+    for view in views:
+        if view.distort_of is not None:
+            images[view.name] = distort(images[view.distort_of], raw.distortions[view.name])
+    labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
+    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips)
+
+
+@dataclass
+class _Pool:
+    """Clips to draw from, and the views of one of them that make a sample."""
+
+    clips: list[int]
+    views: list[View]
+
+
+def _usable(store: ClipStore, clips: Sequence[int], views: list[View]) -> list[int]:
+    """Clips with all the frames that the views want. No labeled clip may be left out; unlabeled ones may."""
+    usable = [clip for clip in clips if sampler.fits(views, store.clips[clip])]
+    if not usable or (views[0].pool == "labeled" and len(usable) < len(clips)):
+        short = next((store.clips[clip].name for clip in clips if clip not in usable), None)
+        wanted = ", ".join(f"{view.name}: {view.frame}" for view in views if view.distort_of is None)
+        fault = (
+            f"{views[0].pool} clip {short} lacks frames for the views {wanted}" if short else "no clips to draw from"
+        )
+        raise ConfigError(fault, "prepare longer clips, or choose others")
+    return usable
+
+
+@dataclass
+class _Sample:
+    """What is read for one sample; distortions are drawn for distorted copies."""
+
+    images: dict[str, Frame] = field(default_factory=dict)
+    labels: dict[str, Label] = field(default_factory=dict)
+    distortions: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = field(default_factory=dict)
+    clips: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _ViewItems(Items[RawBatch]):
+    """Micro-batches of views."""
+
+    store: ClipStore
+    pools: dict[str, _Pool]
+    crop: CropConfig
+    span: Span
+    pseudo: LabelSource | None
+
+    def make(self, keys: list[Key]) -> RawBatch:
+        samples = []
+        for key in keys:
+            samples.append(_Sample())
+            for pool in self.pools:
+                self._read(samples[-1], key, pool)
+        first = samples[0]
+        return RawBatch(
+            {n: torch.from_numpy(np.stack([s.images[n] for s in samples])).permute(0, 3, 1, 2) for n in first.images},
+            {n: torch.from_numpy(np.stack([s.labels[n] for s in samples])) for n in first.labels},
+            {n: torch.from_numpy(np.stack([s.distortions[n] for s in samples])) for n in first.distortions},
+            {pool: [s.clips[pool] for s in samples] for pool in self.pools},
+        )
+
+    def _read(self, sample: _Sample, key: Key, pool: str) -> None:
+        """Draw a clip of a pool, a window and the frames, and read them into the sample."""
+        clips, views = self.pools[pool].clips, self.pools[pool].views
+        labeled = pool == "labeled"
+        clip = sampler.labeled_clip(clips, key, self.span.batch) if labeled else sampler.unlabeled_clip(clips, key)
+        record = self.store.clips[clip]
+        label = self.store.label(clip, record.annotated) if labeled and record.annotated is not None else None
+        window = sampler.crop_window(self.store.size, self.crop, key, pool, label)
+        positions = sampler.frames_of(views, record, key)
+        flips = {view.name: sampler.flip(self.crop, key, view) for view in views}
+        sample.clips[pool] = clip
+        for view in views:
+            source = view.distort_of or view.name
+            index, mirrored = positions[source], flips[source]
+            if view.distort_of is None:
+                sample.images[view.name] = _mirror(self.store.frame(clip, index, window), mirrored)
+            else:
+                sample.distortions[view.name] = draw_distortion(key.rng("distort", view.name))
+            if view.pseudo is not None and self.pseudo is not None:
+                sample.labels[view.name] = _mirror(self.pseudo.label(clip, index, window, view.pseudo), mirrored)
+            elif label is not None and view.frame == "annotated" and view.distort_of is None:
+                sample.labels[view.name] = _mirror(_cut(label, window), mirrored)
+
+
+@dataclass
+class _RunItems(Items[ClipBatch]):
+    """Micro-batches of labeled runs."""
+
+    store: ClipStore
+    clips: list[int]
+    distance: int
+    uniform: bool
+    crop: tuple[int, int]
+    span: Span
+
+    def make(self, keys: list[Key]) -> ClipBatch:
+        # One distance for the whole step, so that its samples stack on every rank.
+        distance = sampler.distance(keys[0], self.distance) if self.uniform else self.distance
+        frames, labels = [], []
+        for key in keys:
+            clip = sampler.labeled_clip(self.clips, key, self.span.batch)
+            last = self.store.clips[clip].annotated or 0
+            window = sampler.clip_window(self.store.size, self.crop, key)
+            run = (max(0, i) for i in range(last - distance, last + 1))
+            frames.append([self.store.frame(clip, i, window) for i in run])
+            labels.append(self.store.label(clip, last, window))
+        return ClipBatch(_stack(frames), torch.from_numpy(np.stack(labels)).long())
+
+
+@dataclass
+class _PairItems(Items[ClipBatch]):
+    """Micro-batches of unlabeled pairs."""
+
+    store: ClipStore
+    clips: list[int]
+    max_distance: int
+    truth: bool
+    crop: tuple[int, int]
+    span: Span
+
+    def make(self, keys: list[Key]) -> ClipBatch:
+        frames, flows = [], []
+        for key in keys:
+            clip = sampler.unlabeled_clip(self.clips, key)
+            pair = sampler.pair(len(self.store.clips[clip].frames), self.max_distance, key)
+            window = sampler.crop_window(self.store.size, CropConfig(size=self.crop), key, "pair")
+            frames.append([self.store.frame(clip, i, window) for i in pair])
+            if self.truth:
+                flows.append(self._flow(clip, pair, window))
+        label_bhw = torch.full((len(keys), *self.crop), IGNORE)
+        if not self.truth:
+            return ClipBatch(_stack(frames), label_bhw)
+        flow_bt2hw, valid_bthw = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*flows, strict=True))
+        return ClipBatch(_stack(frames), label_bhw, flow_bt2hw, valid_bthw)
+
+    def _flow(self, clip: int, pair: tuple[int, int], window: Window) -> TrueFlow:
+        first, second = pair
+        flow = self.store.flow(clip, second, backward=first < second, window=window)
+        if flow is None:
+            name = self.store.clips[clip].frames[second]
+            raise ArtifactError(f"{self.store.path}: frame {name} has no flow to its neighbour", "run prepare again")
+        return flow
+
+
+def _stack(frames: list[list[Frame]]) -> torch.Tensor:
+    """(b, t, 3, h, w) of frames by sample and time."""
+    return torch.from_numpy(np.stack([np.stack(run) for run in frames])).permute(0, 1, 4, 2, 3)
+
+
+def _cut(label: Label, window: Window) -> Label:
+    return label[window.y : window.y + window.height, window.x : window.x + window.width]
+
+
+def _mirror(image: Frame, mirrored: bool) -> Frame:
+    """OpenCV mirrors pixels 40 times faster than a slice with a negative step."""
+    return np.asarray(cv2.flip(image, 1), np.uint8) if mirrored else image

@@ -22,7 +22,7 @@ from ifrkit.data.store_file import StoredFrame
 from ifrkit.errors import DatasetError, ResourceError
 
 CHUNK_BYTES = 8 << 20
-"""About what one task of a worker returns. Two tasks a worker are under way, so memory does not grow with the dataset."""
+"""About what one task of a worker returns. Two a worker are under way: memory does not grow with the dataset."""
 
 
 @dataclass(frozen=True)

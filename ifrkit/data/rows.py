@@ -43,7 +43,7 @@ class RawWriter:
         """Write one row."""
         value = np.ascontiguousarray(value, self._rows.dtype)
         self._rows[row] = value
-        self._sums[row] = [zlib.crc32(value[top : top + BAND]) for top in range(0, len(value), BAND)]
+        self._sums[row] = [zlib.crc32(value[top : top + BAND].data) for top in range(0, len(value), BAND)]
 
 
 class RawReader:

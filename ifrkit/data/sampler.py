@@ -36,7 +36,7 @@ class Key(NamedTuple):
 def labeled_clip(pool: Sequence[int], key: Key, batch: int) -> int:
     """A clip of the pool; every `len(pool)` samples each comes once, in a new order. batch: samples a step."""
     epoch, place = divmod(key.step * batch + key.sample, len(pool))
-    return pool[_permutation(len(pool), key.seed, epoch)[place]]
+    return pool[int(_permutation(len(pool), key.seed, epoch)[place])]
 
 
 @lru_cache(maxsize=4)
@@ -94,7 +94,27 @@ def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, la
 
 def _mixed(label: Label, max_class_share: float) -> bool:
     counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # the last bin, 254, is no ignored one
-    return np.count_nonzero(counts) > 1 and bool(counts.max() < max_class_share * counts.sum())
+    return bool(np.count_nonzero(counts) > 1 and counts.max() < max_class_share * counts.sum())
+
+
+def clip_window(size: tuple[int, int], crop: tuple[int, int], key: Key) -> Window:
+    """One window for a run of frames of stage two. The last offset is never drawn, as in the released code."""
+    rng = key.rng("crop", "clip")
+    y, x = (int(rng.integers(max(1, whole - part))) for whole, part in zip(size, crop, strict=True))
+    return Window(y, x, *crop)
+
+
+def distance(key: Key, largest: int) -> int:
+    """Uniform over 0..largest, one for all samples of a step."""
+    return int(key_rng(key.seed, key.step, "distance").integers(largest + 1))
+
+
+def pair(count: int, max_distance: int, key: Key) -> tuple[int, int]:
+    """Two positions in a clip of `count` frames, uniform 1..max_distance apart, in either order."""
+    rng = key.rng("pair")
+    apart = int(rng.integers(1, min(max_distance, count - 1) + 1))
+    first = int(rng.integers(count - apart))
+    return (first, first + apart) if rng.random() < 0.5 else (first + apart, first)
 
 
 def flip(crop: CropConfig, key: Key, view: View) -> bool:

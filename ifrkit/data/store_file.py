@@ -52,15 +52,17 @@ class StoreFileWriter:
     """Writes one file row by row; it appears under its name when it is complete. Use as a context manager."""
 
     def __init__(self, path: Path, partial: Path, layout: Layout, count: int, labels: int) -> None:
-        self._path, self._partial, self._layout, self._count, self._row, self._label = path, partial, layout, count, 0, 0
+        self._path, self._partial, self._layout, self._count = path, partial, layout, count
+        self._row = self._label = 0
         self._file = file = h5py.File(partial, "w", libver=("v110", "v110"))
         height, width = layout.size
-        raw = layout.codec == "raw"
         self._frames: RawWriter | EncodedWriter
-        self._frames = RawWriter(file, "frames", count, (height, width, 3), "u1") if raw else EncodedWriter(
-            file, "frames", count
-        )
-        self._labels = file.create_dataset("labels", (labels, height, width), "u1", chunks=(1, height, width), **_PACKED)
+        if layout.codec == "raw":
+            self._frames = RawWriter(file, "frames", count, (height, width, 3), "u1")
+        else:
+            self._frames = EncodedWriter(file, "frames", count)
+        chunk = (1, height, width)
+        self._labels = file.create_dataset("labels", (labels, height, width), "u1", chunks=chunk, **_PACKED)
         self._label_rows = np.full(count, -1, np.int32)
         self._flows: dict[str, tuple[RawWriter, RawWriter]] = {}
         for name in ("backward", "forward") if layout.has_flow else ():
@@ -76,7 +78,8 @@ class StoreFileWriter:
             self._label_rows[row] = self._label
             self._label += 1
         if item.full_label is not None:
-            self._file.create_dataset(f"full_label_{row}", data=item.full_label, chunks=item.full_label.shape, **_PACKED)
+            full = item.full_label
+            self._file.create_dataset(f"full_label_{row}", data=full, chunks=full.shape, **_PACKED)
         for name, (vectors, seen) in self._flows.items():
             flow: TrueFlow | None = getattr(item, name)
             size = self._layout.size
