@@ -54,8 +54,9 @@ def safe_join(root: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     plain = bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and not re.search(r"[\0\\]", name)
     if plain:
-        with contextlib.suppress(OSError, RuntimeError):  # a loop of symlinks, a name too long
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a loop of symlinks, too long, no valid text
             path = root / pure
+            path.is_symlink()  # asks the file system whether this can be a name at all
             if path.resolve().is_relative_to(root.resolve()):
                 return path
     raise ArtifactError(f"{root}: the path {name!r} leaves its artifact", "do not trust this one")

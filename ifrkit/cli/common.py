@@ -106,7 +106,9 @@ def _execute(
 
 
 def _device(name: str, threads: int | None) -> str:
-    """The device as torch names it; imports torch."""
+    """The device as torch names it; imports torch unless nothing has to be asked or set."""
+    if name == "cpu" and threads is None:
+        return name
     import torch
 
     if threads is not None:
@@ -135,7 +137,7 @@ def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> 
         print(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
         return
     for depth, key, value, origin in rows(config, origins):
-        line = "  " * depth + (f"{key}:" if origin == "" else f"{key}: {json.dumps(value)}")
+        line = "  " * depth + (f"{key}:" if origin == "" else f"{key}: {json.dumps(value, ensure_ascii=False)}")
         print(f"{line:<48} # {origin}" if origin else line)
 
 

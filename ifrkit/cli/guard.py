@@ -40,8 +40,14 @@ def run(command: click.Command, args: list[str], name: str) -> NoReturn:
 
 def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
     try:
-        result = command.main(args, prog_name=prog, standalone_mode=False)
+        if f"_{prog.upper().replace('-', '_')}_COMPLETE" in os.environ:
+            command.main(args, prog)  # a shell asks for completions
+        # Not command.main: it takes a broken pipe for a failure, and signals for its own.
+        with command.make_context(prog, list(args)) as context:
+            result = command.invoke(context)
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -50,7 +56,7 @@ def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
         path = context.command_path if context is not None else name
         _say(f"{path}: {_one_line(error.format_message()).rstrip('.')}; see {path} --help")
         return 2
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         _say(f"{name}: interrupted")
         return 130
     except Stopped as stopped:

@@ -131,6 +131,8 @@ def _make(
         where = progress(partial)
         message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
         raise ConfigError(message, "--resume to continue, --force to start over")
+    if resume and not state:
+        _warn_of_others(partial, report)
     store.begin(planned.target, keep=state)
     job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
     ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state}))
@@ -144,6 +146,13 @@ def _make(
         raise
     ranks.tell("end", str(artifact.path))
     return artifact
+
+
+def _warn_of_others(partial: Path, report: Reporter) -> None:
+    """A changed config makes another id: say so, rather than start over in silence."""
+    others = [p for p in partial.parent.glob(f"{store.PARTIAL}*") if p != partial and store.has_state(p)]
+    if others:
+        report.warn(f"nothing to resume with this config and input; {others[0]} belongs to another")
 
 
 def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:

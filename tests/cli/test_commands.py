@@ -1,0 +1,141 @@
+"""The command table, the frozen flags, --help, and how flags become config values."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from toystages import Shell
+
+from ifrkit.cli.eval import _check_limits, _limit
+from ifrkit.cli.main import COMMANDS, load, root
+from ifrkit.cli.train_branches import _flags
+from ifrkit.config.resolve import SECTIONS, resolve
+from ifrkit.config.stages import EvalConfig, TrainBranchesConfig
+from ifrkit.errors import ConfigError
+
+SHARED = """--from --out --workspace --config --recipe --set --seed --resume --force --dry-run --json --print-config
+--quiet --verbose --device --threads"""
+
+FLAGS = {
+    "prepare": "--root --clip-length",
+    "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps",
+    "pseudo-label": "--branch",
+    "train-flow": "--steps",
+    "train-fusion": "--arch --flow --steps",
+    "eval": "--metric --flow --split --frames --key-interval --fail-under",
+}
+"""Few flags; the rest is --set. A new one is a decision: change it here too."""
+
+ARTIFACTS = {"ls": "", "show": "", "verify": "", "lineage": "", "gc": "--dry-run --interrupted"}
+
+
+def _long(command: click.Command) -> set[str]:
+    return {o for p in command.params if isinstance(p, click.Option) for o in p.opts if o.startswith("--")}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags_are_frozen(name: str) -> None:
+    assert _long(load(name)) == {*SHARED.split(), *FLAGS[name].split()}
+    short = {o for p in load(name).params for o in p.opts if not o.startswith("--") and o.startswith("-")}
+    assert short == {"-n", "-q", "-v"}
+
+
+def test_flags_of_artifacts_are_frozen() -> None:
+    group = load("artifacts")
+    assert isinstance(group, click.Group)
+    assert set(group.commands) == set(ARTIFACTS)
+    for name, flags in ARTIFACTS.items():
+        assert _long(group.commands[name]) == {"--workspace", "--json", "--verbose", *flags.split()}
+
+
+def test_every_stage_of_a_recipe_is_a_command() -> None:
+    assert set(SECTIONS) == set(FLAGS)
+    assert {*FLAGS, "artifacts"} <= set(COMMANDS)
+
+
+def test_help_of_everything_imports_nothing_heavy_and_teaches() -> None:
+    code = """
+import sys
+from ifrkit.cli.main import COMMANDS, load, root
+import click
+texts = {name: load(name).get_help(click.Context(load(name))) for name in COMMANDS}
+texts["ifrkit"] = root().get_help(click.Context(root(), info_name="ifrkit"))
+heavy = {"torch", "numpy", "pydantic", "rich", "yaml", "h5py", "cv2", "importlib.metadata"} & set(sys.modules)
+assert not heavy, heavy
+for name, text in texts.items():
+    if name not in ("ifrkit", "artifacts"):
+        assert "Reads" in text and "Makes" in text, name
+    assert f"ifrkit {name}" in text or name == "ifrkit", name
+    print(len(text))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_has_its_help_line() -> None:
+    text = root().get_help(click.Context(root(), info_name="ifrkit"))
+    for name, line in COMMANDS.items():
+        assert f"{name} " in text
+        assert line in text
+
+
+def test_unknown_words_get_the_nearest_and_exit_2(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for line, wanted in [
+        ("ifrkit tran-flow", "did you mean 'train-flow'?"),
+        ("ifrkit train-flow --stepps 3", "--steps"),
+        ("ifrkit prepare synthetik", "did you mean 'synthetic'?"),
+        ("ifrkit train-branches --ssl iffr", "did you mean 'ifr'?"),
+        ("ifrkit train-branches --set sgd.lr_haed=1", "sgd.lr_haed: unknown key (from --set); did you mean 'lr_head'?"),
+        ("ifrkit toy-train --recipe nosuch", "no recipe named 'nosuch'"),
+    ]:
+        done = shell.run(line)
+        assert done.returncode == 2, line
+        assert wanted in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stdout == ""
+
+
+def test_python_dash_m_and_version(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    assert shell.ok(f"{sys.executable} -m ifrkit --version") == shell.ok("ifrkit --version")
+    assert shell.ok("ifrkit --version").startswith("ifrkit ")
+
+
+def _branches(**given: object) -> TrainBranchesConfig:
+    names = ("ssl", "backbone", "branch", "partition", "partition_seed", "labeled_list", "steps")
+    flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
+    return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
+
+
+def test_train_branches_flags() -> None:
+    both = _branches(backbone="resnet18,resnet50", partition="1/30", partition_seed=2, steps=7, ssl="none")
+    assert (both.update.backbone, both.reference.backbone) == ("resnet18", "resnet50")
+    assert (both.labeled.partition, both.labeled.seed, both.loop.steps) == ("1/30", 2, 7)
+    assert both.ssl == ("none",)
+    one = _branches(backbone="resnet34", branch="reference")
+    assert one.branches == ("reference",)
+    assert one.reference.backbone == "resnet34"
+    assert one.update == TrainBranchesConfig().update
+    assert set(_branches(branch="both").branches) == {"update", "reference"}
+    with pytest.raises(ConfigError, match="needs 2 names"):
+        _branches(backbone="resnet18")
+    with pytest.raises(ConfigError, match="needs 1 names, for update"):
+        _branches(backbone="resnet18,resnet50", branch="update")
+
+
+@pytest.mark.parametrize("text", ["miou", "miou=", "miou=x", "miou=55", "=0.5", "miou=nan", "miou=-1"])
+def test_fail_under_refuses(text: str) -> None:
+    with pytest.raises(ConfigError, match="METRIC=FRACTION"):
+        _limit(text)
+
+
+def test_fail_under_wants_a_metric_that_is_measured() -> None:
+    config = EvalConfig.model_validate({"metrics": "mIoU"})
+    _check_limits(dict([_limit("mIoU=0.5")]), config)
+    with pytest.raises(ConfigError, match="--metric"):
+        _check_limits({"tc": 0.5}, config)

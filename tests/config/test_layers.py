@@ -1,0 +1,143 @@
+"""defaults < recipes < --config < flags and --set; every value knows its origin; errors begin with the dotted key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifrkit.config import resolve as module
+from ifrkit.config.resolve import resolve, rows
+from ifrkit.config.stages import EvalConfig, PrepareConfig, TrainBranchesConfig, TrainFusionConfig
+from ifrkit.config.yamlio import parse_yaml
+from ifrkit.errors import ConfigError
+
+
+@pytest.fixture
+def recipes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    monkeypatch.setattr(module, "read_recipe", lambda name: parse_yaml(texts[name], f"recipe {name}"))
+    return texts
+
+
+def _branches(**given: Any) -> tuple[TrainBranchesConfig, dict[str, str]]:
+    return resolve(TrainBranchesConfig, "train-branches", **given)
+
+
+def test_later_layers_win_and_are_remembered(recipes: dict[str, str], tmp_path: Path) -> None:
+    recipes["low"] = "train-branches: {loop: {steps: 10, batch: 2}, sgd: {lr_head: 1e-3}}\nprepare: {seed: 9}"
+    recipes["high"] = "train-branches: {loop: {batch: 3}}"
+    file = tmp_path / "c.yaml"
+    file.write_text("loop: {eval_every: 5}\nsgd: {lr_head: 2e-3}\n")
+    flags = {"loop.steps": (20, "--steps"), "seed": (None, "--seed")}
+    config, origins = _branches(
+        recipes=["low", "high"], file=file, flags=flags, sets=["sgd.lr_head=4e-3", "ce_mean=valid"]
+    )
+    assert (config.loop.steps, config.loop.batch, config.loop.eval_every) == (20, 3, 5)
+    assert (config.sgd.lr_head, config.ce_mean, config.seed) == (4e-3, "valid", 0)
+    assert origins == {
+        "loop.steps": "--steps",
+        "loop.batch": "recipe high",
+        "loop.eval_every": str(file),
+        "sgd.lr_head": "--set",
+        "ce_mean": "--set",
+    }
+    shown = {key: origin for _, key, _, origin in rows(config, origins)}
+    assert shown["batch"] == "recipe high"
+    assert shown["accumulate"] == "default"
+
+
+def test_a_config_file_may_have_sections_or_not(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("train-branches: {loop: {steps: 7}}\neval: {split: test}\n")
+    assert _branches(file=file)[0].loop.steps == 7
+    assert resolve(EvalConfig, "eval", file=file)[0].split == "test"
+    assert resolve(TrainFusionConfig, "train-fusion", file=file)[0] == TrainFusionConfig()
+    file.write_text("")
+    assert _branches(file=file)[0] == TrainBranchesConfig()
+    file.write_text("train-branches: {}\nevall: {}\n")
+    with pytest.raises(ConfigError, match=r"^evall: unknown section .* did you mean 'eval'"):
+        _branches(file=file)
+    file.write_text("train-branches: 3\n")
+    with pytest.raises(ConfigError, match=r"^train-branches: not a mapping"):
+        _branches(file=file)
+    file.write_text("- 3\n")
+    with pytest.raises(ConfigError, match="not a mapping"):
+        _branches(file=file)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "wanted"),
+    [
+        ("loop.stepz=1", "loop.stepz: unknown key (from --set); did you mean 'steps'?"),
+        ("looop.steps=1", "looop: unknown key (from --set); did you mean 'loop'?"),
+        ("loop.steps=0", "loop.steps: input should be greater than or equal to 1, got 0 (from --set)"),
+        ("loop=5", "loop: "),
+        ("crop.size=[64]", "crop.size.1: "),
+        ("crop.size=[64,0]", "crop.size.1: input should be greater than or equal to 1, got 0 (from --set)"),
+        ("update.backbone=resnet19", "update.backbone: input should be 'resnet18', "),
+        ("update.width=.nan", "update.width: input should be a finite number"),
+        ("method.ifr.temprature=1", "method.ifr.temprature: unknown key (from --set); did you mean 'temperature'?"),
+        ("method.ifr.temperature=warm", "method.ifr.temperature: "),
+        ("method.none.x=1", "method.none: options of a method that --ssl does not name"),
+        ("labeled.partition=1-2", "labeled.partition: "),
+        ("ssl=ifrr", "no method plug-in named 'ifrr'; did you mean 'ifr'?"),
+        ("loop.steps", "--set loop.steps: not of the form a.b=value"),
+        ("=1", "--set =1: not of the form"),
+        ("a..b=1", "--set a..b=1: not of the form"),
+        ("loop.steps=[", "--set loop.steps:1: "),
+    ],
+)
+def test_errors_are_one_line_that_begins_with_the_key(assignment: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _branches(sets=[assignment])
+    assert str(caught.value).startswith(wanted)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_errors_inside_optional_and_plugin_parts() -> None:
+    with pytest.raises(ConfigError, match=r"^labeled\.partitio: unknown key .* did you mean 'partition'"):
+        resolve(TrainFusionConfig, "train-fusion", sets=["labeled.partitio=1/2"])
+    with pytest.raises(ConfigError, match=r"^options\.heigth: unknown key .* did you mean 'height'"):
+        resolve(PrepareConfig, "prepare", sets=["dataset=synthetic", "options.heigth=8"])
+    with pytest.raises(ConfigError, match=r"^dataset: has to be given"):
+        resolve(PrepareConfig, "prepare")
+    with pytest.raises(ConfigError, match=r"no metric plug-in named 'mious'"):
+        resolve(EvalConfig, "eval", sets=["metrics=mious"])
+
+
+def test_a_recipe_serves_every_dataset_and_method(recipes: dict[str, str]) -> None:
+    recipes["r"] = """
+prepare: {dataset: synthetic, options: {train_videos: 2}}
+train-branches: {method: {ifr: {ramp_up: 5}}}
+"""
+    assert resolve(PrepareConfig, "prepare", recipes=["r"])[0].options.model_dump()["train_videos"] == 2
+    other, origins = resolve(PrepareConfig, "prepare", recipes=["r"], flags={"dataset": ("folders", "DATASET")})
+    assert other.dataset == "folders"
+    assert origins == {"dataset": "DATASET"}
+    assert _branches(recipes=["r"])[0].method["ifr"].model_dump()["ramp_up"] == 5
+    supervised, origins = _branches(recipes=["r"], flags={"ssl": ("none", "--ssl")})
+    assert set(supervised.method) == {"none"}
+    assert origins == {"ssl": "--ssl"}
+
+
+def test_the_printed_rows_rebuild_the_config() -> None:
+    config, origins = _branches(sets=["ssl=ifr", "method.ifr.ramp_up=7", "crop.size=[32,64]"])
+    text = "\n".join("  " * d + (f"{k}:" if not o else f"{k}: {json.dumps(v)}") for d, k, v, o in rows(config, origins))
+    again = TrainBranchesConfig.model_validate(parse_yaml(text, "printed"))
+    assert again == config
+
+
+def test_every_recipe_that_ships_validates() -> None:
+    from importlib import resources
+
+    stages = {"prepare": PrepareConfig, "train-branches": TrainBranchesConfig, "eval": EvalConfig}
+    stages |= {"train-fusion": TrainFusionConfig}
+    names = [p.name.removesuffix(".yaml") for p in (resources.files("ifrkit") / "recipes").iterdir()]
+    for name in [n for n in names if not n.startswith("_")]:
+        for stage, cls in stages.items():
+            flags = {"dataset": ("synthetic", "DATASET")} if stage == "prepare" else {}
+            resolve(cls, stage, recipes=[name], flags=flags)
