@@ -46,7 +46,8 @@ def distort(images_b3hw: Tensor, params_bp: Tensor) -> Tensor:
         if len(chosen):
             values = params_bp[chosen, column].to(images_b3hw.device)
             rows = chosen.to(images_b3hw.device)
-            images_b3hw[rows] = step(images_b3hw[rows], values[:, None, None])
+            changed = step(images_b3hw.index_select(0, rows), values[:, None, None])
+            images_b3hw.index_copy_(0, rows, changed)
     return images_b3hw
 
 
@@ -83,15 +84,21 @@ def _truncate(values: Tensor) -> Tensor:
 
 def rgb_to_hsv(images_b3hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """OpenCV's 8-bit HSV of uint8 RGB images: H (b, h, w) 0..179, S and V 0..255, all int32. Exact."""
-    red, green, blue = images_b3hw.to(torch.int32).unbind(1)
+    red, green, blue = (plane.to(torch.int32) for plane in images_b3hw.unbind(1))
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
     by_value, by_chroma = (table.to(value.device) for table in _divisions())
-    saturation = (chroma * by_value[value] + 2048) >> 12
-    sector = torch.where(value == green, blue - red + 2 * chroma, red - green + 4 * chroma)
-    sector = torch.where(value == red, green - blue, sector)
-    hue = (sector * by_chroma[chroma] + 2048) >> 12
-    return torch.where(hue < 0, hue + 180, hue), saturation, value
+    saturation = (chroma * _look_up(by_value, value) + 2048) >> 12
+    # Which channel is the largest, red before green before blue; products, for torch.where is slow on the CPU.
+    is_red, is_green = (value == red).int(), (value == green).int()
+    sector = (1 - is_green) * (red - green + 4 * chroma) + is_green * (blue - red + 2 * chroma)
+    sector = (1 - is_red) * sector + is_red * (green - blue)
+    hue = (sector * _look_up(by_chroma, chroma) + 2048) >> 12
+    return hue + ((hue >> 31) & 180), saturation, value
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    return table.index_select(0, index.reshape(-1)).view(index.shape)  # four times as fast as table[index]
 
 
 @lru_cache(maxsize=1)
@@ -108,17 +115,16 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
     Truncates like OpenCV's vector path; its scalar path (the last columns of some widths) rounds.
     """
-    position = hue.float() * (6 / 180)
-    sector = position.to(torch.int32)
-    fraction = position - sector
-    s, v = saturation.float() * (1 / 255), value.float() * (1 / 255)
-    low, falling, rising = v * (1 - s), v * (1 - s * fraction), v * (1 - s * (1 - fraction))
-    levels = torch.stack((v, low, falling, rising))
-    # For sectors 0..5, which of (v, low, falling, rising) each of red, green and blue is.
-    table = torch.tensor([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]], device=hue.device)
-    which = table[:, sector % 6]
-    rgb = levels.gather(0, which) * 255
-    return _truncate(rgb).transpose(0, 1)
+    position = (hue.float() * (6 / 180))[:, None]
+    s, v = saturation.float()[:, None] * (1 / 255), value.float()[:, None] * (1 / 255)
+    # How far each channel sinks from v towards v(1 - s): a trapezium over the six sectors of the colour circle.
+    sinks = (
+        torch.minimum(position - 1, 5 - position),  # red: 0 in sectors 5 and 0, 1 in 2 and 3
+        torch.maximum(1 - position, position - 3),  # green: 0 in 1 and 2, 1 in 4 and 5
+        torch.maximum(3 - position, position - 5),  # blue: 0 in 3 and 4, 1 in 0 and 1
+    )
+    levels = (1 - torch.cat(sinks, 1).clamp_(0, 1).mul_(s)).mul_(v)
+    return _truncate(levels.mul_(255))
 
 
 def normalise(images_b3hw: Tensor) -> Tensor:
@@ -126,8 +132,9 @@ def normalise(images_b3hw: Tensor) -> Tensor:
 
     OpenCV rounds twice, float32(x - mean) and float32(that / std); one table of 256 values a channel is exactly that.
     """
-    channel_131 = 256 * torch.arange(3, device=images_b3hw.device, dtype=torch.int32)[:, None, None]
-    return _normal_values().to(images_b3hw.device)[(images_b3hw.to(torch.int32) + channel_131).contiguous()]
+    device = images_b3hw.device
+    channel_131 = 256 * torch.arange(3, device=device, dtype=torch.int32)[:, None, None]
+    return _look_up(_normal_values().to(device), images_b3hw.contiguous() + channel_131)
 
 
 @lru_cache(maxsize=1)
