@@ -111,8 +111,8 @@ def from_files(videos: list[list[tuple[Path, Path]]], crop: CropConfig, start: i
             [other[i] for i in rng.permutation(len(other))[:2]],
         ]
         for pair, is_labeled in zip(pairs, (True, False), strict=True):
-            frames = [cv2.imread(str(frame)) for frame, _ in pair]
-            label = cv2.imread(str(pair[0][1]), cv2.IMREAD_UNCHANGED) if is_labeled else None
+            frames = [decoded(frame, cv2.IMREAD_COLOR) for frame, _ in pair]
+            label = decoded(pair[0][1], cv2.IMREAD_UNCHANGED) if is_labeled else None
             y, x = window(rng, frames[0].shape[:2], crop, label)
             cut = (slice(y, y + crop.size[0]), slice(x, x + crop.size[1]))
             views = [cv2.flip(frame[cut], 1) if rng.random() < 0.5 else frame[cut] for frame in frames]
@@ -121,6 +121,13 @@ def from_files(videos: list[list[tuple[Path, Path]]], crop: CropConfig, start: i
                 np.ascontiguousarray(normalised(view).transpose(2, 0, 1))
             if label is not None:
                 np.ascontiguousarray(label[cut]).astype(np.int64)
+
+
+def decoded(path: Path, flags: int) -> Image:
+    """A whole image file."""
+    image = cv2.imread(str(path), flags)
+    assert image is not None
+    return image
 
 
 def window(rng: np.random.Generator, size: tuple[int, int], crop: CropConfig, label: Image | None) -> tuple[int, int]:
@@ -140,7 +147,7 @@ def distorted(image: Image, rng: np.random.Generator) -> Image:
     """Brightness, contrast, saturation, hue of a BGR image, each with probability one half, in 8 bits."""
 
     def scaled(pixels: Image, factor: float, offset: float = 0.0) -> Image:
-        return np.clip(pixels.astype(np.float32) * factor + offset, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(pixels.astype(np.float32) * factor + offset, 0, 255), np.uint8)
 
     contrast_first = rng.random() < 0.5
     if rng.random() < 0.5:
@@ -165,7 +172,7 @@ def normalised(image: Image) -> NDArray[np.float32]:
     rgb = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
     cv2.subtract(rgb, np.array([*MEAN, 0.0]), rgb)
     cv2.multiply(rgb, np.array([*(1 / np.array(STD)), 0.0]), rgb)
-    return rgb
+    return np.asarray(rgb, np.float32)
 
 
 def measure(readers: dict[str, Callable[[int, int], None]], rounds: int, samples: int) -> dict[str, list[float]]:
