@@ -51,6 +51,7 @@ def run_stage(
         stage.config, stage.name, recipes=recipes, file=shared.file, flags=flags, sets=shared.sets
     )
     check(config)
+    config.identity()  # files that it names must be there
     if shared.print_config:
         _print_config(config, origins, shared.as_json)
         return None

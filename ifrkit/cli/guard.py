@@ -52,8 +52,7 @@ def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else name
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else name
         _say(f"{path}: {_one_line(error.format_message()).rstrip('.')}; see {path} --help")
         return 2
     except (click.Abort, KeyboardInterrupt):

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifrkit.errors import ConfigError
+
+
+class FileContent:
+    """Mark on a field that names a file: the id depends on what the file holds, not on its name."""
+
+
+class ByInput:
+    """Mark on a field that names an input artifact: the id of that artifact counts, not how it was named."""
 
 
 class Config(BaseModel):
@@ -20,7 +31,23 @@ class Config(BaseModel):
         tree: dict[str, Any] = self.model_dump(mode="json")
         for key in ("runtime", "root"):
             tree.pop(key, None)
+        _follow_marks(self, tree)
         return tree
+
+
+def _follow_marks(config: Config, tree: dict[str, Any]) -> None:
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if any(isinstance(mark, ByInput) for mark in field.metadata):
+            del tree[name]
+        elif isinstance(value, Config) and name in tree:
+            _follow_marks(value, tree[name])
+        elif any(isinstance(mark, FileContent) for mark in field.metadata) and value is not None:
+            try:
+                with open(value, "rb") as file:
+                    tree[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise ConfigError(f"{name}: {value} cannot be read ({error.strerror})", "check the path") from None
 
 
 class NestedError(ValueError):

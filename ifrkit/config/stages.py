@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from ifrkit.config.base import Config, NestedError, Runtime
+from ifrkit.config.base import ByInput, Config, FileContent, NestedError, Runtime
 from ifrkit.plugins import load
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -70,7 +70,7 @@ class NetworkConfig(Config):
     """Multiplies every channel count; below 1 makes nets for the CPU."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout2d in front of the classifier."""
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, FileContent()] = None
     """Weights file to start from; a missing or unfit file is an error. None: random start."""
 
 
@@ -81,7 +81,7 @@ class LabeledSet(Config):
     """1/2, 1/4, 1/8, 1/16, 1/30, ... of the training clips."""
     seed: int = 0
     """Which draw of that size."""
-    list: str | None = None
+    list: Annotated[str | None, FileContent()] = None
     """A published list of labeled frames instead (a file, one annotated frame a line)."""
 
 
@@ -196,11 +196,15 @@ class TrainFusionConfig(Config):
     """`ifrkit train-fusion`: stage two, the video model (spec 5)."""
 
     arch: str = "accel"
-    flow: str | None = None
-    """Flow artifact to start from; None: the newest that fits the same clips, else pre-train here."""
+    flow: Annotated[str | None, ByInput()] = None
+    """Flow artifact to start from; None: the newest of the same clips, else flow is trained here first."""
     distance: Literal["fixed", "uniform"] = "fixed"
     """Distance of the key frame in training: always `key_interval - 1` (released code), or uniform from 0."""
     key_interval: int = Field(5, ge=1)
+    fusion_init: Literal["xavier", "average"] = "xavier"
+    """Fusion starts random (released code), or as the mean of both branches (better when steps are few)."""
+    pretrain: TrainFlowConfig = TrainFlowConfig()
+    """How flow is trained first where no flow artifact is given."""
     checkpoint: Literal["best", "last"] = "best"
     """Which weights of each branch."""
     labeled: LabeledSet | None = None

@@ -141,3 +141,22 @@ def test_every_recipe_that_ships_validates() -> None:
         for stage, cls in stages.items():
             flags = {"dataset": ("synthetic", "DATASET")} if stage == "prepare" else {}
             resolve(cls, stage, recipes=[name], flags=flags)
+
+
+def test_an_id_follows_the_content_of_a_named_file_and_the_id_of_a_named_artifact(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("clip 1\n")
+    second.write_text("clip 1\n")
+    identity = [_branches(sets=[f"labeled.list={path}"])[0].identity() for path in (first, second)]
+    assert identity[0] == identity[1] != _branches()[0].identity()
+    second.write_text("clip 2\n")
+    assert _branches(sets=[f"labeled.list={second}"])[0].identity() != identity[0]
+    with pytest.raises(ConfigError, match=r"^pretrained: .*nowhere cannot be read"):
+        _branches(sets=["update.pretrained=nowhere"])[0].identity()
+    fusion = [resolve(TrainFusionConfig, "train-fusion", sets=sets)[0].identity() for sets in ([], ["flow=abc"])]
+    assert fusion[0] == fusion[1]
+
+
+def test_an_id_does_not_depend_on_how_a_run_is_run() -> None:
+    quick = _branches(sets=["runtime.workers=0", "runtime.log_every=1"])[0]
+    assert quick.identity() == _branches()[0].identity()
