@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from data_prep import _synthetic_palettes as palettes
-from data_prep._synthetic_planes import Doubles, Plane, Swing
+from data_prep._synthetic_planes import STILL, Doubles, Plane, Swing, Vector
 
 Rng = np.random.Generator
 Point = tuple[float, float]
@@ -20,20 +20,21 @@ CURB = 0.14
 
 
 def upright(
-    label: str, texture: tuple[str, int], palette: Doubles, at: Point, width: float, height: float, **more: object
-) -> Plane:
-    """A rectangle across the street that stands on the ground, its foot's middle at `at`."""
-    lift = float(more.pop("lift", 0.0))  # type: ignore[arg-type]
-    flip = float(more.pop("flip", 1.0))  # type: ignore[arg-type]
+    label: str, texture: tuple[str, int], palette: Doubles, at: Point, size: tuple[float, float], *,
+    lift: float = 0.0, flip: float = 1.0, velocity: Vector = (0.0, 0.0, 0.0), swing: Swing = STILL
+) -> Plane:  # fmt: skip
+    """A rectangle of (width, height) across the street, its foot's middle `lift` above `at`; flip -1 mirrors it."""
+    width, height = size
     origin = (at[0] - flip * width / 2, -height - lift, at[1])
-    return Plane(label, texture, palette, origin, (flip * width, 0, 0), (0, height, 0), **more)  # type: ignore[arg-type]
+    return Plane(label, texture, palette, origin, (flip * width, 0, 0), (0, height, 0), velocity=velocity, swing=swing)
 
 
 def tree(rng: Rng, at: Point, season: float) -> list[Plane]:
     """4 to 9 m tall."""
     height = rng.uniform(4, 9)
     kind = ("tree", int(rng.integers(99)))
-    return [upright("vegetation", kind, palettes.foliage(rng, season), at, height * rng.uniform(0.6, 0.95), height)]
+    size = height * rng.uniform(0.6, 0.95), height
+    return [upright("vegetation", kind, palettes.foliage(rng, season), at, size)]
 
 
 def pole(rng: Rng, at: Point, towards: float) -> list[Plane]:
@@ -41,9 +42,9 @@ def pole(rng: Rng, at: Point, towards: float) -> list[Plane]:
     variant, palette = int(rng.integers(99)), palettes.metal(rng)
     if rng.random() < 0.6:
         tall = rng.uniform(5, 7.5)
-        return [upright("pole", ("lamp", variant), palette, at, tall / 3, tall, flip=-towards)]
+        return [upright("pole", ("lamp", variant), palette, at, (tall / 3, tall), flip=-towards)]
     tall = rng.uniform(2.8, 4.2)
-    return [upright("pole", ("mast", variant), palette, at, tall / 4, tall)]
+    return [upright("pole", ("mast", variant), palette, at, (tall / 4, tall))]
 
 
 def car(rng: Rng, at: Point, heading: float, speed: float) -> list[Plane]:
@@ -72,20 +73,20 @@ def car(rng: Rng, at: Point, heading: float, speed: float) -> list[Plane]:
 def pedestrian(rng: Rng, at: Point, velocity: Point) -> list[Plane]:
     """Walks across (seen from the side, legs swing) or along the street (seen from the front or back)."""
     tall, palette = rng.uniform(1.5, 1.95), palettes.clothes(rng)
-    moves = (velocity[0], 0.0, velocity[1])
+    moves = velocity[0], 0.0, velocity[1]
     variant = int(rng.integers(99))
     if abs(velocity[0]) <= abs(velocity[1]):
-        return [upright("person", ("person_front", variant), palette, at, tall * 0.44, tall, velocity=moves)]
+        return [upright("person", ("person_front", variant), palette, at, (tall * 0.44, tall), velocity=moves)]
     flip = math.copysign(1.0, velocity[0])
     rate, phase = abs(velocity[0]) * 3.6, rng.uniform(0, 2 * math.pi)
     hip = 0.5 * tall
-    planes = [upright("person", ("person_side", variant), palette, at, tall * 0.33, tall * 0.55, lift=hip - 0.05 * tall,
-                      velocity=moves, flip=flip)]  # fmt: skip
+    planes = [upright("person", ("person_side", variant), palette, at, (tall * 0.33, tall * 0.55),
+                      lift=hip - 0.05 * tall, velocity=moves, flip=flip)]  # fmt: skip
     for k in (0, 1):
         step = Swing(0.45, rate, phase + math.pi * k)
         behind = (at[0], at[1] + 0.02 * (k + 1))
-        planes.append(upright("person", ("leg", variant), palette * (1 - 0.25 * k), behind, tall * 0.16, hip,
-                              velocity=moves, swing=step, flip=flip))  # fmt: skip
+        planes.append(upright("person", ("leg", variant), palette * (1 - 0.25 * k), behind,
+                              (tall * 0.16, hip), velocity=moves, swing=step, flip=flip))  # fmt: skip
     return planes
 
 

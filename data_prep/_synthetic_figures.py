@@ -19,12 +19,12 @@ def lamp(rng: Rng) -> Texture:
     arm = rng.uniform(10, 28)
 
     def paint(pen: Pen) -> None:
-        # The shaft covers whole texels after two halvings, so it stays while the lamp can be seen.
-        box(pen, 28, 6, 32, 128, 0)
-        box(pen, 32 - arm, 5, 32, 7.5, 0)
-        box(pen, 28 - arm, 4, 39 - arm, 9, 1)
-        box(pen, 26.5, 108, 33.5, 128, 2)
-        box(pen, 28, 60, 32, 66, 3)
+        # The shaft covers whole texels after three halvings, so it stays while the lamp can be seen.
+        box(pen, 32, 6, 40, 128, 0)
+        box(pen, 40 - arm, 4, 40, 7, 0)
+        box(pen, 34 - arm, 3, 47 - arm, 9, 1)
+        box(pen, 30, 108, 42, 128, 2)
+        box(pen, 32, 60, 40, 66, 3)
 
     return draw(64, 128, CLEAR, paint)
 
@@ -34,7 +34,7 @@ def mast(rng: Rng) -> Texture:
     tall = rng.uniform(18, 34)
 
     def paint(pen: Pen) -> None:
-        box(pen, 16, 0, 20, 128, 0)
+        box(pen, 12, 0, 20, 128, 0)
         box(pen, 9, 2, 23, 2 + tall, 1)
         for k in range(3):
             _disc(pen, 16, 2 + tall * (k + 0.5) / 3, 3.4, tall / 8, 2 if k == 0 else 3)

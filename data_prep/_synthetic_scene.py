@@ -30,7 +30,7 @@ class Street:
         self.half = 2 * self.lane + (2.1 if self.parking else rng.uniform(0, 1))
         self.walk = rng.uniform(2.0, 4.5)
         self.drive_side = 1.0 if rng.random() < 0.7 else -1.0
-        self.season = float(np.clip(rng.normal(0.15, 0.35), 0, 1))
+        self.season = float(np.clip(rng.normal(0.05, 0.3), 0, 1))
         self.green = rng.uniform(0.1, 0.9)
         self.camera = self._camera(length, height, width)
         self.travel = self.camera.speed * length
@@ -51,10 +51,10 @@ class Street:
         rng = self.rng
         reach = (0.12, 0.03, 0.012, 0.006, 0.006)
         sway = tuple((r * rng.uniform(0.4, 1.6), rng.uniform(0.15, 0.7), rng.uniform(0, 2 * math.pi)) for r in reach)
-        turn = rng.normal(0, 0.006)
+        turn = rng.normal(0, 0.06) / max(length, 10)
         return Camera(
             height, width,
-            focal=rng.uniform(0.66, 0.9),
+            focal=rng.uniform(0.7, 0.95),
             start=(self.drive_side * self.lane * rng.uniform(0.75, 1.25), -rng.uniform(1.2, 1.75), 0.0),
             speed=rng.uniform(0.15, 0.75),
             turn=turn,
@@ -81,7 +81,7 @@ class Street:
             )
 
     def _horizon(self, label: str, kind: str, palette: Doubles, k: int, z: float, high: float) -> None:
-        self.planes.append(upright(label, (kind, self._variant()), palette, (k * 150.0, z), 150, high))
+        self.planes.append(upright(label, (kind, self._variant()), palette, (k * 150.0, z), (150.0, high)))
 
     def _flat(
         self, label: str, kind: str, palette: Doubles, x: tuple[float, float], z: tuple[float, float],
@@ -198,7 +198,7 @@ class Street:
         """On the sidewalks along the street, and across it; the first one always near."""
         rng = self.rng
         z = self.travel / 2 + rng.uniform(7, 12)
-        crowd = rng.uniform(4, 12)
+        crowd = rng.uniform(2, 6)
         while z < self.travel + 45:
             side = rng.choice([-1.0, 1.0])
             if rng.random() < 0.35:

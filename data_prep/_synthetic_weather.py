@@ -65,7 +65,7 @@ def make_weather(rng: Rng, heaven: Doubles) -> Weather:
         sun=sun,
         shine=rng.uniform(0, 0.6),
         tint=np.array([1 + warmth, 1.0, 1 - warmth]),
-        fog=math.exp(rng.uniform(math.log(0.0015), math.log(0.025))),
+        fog=math.exp(rng.uniform(math.log(0.0015), math.log(0.016))),
         fog_colour=heaven[1] * rng.uniform(0.85, 1.0),
         drifts=drifts,
     )
