@@ -130,7 +130,8 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 def normalise(images_b3hw: Tensor) -> Tensor:
     """(x - mean) / std of uint8 RGB images, float32, contiguous.
 
-    OpenCV rounds twice, float32(x - mean) and float32(that / std); one table of 256 values a channel is exactly that.
+    OpenCV rounds the mean, the difference and the product with the float64 1 / std to float32; one table of 256 values a
+    channel is exactly that.
     """
     device = images_b3hw.device
     channel_131 = 256 * torch.arange(3, device=device, dtype=torch.int32)[:, None, None]
@@ -139,6 +140,6 @@ def normalise(images_b3hw: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _normal_values() -> Tensor:
-    centred = (np.arange(256) - np.array(MEAN)[:, None]).astype(np.float32)
+    centred = np.arange(256, dtype=np.float32) - np.array(MEAN, np.float32)[:, None]
     scaled = (centred * (1 / np.array(STD))[:, None]).astype(np.float32)
     return torch.from_numpy(scaled.reshape(3 * 256))
