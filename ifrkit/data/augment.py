@@ -130,8 +130,8 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 def normalise(images_b3hw: Tensor) -> Tensor:
     """(x - mean) / std of uint8 RGB images, float32, contiguous.
 
-    OpenCV rounds the mean, the difference and the product with the float64 1 / std to float32; one table of 256 values a
-    channel is exactly that.
+    OpenCV rounds to float32 the mean, the difference, and its product with the float64 1 / std; one table of 256 values
+    a channel is exactly that.
     """
     device = images_b3hw.device
     channel_131 = 256 * torch.arange(3, device=device, dtype=torch.int32)[:, None, None]

@@ -33,8 +33,8 @@ class ClipRecord(Config):
     """An ordered run of consecutive frames of one video.
 
     `frames` are names unique in the whole dataset ("0016E5/0016E5_07959"); clips may share frames, which the store then
-    holds once. `labeled` are positions whose label a training run may see; `hidden` are positions whose label exists for
-    evaluation only. `annotated` is the position of the clip's one annotated frame (None: a clip without labels).
+    holds once. `labeled` are positions whose label a training run may see; `hidden` are positions whose label exists
+    for evaluation only. `annotated` is the position of the clip's one annotated frame (None: a clip without labels).
     """
 
     name: str
