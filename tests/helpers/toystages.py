@@ -58,7 +58,7 @@ def make_source(job: Job) -> None:
 
 
 def make_train(job: Job) -> None:
-    """Sums the step numbers; the state is the sum so far."""
+    """Sums the step numbers; the state is the sum so far. Of several ranks the first one writes."""
     config: TrainConfig = job.config
     if config.read:
         path = job.input("clips").file(config.read)
@@ -70,16 +70,19 @@ def make_train(job: Job) -> None:
         raise MemoryError
     state = job.scratch / "progress.json"
     at = json.loads(state.read_text()) if job.resumed else {"step": 0, "steps": config.steps, "sum": 0}
+    first = os.environ.get("RANK", "0") == "0"
     for step in job.report.track(range(at["step"], config.steps), "toy", total=config.steps, start=at["step"]):
-        with (job.directory / "log.txt").open("a") as log:
-            log.write(f"{step}\n" * 1000)
         at = {"step": step + 1, "steps": config.steps, "sum": at["sum"] + step}
-        state.write_text(json.dumps(at))
+        if first:
+            with (job.directory / "log.txt").open("a") as log:
+                log.write(f"{step}\n" * 1000)
+            state.write_text(json.dumps(at))
         time.sleep(config.runtime.seconds)
         if job.stop():
             raise InterruptedRun(f"stopped after step {step + 1}", "--resume goes on", signum=job.stop())
     job.metrics["sum"] = at["sum"]
-    (job.directory / "sum.txt").write_text(str(at["sum"]))
+    if not first:
+        (job.directory / "rank.txt").write_text(os.environ["RANK"])
 
 
 SOURCE = Stage("toy-source", "clips", SourceConfig, make_source, label=lambda config: "toy")
