@@ -1,7 +1,8 @@
 """One HDF5 file of a clip store: frames, labels and true flow of a run of frames.
 
     frames           raw (n, h, w, 3) uint8, or encoded; see rows.py
-    labels           (m, h, w) uint8, one gzip-1 chunk each with a Fletcher-32 sum; label_rows (n,): frame -> m, or -1
+    labels           (m, h, w) uint8, one gzip-1 chunk each with a Fletcher-32 sum
+    label_rows       (n,): frame -> m, or -1; with such a sum too
     full_label_ROW   a label at its own resolution
     backward, forward             (n, h, w, 2) float32 flow, raw, in pixels, x first
     backward_seen, forward_seen   (n, h, w) uint8: 1 visible, 0 not; a frame without that flow is NO_FLOW everywhere
@@ -61,8 +62,10 @@ class StoreFileWriter:
             self._frames = RawWriter(file, "frames", count, (height, width, 3), "u1")
         else:
             self._frames = EncodedWriter(file, "frames", count)
-        chunk = (1, height, width)
-        self._labels = file.create_dataset("labels", (labels, height, width), "u1", chunks=chunk, **_PACKED)
+        chunk, most = (1, height, width), (max(1, labels), height, width)  # a chunk must fit, even into no labels
+        self._labels = file.create_dataset(
+            "labels", (labels, height, width), "u1", maxshape=most, chunks=chunk, **_PACKED
+        )
         self._label_rows = np.full(count, -1, np.int32)
         self._flows: dict[str, tuple[RawWriter, RawWriter]] = {}
         for name in ("backward", "forward") if layout.has_flow else ():
@@ -95,7 +98,7 @@ class StoreFileWriter:
             if kind is None:
                 if (self._row, self._label) != (self._count, len(self._labels)):
                     raise ValueError(f"{self._path}: {self._row} of {self._count} rows were written")
-                self._file.create_dataset("label_rows", data=self._label_rows, track_times=False)
+                self._file.create_dataset("label_rows", data=self._label_rows, chunks=(self._count,), **_PACKED)
                 self._file.close()
                 with self._partial.open("rb") as file:
                     os.fsync(file.fileno())
