@@ -10,8 +10,11 @@ from torch import nn
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.stages import NetworkConfig
 from ifrkit.errors import ArtifactError
+from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.weights import load_weights
+from ifrkit.plugins import load
+from ifrkit.video.base import VideoModel
 
 
 def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
@@ -25,6 +28,29 @@ def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
     network = build_network(config, index["num_classes"], seed=0)
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
     return network.eval()
+
+
+def load_flow(artifact: Artifact) -> FlowNetS:
+    """The best FlowNetS of a flow artifact, on the CPU in eval mode."""
+    index = json.loads(artifact.file("flow.json").read_text())
+    flow = FlowNetS(index["width"])
+    load_into(flow, artifact.file("flow.best.safetensors"))
+    return flow.eval()
+
+
+def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
+    """The video model of an artifact with its "best" or "last" weights, on the CPU in eval mode."""
+    index = json.loads(artifact.file("model.json").read_text())
+    networks = [
+        build_network(
+            NetworkConfig.model_validate({**index["networks"][name], "pretrained": None}), index["num_classes"], seed=0
+        )
+        for name in ("reference", "update")
+    ]
+    flow = FlowNetS(index["flow_width"])
+    model: VideoModel = load("video", index["arch"])(*networks, flow, index["num_classes"])
+    load_into(model, artifact.file(f"model.{checkpoint}.safetensors"))
+    return model.eval()
 
 
 def load_into(module: nn.Module, path: Path) -> None:

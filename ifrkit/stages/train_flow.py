@@ -1,0 +1,65 @@
+"""train-flow: FlowNetS from the unlabeled video itself, or from exact flow where the dataset has it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ifrkit.config.stages import TrainFlowConfig
+from ifrkit.errors import ConfigError
+from ifrkit.stages.base import Job, Stage
+
+if TYPE_CHECKING:
+    from ifrkit.data.store import ClipStore
+    from ifrkit.models.flownet import FlowNetS
+    from ifrkit.train.loop import FitResult
+
+
+def run(job: Job) -> None:
+    """Train, and write flow.json beside the weights."""
+    from ifrkit.data.store import ClipStore
+
+    config: TrainFlowConfig = job.config
+    result, _ = train(job, config, ClipStore(job.input("clips").path))
+    index = {"width": config.width, "best": result.best, "last": result.last, "best_step": result.best_step}
+    (job.directory / "flow.json").write_text(json.dumps(index, indent=2) + "\n")
+    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
+
+
+def train(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResult, FlowNetS]:
+    """Fit a new FlowNetS; its best weights are loaded on return. Says so when it does not beat zero flow."""
+    from ifrkit.data.keyed import key_seed
+    from ifrkit.models.checkpoints import load_into
+    from ifrkit.models.flownet import build_flownet
+    from ifrkit.train import distributed
+    from ifrkit.train.flow import FlowTask
+    from ifrkit.train.loop import fit
+
+    if config.supervision == "truth" and not store.has_flow:
+        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
+    if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
+        raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
+    flow = build_flownet(config.width, key_seed(config.seed, "flow"))
+    task = FlowTask(flow, config, store, distributed.local_device(job.device))
+    result = fit(task, loop=config.loop, seed=config.seed, job=job, name="flow", runtime=config.runtime)
+    best = result.best
+    if best:
+        error = "epe" if "epe" in best else "photometric"
+        rows = [[error, f"{best[error]:.4f}", f"{best[error + '_zero']:.4f}", f"{100 * best['gain']:.1f} %"]]
+        job.report.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
+        if best["gain"] <= 0:
+            job.report.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
+    if distributed.rank() == 0:
+        load_into(flow, job.directory / "flow.best.safetensors")
+    return result, flow
+
+
+STAGE = Stage(
+    name="train-flow",
+    kind="flow",
+    config=TrainFlowConfig,
+    run=run,
+    needs=("clips",),
+    resumable=True,
+    label=lambda config: config.supervision,
+)

@@ -1,0 +1,115 @@
+"""train-fusion: stage two. Both branches, the flow network and the fusion layer become a video model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ifrkit.artifacts.store import Artifact, artifacts, resolve
+from ifrkit.config.stages import TrainFusionConfig
+from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.stages.base import Job, Stage
+
+if TYPE_CHECKING:
+    from ifrkit.data.store import ClipStore
+    from ifrkit.models.flownet import FlowNetS
+
+
+def run(job: Job) -> None:
+    """Train, and write model.json beside the weights."""
+    from ifrkit.data.keyed import key_seed
+    from ifrkit.data.store import ClipStore
+    from ifrkit.models.checkpoints import load_branch
+    from ifrkit.plugins import load
+    from ifrkit.train import distributed
+    from ifrkit.train.fusion import FusionTask
+    from ifrkit.train.loop import fit
+
+    config: TrainFusionConfig = job.config
+    store, branches = ClipStore(job.input("clips").path), job.input("branches")
+    if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
+        raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
+    labeled = _labeled(config, store, branches)
+    networks = [load_branch(branches, name, config.checkpoint) for name in ("reference", "update")]
+    flow = _flow(job, store)
+    model = load("video", config.arch)(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
+    if config.fusion_init == "average":
+        model.average_merge()
+    task = FusionTask(model, config, store, labeled, distributed.local_device(job.device))
+    result = fit(task, loop=config.loop, seed=config.seed, job=job, name="model", runtime=config.runtime)
+    trained = json.loads(branches.file("branches.json").read_text())["branches"]
+    index = {
+        "arch": config.arch,
+        "num_classes": store.labels.num_classes,
+        "networks": {name: trained[name]["network"] for name in ("reference", "update")},
+        "flow_width": _width(job),
+        "key_interval": config.key_interval,
+        "labeled": [store.clips[clip].name for clip in labeled],
+        "best": result.best,
+        "last": result.last,
+        "best_step": result.best_step,
+    }
+    (job.directory / "model.json").write_text(json.dumps(index, indent=2) + "\n")
+    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
+    scores = [f"{100 * m['miou']:.2f}" if "miou" in m else "-" for m in (result.best, result.last)]
+    title = f"Validation mIoU (%), key frame {config.key_interval - 1} before"
+    job.report.table(
+        title, ["model", "best", "at step", "last"], [[config.arch, scores[0], str(result.best_step), scores[1]]]
+    )
+
+
+def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
+    """The labeled set of the branches, unless the config names another."""
+    from ifrkit.data.partitions import labeled_clips
+
+    if config.labeled is not None:
+        return labeled_clips(store, config.labeled)
+    names = set(json.loads(branches.file("branches.json").read_text())["labeled"])
+    return [i for i in store.clips_of("train") if store.clips[i].name in names]
+
+
+def _flow(job: Job, store: ClipStore) -> FlowNetS:
+    """The flow artifact's network, or one that is trained here first."""
+    from ifrkit.models.checkpoints import load_flow
+    from ifrkit.stages.train_flow import train
+
+    for artifact in job.inputs:
+        if artifact.kind == "flow":
+            return load_flow(artifact)
+    job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
+    return train(job, job.config.pretrain, store)[1]
+
+
+def _width(job: Job) -> float:
+    for artifact in job.inputs:
+        if artifact.kind == "flow":
+            return float(json.loads(artifact.file("flow.json").read_text())["width"])
+    return float(job.config.pretrain.width)
+
+
+def _extra_inputs(config: TrainFusionConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
+    """The named flow artifact, or the newest that was made from the same clips."""
+    if config.flow is not None:
+        return [resolve(workspace, config.flow, ("flow",))]
+    clips = inputs[0].ancestor("clips") if inputs else None
+    for artifact in reversed(list(artifacts(workspace, "flow"))):
+        try:
+            made_from = artifact.ancestor("clips")
+        except ArtifactError:
+            continue
+        if clips is not None and made_from is not None and made_from.id == clips.id:
+            return [artifact]
+    return []
+
+
+STAGE = Stage(
+    name="train-fusion",
+    kind="video-model",
+    config=TrainFusionConfig,
+    run=run,
+    needs=("branches",),
+    resumable=True,
+    extra_inputs=_extra_inputs,
+    label=lambda config: config.arch,
+)

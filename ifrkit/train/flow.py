@@ -1,0 +1,168 @@
+"""Training of FlowNetS as a task of the loop: photometric, from the unlabeled video itself, or from exact flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifrkit.config.stages import TrainFlowConfig
+from ifrkit.data.batch import ClipBatch
+from ifrkit.data.loader import clip_batches
+from ifrkit.data.store import ClipStore
+from ifrkit.models import flow_losses as losses
+from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.warp import warp
+from ifrkit.train import distributed
+from ifrkit.train.loop import Task
+from ifrkit.video.accel import flow_input
+
+WARMUP_SMOOTHNESS = 0.05
+"""L1 + SSIM is about this much smaller than the census distance, so smoothness shrinks along during the warm-up."""
+VALIDATION_CLIPS = 16
+
+
+class FlowLosses(nn.Module):
+    """FlowNetS and what it minimises; `warmup` steps are spent on L1 + SSIM."""
+
+    def __init__(self, flow: FlowNetS, smoothness: float, warmup: int) -> None:
+        super().__init__()
+        self.flow, self.smoothness, self.warmup = flow, smoothness, warmup
+
+    def forward(self, batch: ClipBatch, step: int) -> dict[str, Tensor]:
+        """Loss terms of frames 0 and 1 of the batch; with exact flow its end-point error alone."""
+        earlier, current = flow_input(batch.frames_bt3hw[:, 0]), flow_input(batch.frames_bt3hw[:, 1])
+        if batch.flow_bt2hw is not None and batch.valid_bthw is not None:
+            valid_b1hw = batch.valid_bthw[:, :1].float()
+            return {
+                "epe": losses.endpoint_error(self.flow.pyramid(current, earlier), batch.flow_bt2hw[:, 0], valid_b1hw)
+            }
+        there, back = self.flow.pyramid(current, earlier), self.flow.pyramid(earlier, current)
+        warmup = step < self.warmup
+        photometric = self._photometric(current, earlier, there, back[0], warmup)
+        photometric = photometric + self._photometric(earlier, current, back, there[0], warmup)
+        quarter = [F.adaptive_avg_pool2d(image, there[0].shape[-2:]) for image in (current, earlier)]
+        smooth = losses.smoothness(there[0], quarter[0]) + losses.smoothness(back[0], quarter[1])
+        weight = self.smoothness * (WARMUP_SMOOTHNESS if warmup else 1.0)
+        return {"photometric": photometric / 2, "smooth": weight * smooth / 2}
+
+    def _photometric(
+        self, current: Tensor, earlier: Tensor, pyramid: list[Tensor], back_b2hw: Tensor, warmup: bool
+    ) -> Tensor:
+        """Mean over three levels of the distance between the current frame and the earlier one warped onto it."""
+        finest = pyramid[0].detach()
+        visible = losses.consistent(finest, back_b2hw.detach())
+        if warmup:  # a check of untrained flow against itself would hide everything
+            visible = (losses.range_map(back_b2hw) > 0.2).float()
+        visible = visible * losses.in_frame(finest)
+        half = (-(-current.shape[-2] // 2), -(-current.shape[-1] // 2))
+        total = current.new_zeros(())
+        for level, flow in enumerate(pyramid[:3]):
+            # The finest flow is judged at half size, where there is more to see than in its own map.
+            if level == 0:
+                flow = F.interpolate(flow, half, mode="bilinear", align_corners=False) * 2
+            size = flow.shape[-2:]
+            target, source = (F.adaptive_avg_pool2d(image, size) for image in (current, earlier))
+            warped = warp(source, flow)
+            if warmup:
+                distance = 0.15 * losses.l1(target, warped) + 0.85 * losses.ssim(target, warped)
+            else:
+                distance = losses.census(target, warped, radius=3 if min(size) >= 32 else 1)
+            total = total + losses.masked_mean(distance, F.interpolate(visible, size, mode="nearest"))
+        return total / 3
+
+
+class FlowTask(Task):
+    """FlowNetS to train on the training clips of a store."""
+
+    select = "gain"
+
+    def __init__(self, flow: FlowNetS, config: TrainFlowConfig, store: ClipStore, device: torch.device) -> None:
+        self.config, self.store, self.device, self.flow = config, store, device, flow
+        self.truth = config.supervision == "truth" or (config.supervision == "auto" and store.has_flow)
+        warmup = round(config.warmup_share * config.loop.steps)
+        self.module = FlowLosses(flow, config.smoothness, warmup).to(device)
+        biases = [p for name, p in flow.named_parameters() if name.endswith("bias")]
+        weights = [p for name, p in flow.named_parameters() if not name.endswith("bias")]
+        groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.Adam(groups, lr=config.lr)
+        self.images = 2 * config.loop.batch
+
+    def lrs(self, step: int) -> list[float]:
+        return [self.config.lr, self.config.lr]
+
+    def batches(self, start: int, stop: int) -> Iterator[ClipBatch]:
+        config = self.config
+        mode: Literal["truth", "pairs"] = "truth" if self.truth else "pairs"
+        return clip_batches(
+            self.store,
+            [c for c in self.store.clips_of("train") if len(self.store.clips[c].frames) > 1],
+            crop=config.crop,
+            distance=1 if self.truth else config.max_distance,
+            mode=mode,
+            batch=config.loop.batch,
+            seed=config.seed,
+            start_step=start,
+            stop_step=stop,
+            accumulate=config.loop.accumulate,
+            rank=distributed.rank(),
+            world=distributed.world(),
+            workers=config.runtime.workers,
+        )
+
+    def to_device(self, item: ClipBatch) -> ClipBatch:
+        return batch_to(item, self.device)
+
+    def validate(self) -> dict[str, float]:
+        """Held-out pairs of neighbours, beside zero flow: `gain` is the share of zero flow's error that is gone."""
+        clips = [c for c in self.store.clips_of("val") if len(self.store.clips[c].frames) > 1][:VALIDATION_CLIPS]
+        rows = [self._judge(clip, len(self.store.clips[clip].frames) - 1) for clip in clips]
+        if not rows:
+            return {}
+        means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+        error = "epe" if "epe" in means else "photometric"
+        return {**means, "gain": 1 - means[error] / max(means[f"{error}_zero"], 1e-9)}
+
+    def _judge(self, clip: int, index: int) -> dict[str, float]:
+        frames = [
+            torch.from_numpy(self.store.frame(clip, i)).permute(2, 0, 1)[None].to(self.device)
+            for i in (index, index - 1)
+        ]
+        current, earlier = (flow_input(frame) for frame in frames)
+        flow = full_size(self.flow(current, earlier), (current.shape[-2], current.shape[-1]))
+        mask = losses.in_frame(flow)
+        result = {
+            "photometric": losses.masked_mean(losses.l1(current, warp(earlier, flow)), mask).item(),
+            "photometric_zero": losses.masked_mean(losses.l1(current, earlier), mask).item(),
+        }
+        truth = self.store.flow(clip, index, backward=True)
+        if truth is not None:
+            exact, seen = (torch.from_numpy(part).to(self.device)[None] for part in truth)
+            for key, guess in (("epe", flow), ("epe_zero", torch.zeros_like(flow))):
+                error = torch.linalg.vector_norm(guess - exact, dim=1, keepdim=True)
+                result[key] = losses.masked_mean(error, seen[None].float()).item()
+        return result
+
+    def state(self) -> dict[str, Tensor]:
+        return self.flow.state_dict()
+
+
+def full_size(flow_b2hw: Tensor, size: Sequence[int]) -> Tensor:
+    """Flow of a smaller map at full size, in pixels of the full size."""
+    h, w = flow_b2hw.shape[-2:]
+    scale = flow_b2hw.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
+    return F.interpolate(flow_b2hw, tuple(size), mode="bilinear", align_corners=False) * scale
+
+
+def batch_to(batch: ClipBatch, device: torch.device) -> ClipBatch:
+    """A clip batch on the device."""
+    flow, valid = batch.flow_bt2hw, batch.valid_bthw
+    return ClipBatch(
+        batch.frames_bt3hw.to(device),
+        batch.label_bhw.to(device),
+        None if flow is None else flow.to(device),
+        None if valid is None else valid.to(device),
+    )
