@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
@@ -22,7 +23,8 @@ class ConsoleReporter:
 
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self.name, self.quiet = name, quiet
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        # A log file has no width: never cut a number off.
+        self.console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
         self._bars: Progress | None = None
         self._running = 0
         self._status = ""
@@ -30,11 +32,11 @@ class ConsoleReporter:
     def info(self, message: str) -> None:
         """A fact worth a line."""
         if not self.quiet:
-            self.console.print(f"{self.name}: {message}", markup=False)
+            self.console.print(f"{self.name}: {message}", markup=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Something the user should look at."""
-        self.console.print(f"{self.name}: warning: {message}", markup=False, style="yellow")
+        self.console.print(f"{self.name}: warning: {message}", markup=False, soft_wrap=True, style="yellow")
 
     def status(self, text: str) -> None:
         """A short text beside the progress."""
@@ -61,8 +63,7 @@ class ConsoleReporter:
             table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        # A log file has no width: never cut a number off.
-        self.console.print(table, width=None if self.console.is_terminal else 200, soft_wrap=False)
+        self.console.print(table)
 
     def _draw(self, items: Iterable[T], title: str, total: int | None, start: int) -> Iterator[T]:
         bars = self._start_bars()

@@ -23,6 +23,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
+@settings(max_examples=60, deadline=None)
 @given(TEXT, TEXT, TEXT, st.booleans())
 def test_reference_round_trip(name: str, kind: str, id: str, as_json: bool) -> None:
     path = Path("/ws") / name.lstrip("/")
@@ -46,7 +47,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.builds(
         Manifest,
@@ -65,6 +66,7 @@ def test_manifest_round_trip(tmp_path_factory: pytest.TempPathFactory, manifest:
     assert read_manifest(directory) == manifest
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["..", ".", "a", "b", "", "link", "/", "out"]), min_size=1, max_size=6))
 def test_safe_join_never_leaves(tmp_path_factory: pytest.TempPathFactory, parts: list[str]) -> None:
     root = tmp_path_factory.getbasetemp() / "join" / "root"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifrkit.config.yamlio import parse_yaml, read_yaml
@@ -115,11 +115,13 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cn", "Co"
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=4))
 def test_what_a_yaml_writer_writes_is_read_back(tree: dict[str, Any]) -> None:
     assert parse_yaml(json.dumps(tree, ensure_ascii=False), "t") == tree  # as --print-config writes
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_parses_or_is_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
