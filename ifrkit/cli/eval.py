@@ -70,7 +70,11 @@ def _metrics(artifact: Artifact) -> dict[str, Any]:
 
 
 def _require(artifact: Artifact, name: str, limit: float) -> None:
+    from ifrkit.plugins import load
+
     value = artifact.manifest.metrics.get(name)
+    if isinstance(value, dict):  # all that the metric computes: its headline counts
+        value = value.get(load("metrics", name).headline)
     if not isinstance(value, int | float):
         raise ThresholdError(f"{name} was not measured (--fail-under {name}={limit:g})", f"see {artifact.path}")
     if value < limit:

@@ -10,12 +10,14 @@ import click
 import pytest
 from toystages import Shell
 
-from ifrkit.cli.eval import _check_limits, _limit
+from ifrkit.artifacts.manifest import Manifest
+from ifrkit.artifacts.store import Artifact
+from ifrkit.cli.eval import _check_limits, _limit, _require
 from ifrkit.cli.main import COMMANDS, load, root
 from ifrkit.cli.train_branches import _flags
 from ifrkit.config.resolve import SECTIONS, resolve
 from ifrkit.config.stages import EvalConfig, TrainBranchesConfig
-from ifrkit.errors import ConfigError
+from ifrkit.errors import ConfigError, ThresholdError
 
 SHARED = """--from --out --workspace --config --recipe --set --seed --resume --force --dry-run --json --print-config
 --quiet --verbose --device --threads"""
@@ -139,3 +141,13 @@ def test_fail_under_wants_a_metric_that_is_measured() -> None:
     _check_limits(dict([_limit("mIoU=0.5")]), config)
     with pytest.raises(ConfigError, match="--metric"):
         _check_limits({"tc": 0.5}, config)
+
+
+def test_fail_under_is_exit_7() -> None:
+    report = Artifact(Path("r"), Manifest(kind="report", id="0" * 64, metrics={"miou": 0.5, "tc": {"tc": 0.7}}))
+    _require(report, "miou", 0.5)
+    _require(report, "tc", 0.7)
+    for name, limit in (("miou", 0.51), ("tc", 0.71), ("mvc8", 0.0)):
+        with pytest.raises(ThresholdError, match=name) as caught:
+            _require(report, name, limit)
+        assert caught.value.exit_code == 7
