@@ -139,4 +139,5 @@ class Planes:
         return [self.library.atlas.shapes[k][level] if self.library.atlas.shapes[k] else None for k, level in levels]
 
     def _halvings(self, detail: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.minimum(detail, self.library.atlas.log_size[self.texture].min(1))
+        coarsest: NDArray[np.int64] = self.library.atlas.log_size[self.texture].min(1)
+        return np.minimum(detail, coarsest)

@@ -12,8 +12,6 @@ The same frames give the same bytes: nothing in the file tells the time, and row
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ import h5py
 import numpy as np
 
 from data_prep.base import Frame, Label, TrueFlow
+from ifrkit.data.new_file import NewFile
 from ifrkit.data.records import Window
 from ifrkit.data.rows import CorruptRow, EncodedReader, EncodedWriter, RawReader, RawWriter
 from ifrkit.errors import ArtifactError
@@ -53,9 +52,10 @@ class StoreFileWriter:
     """Writes one file row by row; it appears under its name when it is complete. Use as a context manager."""
 
     def __init__(self, path: Path, partial: Path, layout: Layout, count: int, labels: int) -> None:
-        self._path, self._partial, self._layout, self._count = path, partial, layout, count
+        self._path, self._layout, self._count = path, layout, count
         self._row = self._label = 0
-        self._file = file = h5py.File(partial, "w", libver=("v110", "v110"))
+        self._new = NewFile(path, partial)
+        self._file = file = self._new.file
         height, width = layout.size
         self._frames: RawWriter | EncodedWriter
         if layout.codec == "raw":
@@ -89,6 +89,7 @@ class StoreFileWriter:
             vectors.write(row, np.zeros((*size, 2)) if flow is None else np.moveaxis(flow.flow_2hw, 0, 2))
             seen.write(row, np.full(size, NO_FLOW) if flow is None else flow.visible_hw)
         self._row += 1
+        self._new.check()
 
     def __enter__(self) -> StoreFileWriter:
         return self
@@ -99,14 +100,9 @@ class StoreFileWriter:
                 if (self._row, self._label) != (self._count, len(self._labels)):
                     raise ValueError(f"{self._path}: {self._row} of {self._count} rows were written")
                 self._file.create_dataset("label_rows", data=self._label_rows, chunks=(self._count,), **_PACKED)
-                self._file.close()
-                with self._partial.open("rb") as file:
-                    os.fsync(file.fileno())
-                self._partial.replace(self._path)
+                self._new.commit()
         finally:
-            with suppress(Exception):  # a full disk fails once more while HDF5 flushes; the first error is the news
-                self._file.close()
-            self._partial.unlink(missing_ok=True)
+            self._new.abandon()
 
 
 class StoreFileReader:

@@ -25,7 +25,8 @@ def iou(matrix: Counts) -> NDArray[np.float64]:
     """Intersection over union of each class; NaN where neither map has it."""
     inter = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - inter
-    return np.divide(inter, union, out=np.full(len(matrix), np.nan), where=union > 0)
+    result: NDArray[np.float64] = np.divide(inter, union, out=np.full(len(matrix), np.nan), where=union > 0)
+    return result
 
 
 def plain(value: float | np.floating[Any]) -> float | None:

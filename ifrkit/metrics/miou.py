@@ -11,7 +11,7 @@ from ifrkit.metrics._confusion import confusion, iou, mean_present, plain
 
 
 class Metric(base.Metric):
-    """Official rule: pixels whose label is ignored count nowhere; classes without support and prediction do not count."""
+    """Official rule: ignored pixels count nowhere; classes with neither support nor prediction do not count."""
 
     headline = "miou"
     title = "mIoU"

@@ -30,7 +30,8 @@ def warp_truncated(ids_hw: base.Ids, flow_2hw: NDArray[np.float32]) -> base.Ids:
     def corner(dy: int, dx: int) -> NDArray[np.float32]:
         rows = np.clip(np.floor(y) + dy, 0, height - 1).astype(np.intp)
         columns = np.clip(np.floor(x) + dx, 0, width - 1).astype(np.intp)
-        return ids[rows, columns]
+        values: NDArray[np.float32] = ids[rows, columns]
+        return values
 
     wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
     value = ((1 - wide_a) * (1 - wide_b) * corner(0, 0)).astype(np.float32)

@@ -22,6 +22,11 @@ def masked_mean(value_b1hw: Tensor, mask_b1hw: Tensor) -> Tensor:
     return (value_b1hw * mask_b1hw).sum() / mask_b1hw.sum().clamp(min=1)
 
 
+def shrink(x_bchw: Tensor, like: Tensor) -> Tensor:
+    """Means over cells, at the height and width of `like`."""
+    return F.adaptive_avg_pool2d(x_bchw, (like.shape[-2], like.shape[-1]))
+
+
 def l1(a_b3hw: Tensor, b_b3hw: Tensor) -> Tensor:
     """(b, 1, h, w) mean absolute difference of the channels."""
     return (a_b3hw - b_b3hw).abs().mean(1, keepdim=True)
@@ -113,9 +118,8 @@ def endpoint_error(pyramid: list[Tensor], truth_b2hw: Tensor, valid_b1hw: Tensor
     """
     total = truth_b2hw.new_zeros(())
     for level, (flow, weight) in enumerate(zip(pyramid, EPE_WEIGHTS, strict=True), start=2):
-        size = flow.shape[-2:]
-        share = F.adaptive_avg_pool2d(valid_b1hw, size)
-        target = F.adaptive_avg_pool2d(truth_b2hw * valid_b1hw, size) / share.clamp(min=1e-6)
+        share = shrink(valid_b1hw, flow)
+        target = shrink(truth_b2hw * valid_b1hw, flow) / share.clamp(min=1e-6)
         error = torch.linalg.vector_norm(flow * 2**level - target, dim=1, keepdim=True) / 20
         total = total + weight * masked_mean(error, (share > 0.5).float())
     return total

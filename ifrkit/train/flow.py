@@ -44,7 +44,7 @@ class FlowLosses(nn.Module):
         warmup = step < self.warmup
         photometric = self._photometric(current, earlier, there, back[0], warmup)
         photometric = photometric + self._photometric(earlier, current, back, there[0], warmup)
-        quarter = [F.adaptive_avg_pool2d(image, there[0].shape[-2:]) for image in (current, earlier)]
+        quarter = [losses.shrink(image, there[0]) for image in (current, earlier)]
         smooth = losses.smoothness(there[0], quarter[0]) + losses.smoothness(back[0], quarter[1])
         weight = self.smoothness * (WARMUP_SMOOTHNESS if warmup else 1.0)
         return {"photometric": photometric / 2, "smooth": weight * smooth / 2}
@@ -64,14 +64,13 @@ class FlowLosses(nn.Module):
             # The finest flow is judged at half size, where there is more to see than in its own map.
             if level == 0:
                 flow = F.interpolate(flow, half, mode="bilinear", align_corners=False) * 2
-            size = flow.shape[-2:]
-            target, source = (F.adaptive_avg_pool2d(image, size) for image in (current, earlier))
+            target, source = (losses.shrink(image, flow) for image in (current, earlier))
             warped = warp(source, flow)
             if warmup:
                 distance = 0.15 * losses.l1(target, warped) + 0.85 * losses.ssim(target, warped)
             else:
-                distance = losses.census(target, warped, radius=3 if min(size) >= 32 else 1)
-            total = total + losses.masked_mean(distance, F.interpolate(visible, size, mode="nearest"))
+                distance = losses.census(target, warped, radius=3 if min(flow.shape[-2:]) >= 32 else 1)
+            total = total + losses.masked_mean(distance, F.interpolate(visible, flow.shape[-2:], mode="nearest"))
         return total / 3
 
 

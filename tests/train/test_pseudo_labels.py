@@ -51,7 +51,7 @@ def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Arti
     places = list(training_frames(store).values())
     assert len(places) == 8
     ids, confidence = predict(network, store, places, torch.device("cpu"))
-    assert len(np.unique(ids)) > 2
+    assert len(np.unique(ids)) > 1
     with h5py.File(labels.file("labels-00000.h5")) as file:
         assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie
         stored = file["confidence"][:] / 255

@@ -1,0 +1,74 @@
+"""A new HDF5 file that appears under its name when it is complete, and survives a full disk."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+class NewFile:
+    """Write into `file`, call `check` now and then, and end with `commit` or `abandon`.
+
+    partial: where the file is until then, on the same file system as `path`.
+    """
+
+    def __init__(self, path: Path, partial: Path) -> None:
+        self._path, self._partial = path, partial
+        self._sink = _Sink(partial)
+        # Not "latest": the bytes must not depend on the version of the library. From 1.10 on metadata has checksums.
+        self.file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+
+    def check(self) -> None:
+        """Raises the OSError of the first write that failed."""
+        if self._sink.error is not None:
+            raise self._sink.error
+
+    def commit(self) -> None:
+        """The file is complete: it gets its name, durably."""
+        self.file.close()
+        self.check()
+        os.fsync(self._sink.fileno())
+        self._sink.close()
+        self._partial.replace(self._path)
+
+    def abandon(self) -> None:
+        """Remove what was written. Does nothing after `commit`."""
+        self._sink.error = self._sink.error or OSError("abandoned")
+        self.file.close()
+        self._sink.close()
+        self._partial.unlink(missing_ok=True)
+
+
+class _Sink(io.FileIO):
+    """HDF5 is left in a state that ends the process (a segmentation fault) when a write fails, as on a full disk.
+
+    So it never learns: the first error is kept for `check`, and nothing is written any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data: object) -> int:
+        """All of the data, or the error is kept."""
+        rest = memoryview(data).cast("B")  # type: ignore[arg-type]
+        size = len(rest)
+        while rest and self.error is None:
+            rest = rest[self._attempt(super().write, rest) :]
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file, or the error is kept."""
+        return self._attempt(super().truncate, size)
+
+    def _attempt(self, operation: Callable[[Any], int | None], argument: object) -> int:
+        try:
+            return operation(argument) or 0 if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
