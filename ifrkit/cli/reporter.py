@@ -8,14 +8,25 @@ from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 T = TypeVar("T")
 
 _PLAIN_SECONDS = 15.0
 """Without a terminal, a line of progress at most this often."""
+
+
+def drawn(title: str, columns: list[str], rows: list[list[str]]) -> Group:
+    """A table below its title; the first column is text, the others are numbers."""
+    table = Table()
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(title, "bold"), table)
 
 
 class ConsoleReporter:
@@ -58,12 +69,7 @@ class ConsoleReporter:
         """A table; the first column is text, the others are numbers."""
         if self.quiet:
             return
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+        self.console.print(drawn(title, columns, rows))
 
     def _draw(self, items: Iterable[T], title: str, total: int | None, start: int) -> Iterator[T]:
         bars = self._start_bars()

@@ -54,6 +54,10 @@ def test_flags_of_artifacts_are_frozen() -> None:
         assert _long(group.commands[name]) == {"--workspace", "--json", "--verbose", *flags.split()}
 
 
+def test_flags_of_compare_are_frozen() -> None:
+    assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
+
+
 def test_every_stage_of_a_recipe_is_a_command() -> None:
     assert set(SECTIONS) == set(FLAGS)
     assert {*FLAGS, "artifacts"} <= set(COMMANDS)
@@ -69,7 +73,7 @@ texts["ifrkit"] = root().get_help(click.Context(root(), info_name="ifrkit"))
 heavy = {"torch", "numpy", "pydantic", "rich", "yaml", "h5py", "cv2", "importlib.metadata"} & set(sys.modules)
 assert not heavy, heavy
 for name, text in texts.items():
-    if name not in ("ifrkit", "artifacts"):
+    if name not in ("ifrkit", "artifacts", "compare"):
         assert "Reads" in text and "Makes" in text, name
     assert f"ifrkit {name}" in text or name == "ifrkit", name
     print(len(text))

@@ -66,7 +66,7 @@ class PerFrame:
 class CopyKey:
     """The free baseline: the reference branch's prediction of the key frame, moved by zero flow."""
 
-    name = "copy of the key frame"
+    name = "key frame, copied"
 
     def __init__(self, reference: PerFrame) -> None:
         self.reference = reference

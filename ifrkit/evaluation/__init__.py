@@ -1,0 +1,1 @@
+"""Judging models: what is judged (systems), how (judge), and how the result is shown (tables, pictures)."""

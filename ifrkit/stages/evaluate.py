@@ -1,0 +1,194 @@
+"""eval: metrics of a branch or a video model on a split, beside the free baselines, with pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ifrkit.artifacts.store import Artifact, resolve
+from ifrkit.config.stages import EvalConfig
+from ifrkit.errors import ConfigError
+from ifrkit.stages.base import Job, Stage
+
+if TYPE_CHECKING:
+    import torch
+
+    from ifrkit.data.store import ClipStore
+    from ifrkit.evaluation.judge import Judge
+    from ifrkit.evaluation.systems import System
+
+
+def run(job: Job) -> None:
+    """Judge every system on the clips of the split; write report.json, confusion.png and the pictures."""
+    import torch
+
+    from ifrkit.data.store import ClipStore
+    from ifrkit.evaluation.judge import Judge
+    from ifrkit.evaluation.tables import headlines
+    from ifrkit.flow import flow_source
+    from ifrkit.train import distributed
+
+    config: EvalConfig = job.config
+    store = ClipStore(job.input("clips").path)
+    distributed.start()
+    systems = _systems(job, distributed.local_device(job.device))
+    clips = _clips(config, store, job.inputs[0])
+    flow = flow_source(config.flow, _flow_path(job)) if _needs_flow(config) else None
+    judge = Judge(store, config, systems, flow, _Pictures(job, store, clips, systems[0].name))
+    with torch.inference_mode():
+        for clip in job.report.track(clips[distributed.rank() :: distributed.world()], f"eval {config.split}"):
+            judge.clip(clip)
+    judge.replace(distributed.summed(judge.counts()))
+    source = job.inputs[0]
+    report = {
+        "model": {"kind": source.kind, "id": source.id, "checkpoint": config.checkpoint, **_training(job)},
+        "dataset": store.name,
+        "clips_id": job.input("clips").id,
+        "split": config.split,
+        "frames": config.frames,
+        "clips": len(clips),
+        "scored_frames": int(judge.frames[0]),
+        "key_interval": config.key_interval,
+        "distance": config.distance,
+        "frames_nearer_to_their_key": int(judge.frames[1]),
+        "label_size": config.label_size,
+        "flow": flow.describe() if flow else None,
+        "classes": list(store.labels.names),
+        "systems": judge.results(),
+    }
+    if config.frames == "all" and config.split == "train":
+        report["inner_video"] = judge.inner_video()
+    numbers = headlines(judge.results())
+    job.metrics.update({**numbers[systems[0].name], "systems": numbers})
+    if distributed.rank() == 0:
+        _present(job, store, report, judge, systems[0].name)
+
+
+def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
+    from ifrkit.evaluation import tables
+    from ifrkit.evaluation.pictures import save_confusion
+
+    (job.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    job.report.table(*tables.summary(report))
+    if "miou" in judge.metrics[system]:
+        job.report.table(*tables.per_class(report))
+        matrix = judge.metrics[system]["miou"].counts["confusion"]
+        title = f"{system}, {store.name} {report['split']}"
+        save_confusion(matrix, store.labels, title, job.directory / "confusion.png")
+    if "inner_video" in report:
+        job.report.table(*tables.inner_video(report))
+    if judge.frames[1] and report["model"]["kind"] == "video-model":
+        near = f"{judge.frames[1]} of {judge.frames[0]} scored frames have their key frame nearer than"
+        job.report.info(f"{near} {report['distance']}: their clip begins there")
+
+
+class _Pictures:
+    """Draws some frames, spread evenly over all that are scored."""
+
+    def __init__(self, job: Job, store: ClipStore, clips: list[int], system: str) -> None:
+        from ifrkit.evaluation.judge import scored_frames
+
+        config: EvalConfig = job.config
+        scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
+        count = min(config.pictures, len(scored))
+        self.chosen = {scored[(2 * i + 1) * len(scored) // (2 * count)] for i in range(count)}
+        self.directory, self.store, self.system = job.directory / "pictures", store, system
+        if count:
+            self.directory.mkdir(exist_ok=True)
+
+    def __call__(self, clip: int, index: int, label_hw: Any, predictions: Any) -> None:
+        from ifrkit.evaluation.pictures import strip
+
+        if (clip, index) in self.chosen:
+            frame = self.store.frame(clip, index)
+            sheet = strip(frame, label_hw, predictions[self.system], self.store.labels, self.system)
+            name = self.store.clips[clip].frames[index].replace("/", "_")
+            sheet.save(self.directory / f"{name}.png")
+
+
+def _systems(job: Job, device: torch.device) -> list[System]:
+    """What is judged; the first one is the model that was given.
+
+    The baselines of a video model are the branches as stage one left them: what a user has without stage two.
+    """
+    from ifrkit.evaluation.systems import CopyKey, PerFrame, Video
+    from ifrkit.models.checkpoints import load_branch, load_video_model
+
+    given, branches = job.inputs[0], job.input("branches")
+    if given.kind == "branches":
+        names = json.loads(given.file("branches.json").read_text())["branches"]
+        return [
+            PerFrame(f"{name}, every frame", load_branch(given, name, job.config.checkpoint), device) for name in names
+        ]
+    model = load_video_model(given, job.config.checkpoint)
+    before = given.manifest.config["checkpoint"]
+    reference, update = (
+        PerFrame(f"{name}, every frame", load_branch(branches, name, before), device)
+        for name in ("reference", "update")
+    )
+    return [Video(given.manifest.config["arch"], model, device), reference, update, CopyKey(reference)]
+
+
+def _training(job: Job) -> dict[str, Any]:
+    """How the branches were trained: what tells the rows of `compare` apart."""
+    config = job.input("branches").manifest.config
+    labeled = config["labeled"]
+    return {
+        "ssl": config["ssl"],
+        "labeled": "list" if labeled["list"] else labeled["partition"],
+        "backbones": {name: config[name]["backbone"] for name in config["branches"]},
+        "seed": config["seed"],
+    }
+
+
+def _clips(config: EvalConfig, store: ClipStore, source: Artifact) -> list[int]:
+    """The clips of the split; of train only those whose label training saw."""
+    clips = store.clips_of(config.split)
+    if config.split == "train":
+        index = "branches.json" if source.kind == "branches" else "model.json"
+        labeled = set(json.loads(source.file(index).read_text())["labeled"])
+        clips = [clip for clip in clips if store.clips[clip].name in labeled]
+    if not clips:
+        counts = ", ".join(f"{s} {len(store.clips_of(s))}" for s in ("train", "val", "test"))
+        raise ConfigError(f"--split {config.split}: {store.name} has no such clips", f"clips there are: {counts}")
+    return clips
+
+
+def _needs_flow(config: EvalConfig) -> bool:
+    from ifrkit.plugins import load
+
+    return any("flows" in load("metrics", name).needs for name in config.metrics)
+
+
+def _flow_path(job: Job) -> Path | None:
+    return next((artifact.path for artifact in job.inputs[1:] if artifact.kind == "flow"), None)
+
+
+def _extra_inputs(config: EvalConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
+    """The flow artifact, when --flow names one."""
+    from ifrkit.flow import is_artifact
+
+    if not _needs_flow(config) or not is_artifact(config.flow):
+        return []
+    return [resolve(workspace, config.flow, ("flow",))]
+
+
+def _flow_files(config: EvalConfig) -> str:
+    """What a folder of .flo files holds; empty for any other source."""
+    files = sorted(Path(config.flow).glob("**/*.flo")) if _needs_flow(config) else []
+    found = [(f.relative_to(config.flow).as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest() if found else ""
+
+
+STAGE = Stage(
+    name="eval",
+    kind="report",
+    config=EvalConfig,
+    run=run,
+    needs=("video-model", "branches"),
+    source_identity=_flow_files,
+    extra_inputs=_extra_inputs,
+    label=lambda config: "-".join([config.split, *config.metrics]),
+)
