@@ -11,20 +11,40 @@ from ifrkit.plugins import load, names
 if TYPE_CHECKING:
     from ifrkit.flow.base import FlowSource
 
+PLACED = ("artifact", "files")
+"""Sources that need a place; --flow gives the place alone."""
+
 
 def is_artifact(choice: str) -> bool:
-    """Whether --flow names an artifact, and neither a source nor a folder of .flo files."""
-    return choice.lower() not in names("flow") and not any(Path(choice).glob("**/*.flo"))
+    """Whether --flow names an artifact, and neither a source nor a folder of .flo files.
+
+    An artifact is a path, the beginning of an id, or its kind. Raises ConfigError for a word that can be none of these.
+    """
+    if _is_source(choice) or _is_folder(choice):
+        return False
+    hexadecimal = len(choice) >= 4 and set(choice) <= set("0123456789abcdef")
+    if choice == "flow" or "/" in choice or hexadecimal or (choice and Path(choice).exists()):
+        return True
+    sources = ", ".join(name for name in names("flow") if name not in PLACED)
+    raise ConfigError(f"--flow {choice!r}: no such source", f"use {sources}, a flow artifact, or a folder of .flo files")
 
 
 def flow_source(choice: str, artifact: Path | None) -> FlowSource:
     """The source that --flow names; artifact: the flow artifact's directory when it names one."""
     if artifact is not None:
         source: FlowSource = load("flow", "artifact")(str(artifact))
-    elif choice.lower() in ("artifact", "files"):
-        raise ConfigError(f"--flow {choice}: needs a place", "give the artifact, or the folder of .flo files, itself")
-    elif choice.lower() in names("flow"):
-        source = load("flow", choice)()
-    else:
+    elif _is_folder(choice):
         source = load("flow", "files")(choice)
+    elif choice.lower() in PLACED:
+        raise ConfigError(f"--flow {choice}: needs a place", "give the artifact, or the folder of .flo files, itself")
+    else:
+        source = load("flow", choice)()
     return source
+
+
+def _is_source(choice: str) -> bool:
+    return choice.lower().replace("_", "-") in names("flow")
+
+
+def _is_folder(choice: str) -> bool:
+    return bool(choice) and not _is_source(choice) and any(Path(choice).glob("**/*.flo"))

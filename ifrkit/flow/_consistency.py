@@ -21,8 +21,10 @@ def checked(forward_2hw: NDArray[np.float32], backward_2hw: NDArray[np.float32] 
     if backward_2hw is not None:
         border = cv2.BORDER_REPLICATE
         back = np.stack([cv2.remap(part, x, y, cv2.INTER_LINEAR, borderMode=border) for part in backward_2hw])
-        error = ((forward_2hw + back) ** 2).sum(0)
-        good &= error <= RELATIVE * ((forward_2hw**2).sum(0) + (back**2).sum(0)) + ABSOLUTE
+        with np.errstate(over="ignore", invalid="ignore"):  # unknown flow is huge or NaN, and never consistent
+            error = ((forward_2hw + back) ** 2).sum(0)
+            allowed = RELATIVE * ((forward_2hw**2).sum(0) + (back**2).sum(0)) + ABSOLUTE
+        good &= np.isfinite(error) & (error <= allowed)
     return PairFlow(np.ascontiguousarray(forward_2hw, dtype=np.float32), good)
 
 

@@ -1,7 +1,7 @@
 """Flow of any other tool, as Middlebury .flo files.
 
 DIR/FRAME.flo              flow of a frame to the next one (FRAME as in the store, with its video directory)
-DIR/backward/FRAME.flo     flow of a frame to the one before; where it is there, consistency is checked
+DIR/backward/FRAME.flo     flow of a frame to the one before; with this folder, consistency is checked everywhere
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ class FlowSource(base.FlowSource):
         frames, root = store.clips[clip].frames, Path(self.argument)
         forward = _read(root / f"{frames[index]}.flo", store.size)
         back = root / "backward" / f"{frames[index + 1]}.flo"
-        return checked(forward, _read(back, store.size) if back.is_file() else None)
+        return checked(forward, _read(back, store.size) if self._has_backward else None)
 
     def describe(self) -> dict[str, Any]:
-        backward = (Path(self.argument) / "backward").is_dir()
-        return {"source": "files", "folder": Path(self.argument).name, "consistent": rule(backward)}
+        return {"source": "files", "folder": Path(self.argument).resolve().name, "consistent": rule(self._has_backward)}
+
+    @property
+    def _has_backward(self) -> bool:
+        return (Path(self.argument) / "backward").is_dir()
 
 
 def _read(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     """(2, h, w) float32. Raises DatasetError for a file that is missing, no .flo, or of another size."""
     flow = cv2.readOpticalFlow(str(path)) if path.is_file() else None
     if flow is None:
-        raise DatasetError(f"{path}: no flow file", "name files by frame: DIR/VIDEO/FRAME.flo")
+        raise DatasetError(f"{path}: no readable flow file", "name files by frame: DIR/VIDEO/FRAME.flo")
     if flow.shape[:2] != size:
         raise DatasetError(f"{path}: flow of {flow.shape[:2]}, frames are {size}", "compute it on the stored frames")
     return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)

@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.metrics.base import Ids
+
 Counts = NDArray[np.int64]
+IDS = 256
+"""Values of a uint8 id."""
 
 
 def confusion(
-    rows: NDArray[Any], columns: NDArray[Any], num_classes: int, valid: NDArray[np.bool_] | None = None
+    rows: Ids, columns: Ids, num_classes: int, valid: NDArray[np.bool_] | None = None
 ) -> Counts:
-    """(k, k) int64 of two id maps over the valid pixels whose ids are below k in both."""
-    rows, columns = rows.astype(np.int64).ravel(), columns.astype(np.int64).ravel()
-    keep = (rows < num_classes) & (columns < num_classes)
-    if valid is not None:
-        keep &= valid.ravel()
-    return np.bincount(rows[keep] * num_classes + columns[keep], minlength=num_classes**2).reshape(num_classes, -1)
+    """(k, k) int64 of two id maps over the valid pixels. A row id of k or more is ignored; columns have none.
+
+    Raises ValueError for a column id of k or more: to ignore a prediction would reward it.
+    """
+    pairs = rows.astype(np.uint16) * IDS + columns
+    counts = np.bincount(pairs.ravel() if valid is None else pairs[valid], minlength=IDS**2).reshape(IDS, IDS)
+    if counts[:num_classes, num_classes:].any():
+        raise ValueError(f"a prediction holds class ids of {num_classes} or more, there are {num_classes} classes")
+    return counts[:num_classes, :num_classes]
 
 
 def iou(matrix: Counts) -> NDArray[np.float64]:

@@ -18,16 +18,17 @@ def pairs(clip: ClipResult) -> Iterator[tuple[Ids, Ids, PairFlow]]:
 
 
 def targets(flow_2hw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x and y, float32, of where each pixel goes."""
+    """x and y, float32, of where each pixel goes; finite: NaN goes to 0, an infinity stays outside."""
     _, height, width = flow_2hw.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    return x + flow_2hw[0], y + flow_2hw[1]
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    return np.nan_to_num(x + flow_2hw[0]), np.nan_to_num(y + flow_2hw[1])
 
 
 def warp_nearest(ids_hw: Ids, flow_2hw: NDArray[np.float32]) -> Ids:
     """The map pulled back along the flow: nearest pixel (half to even), border replicated."""
     height, width = ids_hw.shape
     x, y = targets(flow_2hw)
-    columns = np.rint(np.clip(np.nan_to_num(x), 0, width - 1)).astype(np.intp)
-    rows = np.rint(np.clip(np.nan_to_num(y), 0, height - 1)).astype(np.intp)
-    return ids_hw[rows, columns]
+    columns = np.rint(np.clip(x, 0, width - 1)).astype(np.int32)
+    rows = np.rint(np.clip(y, 0, height - 1)).astype(np.int32)
+    warped: Ids = ids_hw.take(rows * width + columns)
+    return warped

@@ -30,7 +30,7 @@ class Metric(base.Metric):
         per_class, support, total = iou(matrix), matrix.sum(1), matrix.sum()
         weighted = np.nansum(per_class * support) / total if total else np.nan
         return {
-            "miou": mean_present(per_class) if total else None,
+            "miou": mean_present(per_class),
             "pixel_accuracy": plain(np.diag(matrix).sum() / total) if total else None,
             "frequency_weighted_iou": plain(weighted),
             "iou": [plain(v) for v in per_class],

@@ -15,6 +15,8 @@ import ifrkit.metrics.base as base
 from ifrkit.metrics._confusion import confusion
 from ifrkit.metrics._pairs import pairs, targets
 
+ROWS = 32
+
 
 def warp_truncated(ids_hw: base.Ids, flow_2hw: NDArray[np.float32]) -> base.Ids:
     """Bilinear in the kernel's rounding order, then truncated to uint8.
@@ -22,22 +24,29 @@ def warp_truncated(ids_hw: base.Ids, flow_2hw: NDArray[np.float32]) -> base.Ids:
     Fractions come from the unclamped position; each corner is clamped. Three weights are products in double, that of
     the far corner in float; each product is rounded to float and they are summed in float.
     """
-    height, width = ids_hw.shape
-    ids = ids_hw.astype(np.float32)
     x, y = targets(flow_2hw)
-    a, b = x - np.floor(x), y - np.floor(y)
+    # Some rows at a time: whole maps in double leave the cache, and take three times as long.
+    blocks = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
+    return np.concatenate([_read(ids_hw, x[block], y[block]) for block in blocks])
 
-    def corner(dy: int, dx: int) -> NDArray[np.float32]:
-        rows = np.clip(np.floor(y) + dy, 0, height - 1).astype(np.intp)
-        columns = np.clip(np.floor(x) + dx, 0, width - 1).astype(np.intp)
-        values: NDArray[np.float32] = ids[rows, columns]
-        return values
 
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    value = ((1 - wide_a) * (1 - wide_b) * corner(0, 0)).astype(np.float32)
-    value += (wide_a * (1 - wide_b) * corner(0, 1)).astype(np.float32)
-    value += ((1 - wide_a) * wide_b * corner(1, 0)).astype(np.float32)
-    value += (a * b) * corner(1, 1)
+def _read(ids_hw: base.Ids, x: NDArray[np.float32], y: NDArray[np.float32]) -> base.Ids:
+    height, width = ids_hw.shape
+    x0, y0 = np.floor(x), np.floor(y)
+    rows = [np.clip(y0 + d, 0, height - 1).astype(np.int32) * width for d in (0, 1)]
+    columns = [np.clip(x0 + d, 0, width - 1).astype(np.int32) for d in (0, 1)]
+
+    def corner(dy: int, dx: int) -> base.Ids:
+        ids: base.Ids = ids_hw.take(rows[dy] + columns[dx])
+        return ids
+
+    a, b = x - x0, y - y0
+    right, lower = a.astype(np.float64), b.astype(np.float64)
+    left, upper = 1 - right, 1 - lower
+    value = (left * upper * corner(0, 0)).astype(np.float32)
+    value += (right * upper * corner(0, 1)).astype(np.float32)
+    value += (left * lower * corner(1, 0)).astype(np.float32)
+    value += a * b * corner(1, 1)
     return value.astype(np.uint8)
 
 
