@@ -26,7 +26,9 @@ def is_artifact(choice: str) -> bool:
     if choice == "flow" or "/" in choice or hexadecimal or (choice and Path(choice).exists()):
         return True
     sources = ", ".join(name for name in names("flow") if name not in PLACED)
-    raise ConfigError(f"--flow {choice!r}: no such source", f"use {sources}, a flow artifact, or a folder of .flo files")
+    raise ConfigError(
+        f"--flow {choice!r}: no such source", f"use {sources}, a flow artifact, or a folder of .flo files"
+    )
 
 
 def flow_source(choice: str, artifact: Path | None) -> FlowSource:

@@ -14,9 +14,7 @@ IDS = 256
 """Values of a uint8 id."""
 
 
-def confusion(
-    rows: Ids, columns: Ids, num_classes: int, valid: NDArray[np.bool_] | None = None
-) -> Counts:
+def confusion(rows: Ids, columns: Ids, num_classes: int, valid: NDArray[np.bool_] | None = None) -> Counts:
     """(k, k) int64 of two id maps over the valid pixels. A row id of k or more is ignored; columns have none.
 
     Raises ValueError for a column id of k or more: to ignore a prediction would reward it.

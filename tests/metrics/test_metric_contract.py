@@ -1,0 +1,134 @@
+"""What every metric must do. New metrics are found by name: nothing is to be added here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judged import CLASSES, LENGTH, random_clip, steady
+
+from ifrkit.metrics.base import ClipResult, Metric
+from ifrkit.plugins import load, names
+
+METRICS = names("metrics")
+pytestmark = pytest.mark.parametrize("name", METRICS)
+
+SEEDS = st.integers(0, 10_000)
+
+
+def made(name: str, *clips: ClipResult, classes: int = CLASSES) -> Metric:
+    metric: Metric = load("metrics", name)(classes)
+    for clip in clips:
+        metric.update(clip)
+    return metric
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif isinstance(value, float):
+        yield value
+
+
+def test_says_what_it_is(name: str) -> None:
+    metric = load("metrics", name)
+    assert issubclass(metric, Metric)
+    assert metric.__doc__
+    assert metric.title
+    assert metric.headline in metric(CLASSES).compute()
+    assert metric.protocol in {"scored", "stream"}
+    assert metric.needs
+    assert metric.needs <= {"labels", "flows", "dense-labels"}
+    assert metric.protocol == "stream" or metric.needs == {"labels"}, "scored frames have neither flow nor neighbours"
+
+
+def test_titles_and_headlines_are_its_own(name: str) -> None:
+    this = load("metrics", name)
+    others = [load("metrics", other) for other in METRICS if other != name]
+    assert this.title not in {other.title for other in others}
+    assert this.headline not in {other.headline for other in others}
+
+
+def test_nothing_judged_is_none(name: str) -> None:
+    bare = ClipResult("bare", random_clip(0).predictions)
+    for metric in (made(name), made(name, bare)):
+        result = metric.compute()
+        assert result[metric.headline] is None
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
+def test_plain_numbers_from_0_to_1(name: str, seed: int) -> None:
+    result = made(name, random_clip(seed)).compute()
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert isinstance(result[load("metrics", name).headline], float)
+    assert all(0 <= value <= 1 for value in numbers(result))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), seeds=st.lists(SEEDS, max_size=5), shards=st.integers(1, 4))
+def test_neither_order_nor_shards_matter(name: str, data: st.DataObject, seeds: list[int], shards: int) -> None:
+    whole = made(name, *map(random_clip, seeds))
+    parts = [made(name) for _ in range(shards)]
+    for seed in data.draw(st.permutations(seeds)):
+        parts[data.draw(st.integers(0, shards - 1))].update(random_clip(seed))
+    first, *others = data.draw(st.permutations(parts))
+    for other in others:
+        first.merge(other.counts)
+    assert first.compute() == whole.compute()
+    assert all(value.dtype == np.int64 for value in first.counts.values())
+
+
+def test_merging_leaves_the_other_shard_alone(name: str) -> None:
+    one, other = made(name, random_clip(1)), made(name, random_clip(2))
+    before = json.dumps(other.compute())
+    one.merge(other.counts)
+    one.update(random_clip(3))
+    assert json.dumps(other.compute()) == before
+
+
+def test_perfect_predictions_of_a_moving_scene_score_1(name: str) -> None:
+    """A stripe pattern that moves by one pixel a frame, so that every class is there; mVC sees a strip that stands."""
+    height, width = 6, 40
+    stripes = (np.arange(width + LENGTH) // 3 % CLASSES).astype(np.uint8)
+    frames = {
+        i: np.vstack([stripes[None, :width], np.tile(stripes[i : i + width], (height, 1))]) for i in range(LENGTH)
+    }
+    flow = steady((-1, 0), (height + 1, width))
+    flow.flow_2hw[:, 0] = 0
+    # The leftmost pixels leave the frame: what is repeated there is right only while the stripe lasts.
+    flow.consistent_hw[1:, 0] = False
+    metric = made(name, ClipResult("perfect", frames, frames, dict.fromkeys(range(LENGTH - 1), flow)))
+    assert metric.compute()[metric.headline] == pytest.approx(1.0, abs=0.02 if name == "tc-etc" else 1e-12)
+
+
+def test_worse_predictions_score_less(name: str) -> None:
+    rng, clip = np.random.default_rng(0), random_clip(5)
+    still = {i: steady((0, 0), (3, 5)) for i in range(LENGTH - 1)}
+    noisy = {
+        i: np.where(rng.random((3, 5)) < 0.3, rng.integers(0, CLASSES, (3, 5)), clip.predictions[0]).astype(np.uint8)
+        for i in range(LENGTH)
+    }
+    labels = dict.fromkeys(range(LENGTH), clip.predictions[0])
+    good, bad = (made(name, ClipResult("clip", frames, labels, still)) for frames in (labels, noisy))
+    assert bad.compute()[bad.headline] < good.compute()[good.headline]
+
+
+def test_flow_that_is_not_finite_is_survived(name: str) -> None:
+    """Predictions of the other pixels are judged as they would be beside finite flow far out of the frame."""
+    clip = random_clip(6)
+    results = []
+    for odd in ([np.nan, np.inf, -np.inf, 1e10], [-1e6, 1e6, -1e6, 1e6]):
+        flows = {i: flow._replace(flow_2hw=flow.flow_2hw.copy()) for i, flow in clip.flows.items()}
+        for flow in flows.values():
+            flow.flow_2hw[:, 0, :4] = odd
+            flow.consistent_hw[0, :4] = False
+        results.append(made(name, ClipResult("odd", clip.predictions, clip.labels, flows)).compute())
+    assert results[0] == results[1]
