@@ -12,7 +12,7 @@ from ifrkit.metrics.base import ClipResult, Ids, PairFlow
 
 def pairs(clip: ClipResult) -> Iterator[tuple[Ids, Ids, PairFlow]]:
     """(prediction of i, prediction of i + 1, flow i -> i + 1) for every pair that has a flow."""
-    for index, flow in sorted(clip.flows.items()):
+    for index, flow in clip.flows.items():
         if index in clip.predictions and index + 1 in clip.predictions:
             yield clip.predictions[index], clip.predictions[index + 1], flow
 

@@ -168,14 +168,16 @@ def test_files_with_backward_flow(store: ClipStore, tmp_path: Path) -> None:
         source.pair(store, 1, 1)
 
 
-@pytest.mark.parametrize("broken", ["missing", "empty", "junk", "size"])
+@pytest.mark.parametrize("broken", ["missing", "empty", "junk", "cut", "long", "size"])
 def test_files_that_do_not_fit(store: ClipStore, tmp_path: Path, broken: str) -> None:
     write_flow(tmp_path / f"{store.clips[0].frames[0]}.flo", (1, 0), store.size)
     path = tmp_path / f"{store.clips[0].frames[1]}.flo"
     if broken == "size":
         write_flow(path, (1, 0), (store.size[0], store.size[1] + 2))
     elif broken != "missing":
-        path.write_bytes(b"" if broken == "empty" else b"PIEH and then something else")
+        whole = (tmp_path / f"{store.clips[0].frames[0]}.flo").read_bytes()
+        junk = b"PIEH and then something else"
+        path.write_bytes({"empty": b"", "junk": junk, "cut": whole[:-8], "long": whole + whole}[broken])
     said = r"flow of \(32, 50\), frames are \(32, 48\); compute" if broken == "size" else "no readable flow file; name"
     with pytest.raises(DatasetError, match=f"{store.clips[0].frames[1]}.flo: {said}") as error:
         flow_source(str(tmp_path), None).pair(store, 0, 1)
