@@ -54,7 +54,7 @@ def _limit(text: str) -> tuple[str, float]:
         limit = math.nan
     if not name or not 0 <= limit <= 1:
         raise ConfigError(f"--fail-under {text}: not of the form METRIC=FRACTION", "write for example mIoU=0.55")
-    return name.lower(), limit
+    return name.lower().replace("_", "-"), limit
 
 
 def _check_limits(limits: dict[str, float], config: Any) -> None:

@@ -244,4 +244,4 @@ class EvalConfig(Config):
         named = _split_commas(value)
         for name in named:
             load("metrics", name)
-        return tuple(name.lower() for name in named)
+        return tuple(dict.fromkeys(name.lower().replace("_", "-") for name in named))
