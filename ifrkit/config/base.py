@@ -42,6 +42,10 @@ def _follow_marks(config: Config, tree: dict[str, Any]) -> None:
             del tree[name]
         elif isinstance(value, Config) and name in tree:
             _follow_marks(value, tree[name])
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if isinstance(item, Config):
+                    _follow_marks(item, tree[name][key])
         elif any(isinstance(mark, FileContent) for mark in field.metadata) and value is not None:
             try:
                 with open(value, "rb") as file:

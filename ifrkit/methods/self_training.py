@@ -10,10 +10,11 @@ frame that may show its own label is taught with that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from ifrkit.config.base import ByInput
 from ifrkit.methods import base
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 
@@ -30,7 +31,7 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Defaults of ST, at the geometry of the common protocol."""
 
-        labels: str = "pseudo-labels"
+        labels: Annotated[str, ByInput()] = "pseudo-labels"
         """The pseudo-labels artifact: a path, an id, or "pseudo-labels" for the newest of the workspace."""
         weight: float = Field(1.0, ge=0)
         threshold: float = Field(0.0, ge=0, le=1)
