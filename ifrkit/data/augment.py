@@ -7,6 +7,7 @@ float32 arithmetic, truncation after every step, and OpenCV's 8-bit HSV (H in 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +21,22 @@ STD = (58.395, 57.12, 57.375)
 
 BRIGHTNESS, CONTRAST_FIRST, SATURATION, HUE, CONTRAST_LAST = range(5)
 """Columns of the distortion parameters; NaN switches a step off."""
+
+
+@dataclass(frozen=True)
+class Photometric:
+    """The released code's distortion, as the `by` of a view."""
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See `draw_distortion`."""
+        return draw_distortion(rng)
+
+    def apply(self, images_b3hw: Tensor, params_bp: Tensor) -> Tensor:
+        """See `distort`."""
+        return distort(images_b3hw, params_bp)
+
+
+PHOTOMETRIC = Photometric()
 
 
 def draw_distortion(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -11,6 +11,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from ifrkit.data.augment import PHOTOMETRIC, Photometric
+from ifrkit.data.jitter import Jitter
+
 
 @dataclass(frozen=True)
 class View:
@@ -19,7 +22,7 @@ class View:
     pool: the clip comes from the labeled clips, or from all training clips ("unlabeled"; the labeled ones too).
     frame: "annotated" (its label comes along when pool is "labeled"); "other": uniform over the other frames of that
     clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames).
-    distort_of: this view is a photometrically distorted copy of that view: same frame, crop and flip.
+    distort_of: this view is a distorted copy of that view: same frame, crop and flip. by: how it is distorted.
     pseudo: the least confidence (0..1) from which this view gets a label of the pseudo-labels artifact; None: no label.
     """
 
@@ -27,6 +30,7 @@ class View:
     pool: Literal["labeled", "unlabeled"] = "labeled"
     frame: Literal["annotated", "other", "random"] = "annotated"
     distort_of: str | None = None
+    by: Photometric | Jitter = PHOTOMETRIC
     pseudo: float | None = None
 
 

@@ -13,7 +13,7 @@ import torch
 from data_prep.base import Frame, Label, TrueFlow
 from ifrkit.config.stages import CropConfig
 from ifrkit.data import sampler
-from ifrkit.data.augment import distort, draw_distortion, normalise
+from ifrkit.data.augment import normalise
 from ifrkit.data.batch import Batch, ClipBatch, RawBatch, View
 from ifrkit.data.records import IGNORE, Window
 from ifrkit.data.sampler import Key
@@ -115,7 +115,7 @@ def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) 
     images = {name: image.to(device, non_blocking=True) for name, image in raw.images.items()}
     for view in views:
         if view.distort_of is not None:
-            images[view.name] = distort(images[view.distort_of], raw.distortions[view.name])
+            images[view.name] = view.by.apply(images[view.distort_of], raw.distortions[view.name])
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
     return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips)
 
@@ -192,7 +192,7 @@ class _ViewItems(Items[RawBatch]):
             if view.distort_of is None:
                 sample.images[view.name] = _mirror(self.store.frame(clip, index, window), mirrored)
             else:
-                sample.distortions[view.name] = draw_distortion(key.rng("distort", view.name))
+                sample.distortions[view.name] = view.by.draw(key.rng("distort", view.name))
             if view.pseudo is not None and self.pseudo is not None:
                 sample.labels[view.name] = _mirror(self.pseudo.label(clip, index, window, view.pseudo), mirrored)
             elif label is not None and view.frame == "annotated" and view.distort_of is None:

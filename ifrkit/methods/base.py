@@ -33,6 +33,9 @@ class Method:
     OFF: ClassVar[Mapping[str, Any]] = {}
     """Options under which every term is switched off: training then equals `none` bit for bit (a test checks it)."""
 
+    OPEN: ClassVar[Mapping[str, Any]] = {}
+    """Options under which every pixel counts, however unsure the network is (tests of untrained networks use them)."""
+
     def __init__(self, config: base.Config) -> None:
         self.config = config
 
@@ -50,6 +53,13 @@ class Method:
     def build(self, network: Network) -> nn.Module | None:
         """Extra modules (heads, teachers, second networks) that are trained or saved with the network."""
         return None
+
+    def stepped(self, network: Network, step: int) -> None:
+        """Called after the optimizer's step; 0 is the first."""
+
+    def exported(self, network: Network) -> Network:
+        """The network that is validated and saved, where that is another one (a teacher)."""
+        return network
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted loss terms by name; the loop adds them up.

@@ -77,7 +77,7 @@ class BranchTask(Task):
     ) -> None:
         methods = {name: load("methods", name)(options) for name, options in config.method.items()}
         self.config, self.store, self.labeled, self.device, self.pseudo = config, store, labeled, device, pseudo
-        self.network, self.views = network, merged_views(methods)
+        self.network, self.methods, self.views = network, methods, merged_views(methods)
         self.module = BranchLosses(network, methods, config.ce_mean).to(device)
         self.optimizer = branch_sgd(self.module, config.sgd)
         self.images = config.loop.batch * len(self.views)
@@ -108,14 +108,24 @@ class BranchTask(Task):
     def to_device(self, item: RawBatch) -> Batch:
         return loader.to_device(item, self.views, self.device)
 
+    def stepped(self, step: int) -> None:
+        for method in self.methods.values():
+            method.stepped(self.network, step)
+
+    @property
+    def exported(self) -> Network:
+        """What is validated and saved: the network, unless a method (the first that has one) names its teacher."""
+        others = (method.exported(self.network) for method in self.methods.values())
+        return next((other for other in others if other is not self.network), self.network)
+
     def validate(self) -> dict[str, float]:
         """mIoU of the val split: annotated frames, whole images."""
-        metric = load("metrics", "miou")(self.network.num_classes)
+        metric, network = load("metrics", "miou")(self.network.num_classes), self.exported
         val = [c for c in self.store.clips_of("val") if self.store.clips[c].annotated is not None]
         mine = val[distributed.rank() :: distributed.world()]
         for clips in _chunks(mine, self.config.loop.batch):
             frames = [(clip, self.store.clips[clip].annotated or 0) for clip in clips]
-            ids_bhw, _ = predict(self.network, self.store, frames, self.device)
+            ids_bhw, _ = predict(network, self.store, frames, self.device)
             for (clip, index), ids_hw in zip(frames, ids_bhw, strict=True):
                 label_hw = self.store.label(clip, index, hidden=True)
                 metric.update(ClipResult(self.store.clips[clip].name, {index: ids_hw}, {index: label_hw}))
@@ -125,7 +135,7 @@ class BranchTask(Task):
 
     def state(self) -> dict[str, Tensor]:
         """The plain network: what a method adds is for training only."""
-        return self.network.state_dict()
+        return self.exported.state_dict()
 
 
 @torch.no_grad()

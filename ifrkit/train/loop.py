@@ -57,6 +57,9 @@ class Task:
         """A micro-batch as the module's forward takes it."""
         return item
 
+    def stepped(self, step: int) -> None:
+        """Called after the optimizer's step; 0 is the first (mean teachers follow here)."""
+
     def validate(self) -> dict[str, float]:
         """Metrics of the present weights (module in eval mode, no gradients); empty if there is nothing to measure."""
         return {}
@@ -142,6 +145,7 @@ class _Fit:
             self.watch.add(terms, step)
         self.scaler.step(self.task.optimizer)
         self.scaler.update()
+        self.task.stepped(step)
 
     def _no_sync(self, micro: int) -> contextlib.AbstractContextManager[None]:
         """Ranks average gradients once a step: in the backward pass of its last micro-batch."""

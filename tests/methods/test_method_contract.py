@@ -78,7 +78,7 @@ def test_three_steps_are_finite_and_move_the_network(
 
 @pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
 def test_every_term_reaches_the_backbone(workspace: Path, clips: Artifact, ssl: str) -> None:
-    task = make_task(workspace, clips, ssl)
+    task = make_task(workspace, clips, ssl, method={ssl: dict(load("methods", ssl).OPEN)})
     task.module.train()
     terms = task.module(batches(task, 1)[0], 10**6)  # after any ramp-up
     assert len(terms) > 1

@@ -1,0 +1,59 @@
+"""What fixmatch, cutmix, classmix and unimatch share: a mean teacher beside the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from ifrkit.lazy import F
+from ifrkit.methods import base
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ifrkit.models.network import Network
+    from ifrkit.models.teacher import Teacher
+
+
+class MeanTeacher(base.Method):
+    """Builds the teacher, lets it follow, and exports it if asked to. Subclasses define the views and the loss."""
+
+    class Config(base.Method.Config):
+        """Options of the teacher."""
+
+        weight: float = Field(1.0, ge=0)
+        """Of the term beside the supervised one; 0 switches the method off."""
+        decay: float = Field(0.99, ge=0, lt=1)
+        """Of the moving average."""
+        export: Literal["student", "ema"] = "student"
+        """Which of both is validated and saved."""
+
+    config: Config
+    OFF = {"weight": 0.0}
+    WARM: ClassVar[bool] = True
+    teacher: Teacher
+
+    def build(self, network: Network) -> nn.Module | None:
+        from ifrkit.models.teacher import Teacher
+
+        if not self.config.weight:
+            return None
+        self.teacher = Teacher(network, self.config.decay, self.WARM)
+        return self.teacher
+
+    def stepped(self, network: Network, step: int) -> None:
+        if self.config.weight:
+            self.teacher.follow(network, step)
+
+    def exported(self, network: Network) -> Network:
+        return self.teacher.network if self.config.weight and self.config.export == "ema" else network
+
+
+def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_bhw: Tensor, threshold: float) -> Tensor:
+    """Mean over all pixels of the cross entropy where the confidence is at least the threshold, 0 elsewhere.
+
+    Not the mean over the kept pixels: that explodes when few are kept.
+    """
+    ce_bhw = F.cross_entropy(logits_bkhw.float(), label_bhw, reduction="none")
+    return (ce_bhw * (confidence_bhw >= threshold)).mean()

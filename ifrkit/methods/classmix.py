@@ -1,0 +1,64 @@
+"""ClassMix (Olsson et al., WACV 2021): half of the classes predicted in one image are pasted onto another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.lazy import F
+from ifrkit.methods._mean_teacher import MeanTeacher
+from ifrkit.methods._mixing import half_of_the_classes, mix, partners
+from ifrkit.train.losses import upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+JITTER = (0.25, 0.25, 0.25, 0.25)
+BLUR = (0.15, 1.15)
+
+
+def weighted_cross_entropy(student_bkhw: Tensor, teacher_bkhw: Tensor, threshold: float) -> Tensor:
+    """Cross entropy with the teacher's hard label, times the share of confident pixels of the whole batch.
+
+    student: logits. teacher: probabilities, already mixed.
+    """
+    confidence_bhw, label_bhw = teacher_bkhw.max(1)
+    return (confidence_bhw >= threshold).float().mean() * F.cross_entropy(student_bkhw.float(), label_bhw)
+
+
+class Method(MeanTeacher):
+    """One term, on unlabeled frames with classes of another clip. Blur and jitter are drawn for each image."""
+
+    class Config(MeanTeacher.Config):
+        """Constants of the released code."""
+
+        threshold: float = Field(0.968, ge=0)
+        """Confidence whose share of pixels weighs the term."""
+
+    config: Config
+    OPEN = {"threshold": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
+
+        if not self.config.weight:
+            return []
+        jitter = Jitter(*JITTER, gray=0.0, blur=BLUR)
+        return [View("v1_0", "unlabeled", "random"), View("v1_0_m", "unlabeled", "random", "v1_0", jitter)]
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * CE(student(mix), hard label of the mixed predictions)."""
+        if not self.config.weight:
+            return {}
+        seen_b3hw = batch.views["v1_0_m"]
+        teacher_bkhw = self.teacher.probabilities(batch.views["v1_0"])
+        mask_bhw = half_of_the_classes(teacher_bkhw.argmax(1), network.num_classes)
+        order = partners(batch.clips["unlabeled"])
+        seen_b3hw, teacher_bkhw = (mix(x[order], x, mask_bhw) for x in (seen_b3hw, teacher_bkhw))
+        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
+        return {"mixed": self.config.weight * weighted_cross_entropy(logits_bkhw, teacher_bkhw, self.config.threshold)}

@@ -1,0 +1,61 @@
+"""FixMatch for segmentation: a confident hard label of the weak view teaches the strong view.
+
+Sohn et al., NeurIPS 2020, in the form of UniMatch V2 (Yang et al., TPAMI 2025): a mean teacher labels the weak view;
+the student sees its colours jittered and a box of another clip pasted in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
+from ifrkit.methods._mixing import box_or_none, mix, partners
+from ifrkit.train.losses import upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+JITTER = (0.5, 0.5, 0.5, 0.25)
+"""Brightness, contrast, saturation, hue of FixMatch, UniMatch and ST++."""
+
+
+class Method(MeanTeacher):
+    """One term, on one strong view of an unlabeled frame."""
+
+    class Config(MeanTeacher.Config):
+        """Constants of UniMatch V2's FixMatch. Its halved total is written out: the supervised weight is 1."""
+
+        decay: float = Field(0.996, ge=0, lt=1)
+        threshold: float = Field(0.95, ge=0)
+        """Least confidence of a label that counts."""
+        cutmix: float = Field(0.5, ge=0, le=1)
+        """Probability that a box of another clip is pasted in."""
+
+    config: Config
+    OPEN = {"threshold": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
+
+        if not self.config.weight:
+            return []
+        return [View("v1_0", "unlabeled", "random"), View("v1_0_j", "unlabeled", "random", "v1_0", Jitter(*JITTER))]
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * CE(student(mixed strong view), equally mixed label of the teacher)."""
+        c = self.config
+        if not c.weight:
+            return {}
+        strong_b3hw = batch.views["v1_0_j"]
+        b, _, h, w = strong_b3hw.shape
+        confidence_bhw, label_bhw = self.teacher.probabilities(batch.views["v1_0"]).max(1)
+        order, mask_bhw = partners(batch.clips["unlabeled"]), box_or_none((h, w), b, c.cutmix).to(strong_b3hw.device)
+        seen, label_bhw, confidence_bhw = (mix(x, x[order], mask_bhw) for x in (strong_b3hw, label_bhw, confidence_bhw))
+        logits_bkhw = upsample(network.classify(network.features(seen)), (h, w))
+        return {"strong": c.weight * confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold)}

@@ -1,0 +1,114 @@
+"""UniMatch (Yang et al., CVPR 2023): FixMatch with two strong views and one with perturbed features.
+
+Version 1 labels with the network itself and drops half of the channels of the backbone map for the third branch.
+Version 2 (TPAMI 2025) labels with a mean teacher and gives both strong views complementary halves of the channels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ifrkit.lazy import F, torch
+from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
+from ifrkit.methods._mixing import box_or_none, mix, partners
+from ifrkit.methods.fixmatch import JITTER
+from ifrkit.train.losses import upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+STRONG = ("v1_0_j", "v1_0_j2")
+
+
+def complementary_dropout(x_bchw: Tensor) -> Tensor:
+    """(2n, c, h, w): both halves of the batch are views of the same n images.
+
+    Of each channel one view has twice the value and the other zero; a random half of the pairs is left alone.
+    """
+    n, c = len(x_bchw) // 2, x_bchw.shape[1]
+    first_nc = 2.0 * torch.randint(0, 2, (n, c), device=x_bchw.device)
+    first_nc[torch.randperm(n)[: n // 2].to(x_bchw.device)] = 1.0
+    return x_bchw * torch.cat([first_nc, 2.0 - first_nc])[:, :, None, None].to(x_bchw.dtype)
+
+
+class Method(MeanTeacher):
+    """Terms of the two strong views and of the perturbed features (version 1)."""
+
+    class Config(MeanTeacher.Config):
+        """Weights of the released code, its halved total written out: the supervised weight is 1."""
+
+        version: Literal[1, 2] = 1
+        decay: float = Field(0.996, ge=0, lt=1)
+        """Of the teacher of version 2."""
+        strong: float = Field(0.25, ge=0)
+        """Weight of each strong view."""
+        features: float = Field(0.5, ge=0)
+        """Weight of the view with dropped features (version 1)."""
+        threshold: float = Field(0.95, ge=0)
+        """Least confidence; the released Cityscapes runs use 0 with many more labels."""
+        cutmix: float = Field(0.5, ge=0, le=1)
+
+    config: Config
+    OPEN = {"threshold": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
+
+        if not self.config.weight:
+            return []
+        strong = [View(name, "unlabeled", "random", "v1_0", Jitter(*JITTER)) for name in STRONG]
+        return [View("v1_0", "unlabeled", "random"), *strong]
+
+    def build(self, network: Network) -> nn.Module | None:
+        return super().build(network) if self.config.version == 2 else None
+
+    def stepped(self, network: Network, step: int) -> None:
+        if self.config.version == 2:
+            super().stepped(network, step)
+
+    def exported(self, network: Network) -> Network:
+        return super().exported(network) if self.config.version == 2 else network
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Cross entropies with the label of the weak view, where it is confident."""
+        c = self.config
+        if not c.weight:
+            return {}
+        weak_b3hw, terms = batch.views["v1_0"], {}
+        size = (weak_b3hw.shape[-2], weak_b3hw.shape[-1])
+        if c.version == 2:
+            confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)
+        else:
+            clean_bkhw, dropped_bkhw = self._clean_and_dropped(network, weak_b3hw, size)
+            confidence_bhw, label_bhw = clean_bkhw.detach().softmax(1).max(1)
+            loss = confident_cross_entropy(dropped_bkhw, label_bhw, confidence_bhw, c.threshold)
+            terms["features"] = c.weight * c.features * loss
+        order = partners(batch.clips["unlabeled"])
+        masks = [box_or_none(size, len(label_bhw), c.cutmix).to(label_bhw.device) for _ in STRONG]
+        images = [batch.views[name] for name in STRONG]
+        seen_b3hw = torch.cat([mix(image, image[order], mask) for image, mask in zip(images, masks, strict=True)])
+        strong = self._strong_logits(network, seen_b3hw, size).chunk(2)
+        for number, (logits_bkhw, mask) in enumerate(zip(strong, masks, strict=True), start=1):
+            label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))
+            loss = confident_cross_entropy(logits_bkhw, label, confidence, c.threshold)
+            terms[f"strong{number}"] = c.weight * c.strong * loss
+        return terms
+
+    def _clean_and_dropped(self, network: Network, weak_b3hw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Logits of the weak view as it is, and with half of the channels dropped before the head; one head pass."""
+        x_bchw = network.backbone(weak_b3hw)
+        f_bchw = network.decode_head.features(torch.cat([x_bchw, F.dropout2d(x_bchw, 0.5)]))
+        clean_bkhw, dropped_bkhw = upsample(network.classify(f_bchw), size).chunk(2)
+        return clean_bkhw, dropped_bkhw
+
+    def _strong_logits(self, network: Network, seen_b3hw: Tensor, size: tuple[int, int]) -> Tensor:
+        x_bchw = network.backbone(seen_b3hw)
+        if self.config.version == 2:
+            x_bchw = complementary_dropout(x_bchw)
+        return upsample(network.classify(network.decode_head.features(x_bchw)), size)

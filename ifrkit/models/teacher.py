@@ -1,0 +1,43 @@
+"""The mean teacher (Tarvainen and Valpola, NeurIPS 2017): a copy of the network that follows it slowly."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ifrkit.models.network import Network
+
+
+class Teacher(nn.Module):
+    """Exponential moving average of a network: parameters and batch statistics. Always in eval mode, never trained.
+
+    warm: decay min(1 - 1 / (t + 1), decay), so the first update makes it equal to the student (FixMatch, ClassMix).
+    """
+
+    def __init__(self, network: Network, decay: float, warm: bool) -> None:
+        super().__init__()
+        self.network: Network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.decay, self.warm = decay, warm
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in eval mode: its predictions need no dropout, and its statistics are averages already."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def follow(self, network: Network, step: int) -> None:
+        """After the optimizer's step; 0 is the first."""
+        decay = min(1 - 1 / (step + 1), self.decay) if self.warm else self.decay
+        student = network.state_dict()
+        for name, mine in self.network.state_dict().items():
+            if mine.is_floating_point():
+                mine.lerp_(student[name], 1 - decay)
+            else:
+                mine.copy_(student[name])
+
+    @torch.no_grad()
+    def probabilities(self, images_b3hw: Tensor) -> Tensor:
+        """(b, k, h, w) float32, at the size of the images."""
+        probabilities_bkhw: Tensor = self.network(images_b3hw).float().softmax(1)
+        return probabilities_bkhw
