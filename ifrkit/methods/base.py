@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ifrkit.config.base as base
+from ifrkit.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,6 +70,13 @@ class Method:
         put its own maps in, so that combined methods share passes. step: 0 for the first.
         """
         return {}
+
+
+def clean_logits(network: Network, f_bchw: Tensor) -> Tensor:
+    """Logits (b, k, h/8, w/8) for a pseudo label: without dropout, and no gradient passes."""
+    with torch.no_grad():
+        logits_bkhw: Tensor = network.decode_head.conv_seg(f_bchw)
+        return logits_bkhw
 
 
 def encode(network: Network, batch: Batch, features: dict[str, Tensor], name: str) -> Tensor:

@@ -164,8 +164,7 @@ class Method(base.Method):
 
     def _pseudo_logits(self, network: Network, f_bchw: Tensor) -> Tensor:
         """Logits that are only good for an argmax: no gradient passes, so none is prepared."""
+        if not self.config.label_dropout:
+            return base.clean_logits(network, f_bchw)
         with torch.no_grad():
-            if self.config.label_dropout:
-                return network.classify(f_bchw)
-            logits_bkhw: Tensor = network.decode_head.conv_seg(f_bchw)
-            return logits_bkhw
+            return network.classify(f_bchw)

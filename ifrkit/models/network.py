@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.config.stages import NetworkConfig
+from ifrkit.data.keyed import key_seed
 from ifrkit.models.layers import seeded
 from ifrkit.models.psp import PSPHead
 from ifrkit.models.resnet import ResNet
@@ -25,6 +26,7 @@ class Network(nn.Module):
 
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
+        self.config, self.seed = config, 0
         self.backbone = ResNet(config.backbone, config.stem, config.width)
         self.decode_head = PSPHead(self.backbone.out_channels, num_classes, config.dropout)
         self.num_classes = num_classes
@@ -54,6 +56,12 @@ def build_network(config: NetworkConfig, num_classes: int, seed: int) -> Network
 
     with seeded(seed):
         network = Network(config, num_classes)
+    network.seed = seed
     if config.pretrained is not None:
         load_pretrained(network, config.pretrained)
     return network
+
+
+def sibling(network: Network) -> Network:
+    """A second network of the same config whose random weights come from another seed (cross pseudo supervision)."""
+    return build_network(network.config, network.num_classes, key_seed(network.seed, "sibling"))

@@ -1,0 +1,111 @@
+"""Cross pseudo supervision (Chen et al., CVPR 2021): two networks, each taught by the other's hard labels.
+
+Both start from other random weights; with the same ones they would stay equal forever. The first one is validated and
+saved. Scale augmentation of the released code is left out: all methods here see the same crops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.lazy import torch
+from ifrkit.methods import base
+from ifrkit.methods._mixing import boxes_of_area, mix, partners
+from ifrkit.train.losses import Mean, cross_entropy, upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+BOXES, SHARES = 3, (0.25, 0.5)
+"""CutMix boxes of the released code."""
+
+
+def cross_supervision(first_bkhw: Tensor, second_bkhw: Tensor, first_bhw: Tensor, second_bhw: Tensor) -> Tensor:
+    """CE of each network's logits with the other one's label; the mean over pixels of each, added."""
+    return cross_entropy(first_bkhw, second_bhw) + cross_entropy(second_bkhw, first_bhw)
+
+
+class Method(base.Method):
+    """Terms: the supervised loss of the second network, and cross supervision."""
+
+    class Config(base.Method.Config):
+        """Weights of the released VOC runs, whose supervised loss is a plain cross entropy like the one here."""
+
+        weight: float = Field(1.5, ge=0)
+        """1.5, with CutMix 1; the released Cityscapes runs, with hard-example mining, use 6 and 5."""
+        cutmix: bool = False
+        """Cross-supervise on mixed unlabeled images only."""
+        mean: Mean = "all"
+        """Of the second network's supervised loss, as the first one's `ce_mean`."""
+
+    config: Config
+    OFF = {"weight": 0.0}
+    second: Network
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+
+        return [View("v1_0", "unlabeled", "random")] if self.config.weight else []
+
+    def build(self, network: Network) -> nn.Module | None:
+        from ifrkit.models.network import sibling
+
+        if not self.config.weight:
+            return None
+        self.second = sibling(network)
+        return self.second
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Both terms."""
+        if not self.config.weight:
+            return {}
+        label_bhw = batch.labels["v0_0"]
+        size = (label_bhw.shape[-2], label_bhw.shape[-1])
+        own = {"v0_0": self.second.features(batch.views["v0_0"])}
+        logits_bkhw = upsample(self.second.classify(own["v0_0"]), size)
+        if self.config.cutmix:
+            cross = self._mixed(network, batch, size)
+        else:
+            cross = self._plain(network, batch, features, own, size)
+        return {"second": cross_entropy(logits_bkhw, label_bhw, self.config.mean), "cross": self.config.weight * cross}
+
+    def _plain(
+        self,
+        network: Network,
+        batch: Batch,
+        features: dict[str, Tensor],
+        own: dict[str, Tensor],
+        size: tuple[int, int],
+    ) -> Tensor:
+        """On labeled and unlabeled images alike, as many of each. own: maps of the second network."""
+        losses = []
+        for name in ("v0_0", "v1_0"):
+            first_bchw = base.encode(network, batch, features, name)
+            second_bchw = base.encode(self.second, batch, own, name)
+            losses.append(self._cross(network, first_bchw, second_bchw, size))
+        return torch.stack(losses).mean()
+
+    def _cross(self, network: Network, first_bchw: Tensor, second_bchw: Tensor, size: tuple[int, int]) -> Tensor:
+        pairs = ((network, first_bchw), (self.second, second_bchw))
+        logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
+        labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
+        return cross_supervision(*logits, *labels)
+
+    def _mixed(self, network: Network, batch: Batch, size: tuple[int, int]) -> Tensor:
+        """Each network's label of two clips, mixed like the images."""
+        image_b3hw = batch.views["v1_0"]
+        order = partners(batch.clips["unlabeled"])
+        mask_bhw = boxes_of_area(size, len(image_b3hw), SHARES, BOXES).to(image_b3hw.device)
+        mixed_b3hw = mix(image_b3hw, image_b3hw[order], mask_bhw)
+        logits, labels = [], []
+        for net in (network, self.second):
+            with torch.no_grad():
+                label_bhw = upsample(base.clean_logits(net, net.features(image_b3hw)), size).argmax(1)
+            labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
+            logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
+        return cross_supervision(*logits, *labels)
