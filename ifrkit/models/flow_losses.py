@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ifrkit.models.warp import warp
 
-EPE_WEIGHTS = (0.005, 0.01, 0.02, 0.08, 0.32)
-"""Weights of flow2..flow6 (FlowNet)."""
+EPE_WEIGHTS = (44.8, 22.4, 11.2, 11.2, 11.2)
+"""Weights of the means of flow2..flow6: FlowNet's 0.005, 0.01, 0.02, 0.08, 0.32 are for sums over the pixels of a map,
+taken here at its crop of 320x448. Were they weights of means, the coarsest map would count most."""
 
 
 def masked_mean(value_b1hw: Tensor, mask_b1hw: Tensor) -> Tensor:

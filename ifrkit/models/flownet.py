@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from ifrkit.models.layers import scale_channels, seeded
 
 _SLOPE = 0.1
+_CONTRAST = 16.0
+"""Frames in 0..1 vary by about 1/16 (standard deviation) within a window of the first layer."""
 _UNIT = 20.0
 """The network predicts flow in units of 20 pixels of its input."""
 
@@ -61,7 +63,11 @@ class FlowNetS(nn.Module):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # all layers have one
                 if name.startswith("predict_flow"):
                     # Nearly no motion at first: a photometric loss learns only where the warp is about right.
-                    nn.init.normal_(layer.weight, std=1e-3)
+                    nn.init.normal_(layer.weight, std=2e-4)
+        # Frames come in 0..1 with no mean taken off: without this, brightness drowns what moves for 1000s of steps.
+        with torch.no_grad():
+            first = self.get_parameter("conv1.0.weight")
+            first.copy_(_CONTRAST * (first - first.mean((2, 3), keepdim=True)))
 
     def forward(self, current_b3hw: Tensor, earlier_b3hw: Tensor) -> Tensor:
         """Flow (b, 2, h/4, w/4) in pixels of that map, float32, x first."""
