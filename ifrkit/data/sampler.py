@@ -54,9 +54,13 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
     count, annotated = len(record.frames), record.annotated
     pool = views[0].pool
     shuffled = iter(key.rng("frames", pool).permutation(count).tolist())
+    ordered = iter(sorted(next(shuffled) for view in views if view.frame == "sorted" and view.distort_of is None))
     positions = {}
     for view in views:
         if view.distort_of is not None:
+            continue
+        if view.frame == "sorted":
+            positions[view.name] = next(ordered)
             continue
         if view.frame == "random":
             positions[view.name] = next(shuffled)
@@ -71,8 +75,9 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
 def fits(views: Sequence[View], record: ClipRecord) -> bool:
     """Whether a clip has the frames that these views of one pool need."""
     own = [view.frame for view in views if view.distort_of is None]
-    annotated = record.annotated is not None or all(frame == "random" for frame in own)
-    return annotated and len(record.frames) >= max(own.count("random"), 1 + ("other" in own))
+    drawn = sum(frame in ("random", "sorted") for frame in own)
+    annotated = record.annotated is not None or drawn == len(own)
+    return annotated and len(record.frames) >= max(drawn, 1 + ("other" in own))
 
 
 def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:
@@ -119,4 +124,4 @@ def pair(count: int, max_distance: int, key: Key) -> tuple[int, int]:
 
 def flip(crop: CropConfig, key: Key, view: View) -> bool:
     """Whether a view is mirrored: drawn for each view, or for all of a pool."""
-    return bool(key.rng("flip", view.pool if crop.shared_flip else view.name).random() < crop.flip)
+    return bool(key.rng("flip", view.pool if crop.shared_flip else view.flip_of or view.name).random() < crop.flip)

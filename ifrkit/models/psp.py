@@ -34,10 +34,15 @@ class PSPHead(nn.Module):
 
     def features(self, x_bchw: Tensor) -> Tensor:
         """Backbone map -> f (b, feature_channels, h, w), not negative."""
+        return self.before_relu(x_bchw).relu()
+
+    def before_relu(self, x_bchw: Tensor) -> Tensor:
+        """Backbone map -> f before its ReLU, of either sign (TDC compares directions of it)."""
         if self.training and len(x_bchw) == 1:
             fault = "batch norm after the PSP head's 1x1 pooling needs at least two images a pass"
             raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
-        f_bchw: Tensor = self.bottleneck(torch.cat([x_bchw, *self._pyramid(x_bchw)], dim=1))
+        maps_bchw = torch.cat([x_bchw, *self._pyramid(x_bchw)], dim=1)
+        f_bchw: Tensor = self.bottleneck.bn(self.bottleneck.conv(maps_bchw))
         return f_bchw
 
     def _pyramid(self, x_bchw: Tensor) -> list[Tensor]:

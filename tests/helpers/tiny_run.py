@@ -18,11 +18,11 @@ from ifrkit.stages import prepare, pseudo_label, train_branches
 from ifrkit.stages.base import Reporter, Silent
 from ifrkit.stages.runner import execute
 
-OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 4, "height": 32, "width": 48}
+OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
 
 
 def make_clips(workspace: Path, **options: Any) -> Artifact:
-    """A clips artifact: 32x48 frames, clips of 4."""
+    """A clips artifact: 32x48 frames, clips of 5."""
     config = PrepareConfig.model_validate({"dataset": "synthetic", "options": OPTIONS | options})
     return execute(prepare.STAGE, config, workspace=workspace, inputs=[])
 

@@ -29,7 +29,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def branches(workspace: Path) -> Artifact:
-    clips = tiny_run.make_clips(workspace)
+    clips = tiny_run.make_clips(workspace, clip_length=4)
     rates = {"lr_backbone": 0.05, "lr_head": 0.5}  # enough for predictions that vary
     return tiny_run.train(workspace, tiny_run.branches_config(ssl="none", sgd=rates), clips)
 

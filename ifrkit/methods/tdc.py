@@ -1,0 +1,125 @@
+"""TDC, the temporally dependent classifier (Zhuang et al., CVPR 2024).
+
+Each frame of an unlabeled clip is classified not only by learned class vectors but also by the class means of the frame
+before it (and, in a second chain, after it). Labels are the network's own. A training-time helper: the exported network
+keeps its plain classifier. Prototypes are those of IFR, of each frame alone.
+
+The released network has no ReLU in its head, so features may be negative; here the feature before the last ReLU takes
+that place, and the classifier of the common base stays as it is. Image passes: one for the labeled frame, two for each
+frame of the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.lazy import F, nn, torch
+from ifrkit.methods import base
+from ifrkit.methods.ifr import class_prototypes, ramp_up
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+EPSILON = 1e-6
+
+
+def joint_probability(
+    features_bchw: Tensor, g_kc: Tensor, sigma_g: Tensor, prototypes_bkc: Tensor, present_bk: Tensor, sigma_l: Tensor
+) -> Tensor:
+    """(b, k, h, w): one softmax over the global vectors and the local means that are present, then both parts added."""
+    query_bcp = F.normalize(features_bchw.float().flatten(2), dim=1)
+    of_globals = sigma_g * (F.normalize(g_kc, dim=1) @ query_bcp)
+    of_locals = sigma_l * (F.normalize(prototypes_bkc, dim=2) @ query_bcp)
+    lowest = torch.finfo(of_locals.dtype).min
+    of_locals = of_locals.masked_fill(~present_bk[:, :, None], lowest)
+    both_bkp = torch.cat([of_globals, of_locals], 1).softmax(1)
+    b, _, h, w = features_bchw.shape
+    return (both_bkp[:, : len(g_kc)] + both_bkp[:, len(g_kc) :]).view(b, len(g_kc), h, w)
+
+
+def temporal_loss(
+    weak: Sequence[Tensor],
+    strong: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    g_kc: Tensor,
+    sigma_g: Tensor,
+    sigma_l: Tensor,
+) -> Tensor:
+    """Half the sum of the forward and the backward chain over the frames of a clip.
+
+    weak, strong: features (b, c, h, w) of each frame, in order of time. labels: (b, h, w) of the weak ones.
+    Prototypes carry gradients to the weak features; only the labels are cut off.
+    """
+    means = [class_prototypes(f, label, len(g_kc), pool="clip") for f, label in zip(weak, labels, strict=True)]
+    total = g_kc.new_zeros(())
+    for order in (range(len(weak)), range(len(weak) - 1, -1, -1)):
+        before = None
+        for frame in order:
+            if before is None:  # the chain begins with the global vectors alone
+                query_bcp = F.normalize(strong[frame].float().flatten(2), dim=1)
+                logits_bkp = sigma_g * (F.normalize(g_kc, dim=1) @ query_bcp)
+                total = total + F.cross_entropy(logits_bkp, labels[frame].flatten(1))
+            else:
+                p_bkhw = joint_probability(strong[frame], g_kc, sigma_g, *means[before], sigma_l)
+                total = total - (EPSILON + p_bkhw.gather(1, labels[frame][:, None])).log().mean()
+            before = frame
+    return total / 2
+
+
+class Method(base.Method):
+    """One term over a few frames of an unlabeled clip."""
+
+    class Config(base.Method.Config):
+        """Constants of the released code."""
+
+        weight: float = Field(0.2, ge=0)
+        """Of the mean over five frames: with another number the term, a sum over frames, is scaled."""
+        frames: int = Field(5, ge=2)
+        """Frames of a clip, in the order of time; three cost 7 passes instead of 11."""
+        ramp_up: int = Field(4000, ge=0)
+
+    config: Config
+    OFF = {"weight": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+
+        if not self.config.weight:
+            return []
+        weak = [View(f"t{i}", "unlabeled", "sorted", flip_of="t0") for i in range(self.config.frames)]
+        strong = [View(f"{v.name}_s", "unlabeled", "sorted", distort_of=v.name, flip_of="t0") for v in weak]
+        return [*weak, *strong]
+
+    def build(self, network: Network) -> nn.Module | None:
+        if not self.config.weight:
+            return None
+        conv = network.decode_head.conv_seg
+        self.g = nn.Parameter(conv.weight.detach()[:, :, 0, 0].clone())
+        self.sigmas = nn.Parameter(torch.ones(2))
+        holder = nn.Module()
+        holder.g, holder.sigmas = self.g, self.sigmas
+        return holder
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * ramp-up * the temporal loss; all weak frames in one pass, all strong ones in another."""
+        c = self.config
+        if not c.weight:
+            return {}
+        names = [f"t{i}" for i in range(c.frames)]
+        weak_bchw = self._before_relu(network, torch.cat([batch.views[name] for name in names]))
+        strong_bchw = self._before_relu(network, torch.cat([batch.views[f"{name}_s"] for name in names]))
+        with torch.no_grad():  # dropout is active, as in the released code
+            labels_bhw = network.classify(weak_bchw.relu()).argmax(1)
+        weak, strong, labels = (part.chunk(c.frames) for part in (weak_bchw, strong_bchw, labels_bhw))
+        loss = temporal_loss(weak, strong, labels, self.g, self.sigmas[0], self.sigmas[1])
+        return {"temporal": c.weight * 5 / c.frames * ramp_up(step, c.ramp_up) * loss}
+
+    @staticmethod
+    def _before_relu(network: Network, images_b3hw: Tensor) -> Tensor:
+        return network.decode_head.before_relu(network.backbone(images_b3hw))

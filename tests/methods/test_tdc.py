@@ -1,0 +1,62 @@
+"""The temporally dependent classifier against numbers of its released formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from spec_tensors import wave, weights
+from torch import Tensor
+
+from ifrkit.methods.tdc import joint_probability, temporal_loss
+
+K, C = 4, 6
+
+
+def clip() -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
+    weak = [wave(10 + t, (2, C, 3, 5)).requires_grad_() for t in range(5)]
+    strong = [wave(20 + t, (2, C, 3, 5)).requires_grad_() for t in range(5)]
+    labels = [torch.einsum("kc,bchw->bkhw", weights(2, (K, C), 0.5), f).argmax(1) for f in weak]
+    return weak, strong, labels, weights(1, (K, C), 0.5).requires_grad_()
+
+
+def norms(gradients: Sequence[Tensor]) -> list[float]:
+    return [gradient.norm().item() for gradient in gradients]
+
+
+def test_the_numbers_of_the_released_loss() -> None:
+    weak, strong, labels, g = clip()
+    sigmas = torch.ones(2, requires_grad=True)
+    loss = temporal_loss(weak, strong, labels, g, sigmas[0], sigmas[1])
+    assert loss.item() == pytest.approx(6.406561, rel=1e-6)
+    of_g, of_sigmas, *of_frames = torch.autograd.grad(loss, [g, sigmas, *weak, *strong])
+    assert of_g.norm().item() == pytest.approx(1.399607, rel=1e-5)
+    assert of_sigmas.tolist() == pytest.approx([0.449033, 0.346471], rel=1e-5)
+    assert norms(of_frames[:5]) == pytest.approx([0.039893, 0.012762, 0.013074, 0.009467, 0.008125], rel=1e-3)
+    assert norms(of_frames[5:]) == pytest.approx([0.064888, 0.039700, 0.051507, 0.049224, 0.060828], rel=1e-4)
+    ten = torch.tensor(10.0)
+    assert temporal_loss(weak, strong, labels, g, ten, ten).item() == pytest.approx(16.631525, rel=1e-6)
+
+
+def test_what_must_not_matter() -> None:
+    weak, strong, labels, g = clip()
+    one = torch.tensor(1.0)
+    loss = temporal_loss(weak, strong, labels, g, one, one).item()
+    scaled = temporal_loss([3 * f for f in weak], [2 * f for f in strong], labels, g, one, one)
+    assert scaled.item() == pytest.approx(loss, rel=1e-5)
+    backwards = temporal_loss(weak[::-1], strong[::-1], labels[::-1], g, one, one)
+    assert backwards.item() == pytest.approx(loss, rel=1e-6)
+
+
+def test_probabilities() -> None:
+    torch.manual_seed(0)
+    features, prototypes = torch.randn(2, C, 3, 5), torch.randn(2, K, C)
+    present = torch.tensor([[True, True, False, False], [True, False, True, False]])
+    one = torch.tensor(1.0)
+    p = joint_probability(features, torch.randn(K, C), one, prototypes, present, one)
+    assert torch.allclose(p.sum(1), torch.ones(2, 3, 5), atol=1e-6)
+    silent = joint_probability(0 * features, torch.randn(K, C), one, prototypes, present, one)
+    assert -math.log(1e-6 + silent[0, 0, 0, 0].item()) == pytest.approx(1.0986092, abs=1e-6)
+    assert -math.log(1e-6 + silent[0, 3, 0, 0].item()) == pytest.approx(1.7917534, abs=1e-6)
