@@ -1,12 +1,13 @@
 """train-flow and train-fusion on tiny_run's clips, a few steps each.
 
-torchrun --nproc-per-node 2 tests/helpers/tiny_video.py WORKSPACE (flow|fusion) CONFIG
-    CONFIG: JSON of the changes to that stage's tiny config; the input is the newest artifact of the kind it needs.
+torchrun --nproc-per-node 2 tests/helpers/tiny_video.py WORKSPACE RUNS
+    RUNS: JSON list of ("flow" or "fusion", changes to its tiny config), run one after the other on the newest input.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,31 +92,35 @@ def moving_clip(size: tuple[int, int], frames: int, batch: int = 2, seed: int = 
     return (torch.stack(windows, 1) * 255).to(torch.uint8)
 
 
-def _main(workspace: Path, which: str, changes: str) -> None:
-    """Besides the artifact: what each rank ends with, as WORKSPACE/rank-N.json."""
-    stage, kind, config = {
-        "flow": (train_flow.STAGE, "clips", flow_config),
-        "fusion": (train_fusion.STAGE, "branches", fusion_config),
-    }[which]
-    found = newest(workspace, (kind,))
-    assert found is not None
-    sums: dict[str, float] = {}
-    fit = distributed.wrap
+def _main(workspace: Path, runs: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """What each rank starts and ends its trainings with goes to WORKSPACE/rank-N.json, beside the artifacts."""
+    modules: list[nn.Module] = []
+    sums: list[list[float]] = []
 
-    def watched(module: nn.Module) -> nn.Module:
-        """What a rank brings into the training: it must be what the others bring, before DDP makes it so."""
-        sums[f"start of {type(module).__name__}"] = float(sum(p.double().sum() for p in module.parameters()))
-        watched.modules.append(module)  # type: ignore[attr-defined]
-        return fit(module)
+    def total(module: nn.Module) -> float:
+        return float(sum(p.double().sum() for p in module.parameters()))
 
-    watched.modules = []  # type: ignore[attr-defined]
+    def watched(module: nn.Module, wrap: Callable[[nn.Module], nn.Module] = distributed.wrap) -> nn.Module:
+        """Ranks must agree before DDP makes them."""
+        modules.append(module)
+        sums.append([total(module)])
+        return wrap(module)
+
     distributed.wrap = watched
-    run(stage, config(**json.loads(changes)), workspace, [found])
-    for module in watched.modules:  # type: ignore[attr-defined]
-        sums[f"end of {type(module).__name__}"] = float(sum(p.double().sum() for p in module.parameters()))
+    for attempt, (which, changes) in enumerate(runs):
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(attempt)  # one run a process, but for this
+        stage, kind, config = {
+            "flow": (train_flow.STAGE, "clips", flow_config),
+            "fusion": (train_fusion.STAGE, "branches", fusion_config),
+        }[which]
+        found = newest(workspace, (kind,))
+        assert found is not None
+        run(stage, config(**changes), workspace, [found])
+    for before, module in zip(sums, modules, strict=True):
+        before.append(total(module))
     (workspace / f"rank-{distributed.rank()}.json").write_text(json.dumps(sums))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    _main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    _main(Path(sys.argv[1]), json.loads(sys.argv[2]))
