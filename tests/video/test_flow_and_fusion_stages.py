@@ -269,6 +269,33 @@ def test_fusion_resumes_exactly(
     assert losses_of(whole, "model") == losses_of(resumed, "model")
 
 
+def test_half_precision_is_nearly_the_same(clips: Artifact, branches: Artifact, tmp_path: Path) -> None:
+    """Scores may be bf16; flow and the place that a warp reads are not."""
+    loop = {"steps": 1, "batch": 2, "eval_every": 1}
+    half = loop | {"amp": "bf16", "channels_last": True}
+    for stage, config, source, name in (
+        (FLOW, flow_config, clips, "flow"),
+        (FUSION, fusion_config, branches, "model"),
+    ):
+        full, low = (losses_of(run(stage, config(loop=x), tmp_path, [source]), name)[0] for x in (loop, half))
+        assert low == pytest.approx(full, rel=0.02)
+        assert low != full
+
+
+def test_accumulated_micro_batches_are_one_step(branches: Artifact, tmp_path: Path) -> None:
+    """At the same distance for all; a mean of means, so only where each has as many labeled pixels is it the same."""
+    loops = [{"steps": 2, "batch": 2, "eval_every": 2, "accumulate": n} for n in (1, 2)]
+    whole, parts = (run(FUSION, fusion_config(distance="uniform", loop=x), tmp_path, [branches]) for x in loops)
+    a, b = (load_weights(made.file("model.last.safetensors")) for made in (whole, parts))
+    assert all(torch.allclose(a[name], b[name], atol=1e-4) for name in a)
+
+
+def test_another_labeled_set(clips: Artifact, branches: Artifact, tmp_path: Path) -> None:
+    loop = {"steps": 1, "batch": 2, "eval_every": 1}
+    made = run(FUSION, fusion_config(labeled={"partition": "1/2"}, loop=loop), tmp_path, [branches])
+    assert len(json.loads(made.file("model.json").read_text())["labeled"]) == 1
+
+
 def test_rates_of_the_released_schedule(clips: Artifact, branches: Artifact) -> None:
     store = ClipStore(clips.path)
     config = fusion_config(warmup_steps=1000)
