@@ -91,7 +91,7 @@ def range_map(flow_b2hw: Tensor) -> Tensor:
     flow: from the other frame to this one; each of its pixels is splatted bilinearly onto its target.
     """
     b, _, h, w = flow_b2hw.shape
-    x, y = _targets(flow_b2hw.detach())
+    x, y = _targets(flow_b2hw.detach().nan_to_num())
     total = flow_b2hw.new_zeros(b, h * w)
     x0, y0 = x.floor(), y.floor()
     for dy in (0, 1):

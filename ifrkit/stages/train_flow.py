@@ -49,8 +49,8 @@ def train(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResul
         job.report.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
         if best["gain"] <= 0:
             job.report.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
-    if distributed.rank() == 0:
-        load_into(flow, job.directory / "flow.best.safetensors")
+    distributed.largest(0)  # rank 0 has written the file when it comes here
+    load_into(flow, job.directory / "flow.best.safetensors")
     return result, flow
 
 

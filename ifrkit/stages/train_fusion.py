@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ifrkit.artifacts.store import Artifact, artifacts, resolve
+from ifrkit.artifacts.store import Artifact, artifacts, open_artifact, resolve
 from ifrkit.config.stages import TrainFusionConfig
 from ifrkit.errors import ArtifactError, ConfigError
 from ifrkit.stages.base import Job, Stage
@@ -78,7 +78,7 @@ def _flow(job: Job, store: ClipStore) -> FlowNetS:
         if artifact.kind == "flow":
             return load_flow(artifact)
     job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
-    return train(job, job.config.pretrain, store)[1]
+    return train(job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime}), store)[1]
 
 
 def _width(job: Job) -> float:
@@ -99,7 +99,7 @@ def _extra_inputs(config: TrainFusionConfig, inputs: list[Artifact], workspace: 
         except ArtifactError:
             continue
         if clips is not None and made_from is not None and made_from.id == clips.id:
-            return [artifact]
+            return [open_artifact(artifact.path, workspace=workspace)]
     return []
 
 
