@@ -232,7 +232,6 @@ import torch
 torch.set_num_threads(1)
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.config.stages import EvalConfig, PrepareConfig
-from ifrkit.stages import prepare, train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute
 model = open_artifact(Path({str(model.path)!r}))
