@@ -162,6 +162,8 @@ def find(workspace: Path, kind: str, id: str) -> Artifact | None:
 def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Artifact:
     """What a user names: a path, a kind (its newest artifact), or the beginning of an id."""
     if reference in KINDS or reference in kinds:
+        if kinds and reference not in kinds:
+            raise ArtifactError(f"{reference} is a kind, needed is {' or '.join(kinds)}", "name another")
         found = newest(workspace, (reference,))
         if found is None:
             raise ArtifactError(f"no {reference} artifact in {workspace}", "make one, or name another --workspace")

@@ -28,30 +28,31 @@ class Config(BaseModel):
 
         Loader workers, logging and the like change how a result is computed, never what it is.
         """
-        tree: dict[str, Any] = self.model_dump(mode="json")
-        for key in ("runtime", "root"):
-            tree.pop(key, None)
-        _follow_marks(self, tree)
-        return tree
+        return _identity(self, self.model_dump(mode="json"))
 
 
-def _follow_marks(config: Config, tree: dict[str, Any]) -> None:
+def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:
+    tree = {key: value for key, value in tree.items() if key not in ("runtime", "root")}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if any(isinstance(mark, ByInput) for mark in field.metadata):
             del tree[name]
         elif isinstance(value, Config) and name in tree:
-            _follow_marks(value, tree[name])
+            tree[name] = _identity(value, tree[name])
         elif isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, Config):
-                    _follow_marks(item, tree[name][key])
+            parts = {key: (item, tree[name][key]) for key, item in value.items()}
+            tree[name] = {k: _identity(i, t) if isinstance(i, Config) else t for k, (i, t) in parts.items()}
         elif any(isinstance(mark, FileContent) for mark in field.metadata) and value is not None:
-            try:
-                with open(value, "rb") as file:
-                    tree[name] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise ConfigError(f"{name}: {value} cannot be read ({error.strerror})", "check the path") from None
+            tree[name] = _content(name, value)
+    return tree
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{name}: {path} cannot be read ({error.strerror})", "check the path") from None
 
 
 class NestedError(ValueError):

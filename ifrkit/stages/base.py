@@ -79,7 +79,7 @@ class Job:
                 return found
         from ifrkit.errors import ArtifactError
 
-        raise ArtifactError(f"no {kind} artifact among the inputs or in their lineage")
+        raise ArtifactError(f"no {kind} artifact among the inputs or in their lineage", "name another with --from")
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,8 @@ def _make(
         _warn_of_others(partial, report)
     store.begin(planned.target, keep=state)
     job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
-    ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state}))
+    used = [str(artifact.path.resolve()) for artifact in planned.inputs]
+    ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
     try:
         stage.run(job)
         ranks.wait("done")
@@ -160,8 +161,7 @@ def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
     begin = json.loads(ranks.hear("begin"))
     if "done" in begin:
         return store.open_artifact(Path(begin["done"]), workspace=workspace)
-    if stage.extra_inputs is not None:
-        job.inputs = [*job.inputs, *stage.extra_inputs(job.config, job.inputs, workspace)]
+    job.inputs = [store.open_artifact(Path(path), workspace=workspace) for path in begin["inputs"]]
     job.directory, job.resumed = Path(begin["partial"]), begin["resumed"]
     job.scratch = job.directory / store.SCRATCH
     with resource_errors(str(job.directory)):

@@ -78,7 +78,9 @@ def _flow(job: Job, store: ClipStore) -> FlowNetS:
         if artifact.kind == "flow":
             return load_flow(artifact)
     job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
-    return train(job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime}), store)[1]
+    return train(
+        job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime, "seed": job.config.seed}), store
+    )[1]
 
 
 def _width(job: Job) -> float:

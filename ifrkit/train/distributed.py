@@ -10,6 +10,7 @@ the former, and no setting here mixes both.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -48,7 +49,8 @@ def wrap(module: nn.Module) -> nn.Module:
     if world() == 1:
         return module
     device = next(module.parameters()).device
-    return DistributedDataParallel(module, [device] if device.type == "cuda" else None, broadcast_buffers=False)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # what replaces the argument is too new
+        return DistributedDataParallel(module, [device] if device.type == "cuda" else None, broadcast_buffers=False)
 
 
 def share_buffers(module: nn.Module) -> None:

@@ -98,9 +98,6 @@ class VideoModel(base.VideoModel):
         logits = self.fuse(carried, self.scores(self.update, normalise(frame_b3hw)), _size(frame_b3hw))
         return logits, State(carried, now)
 
-    def copy_key(self, frames_bt3hw: Tensor) -> Tensor:
-        return self.start(frames_bt3hw[:, 0])[0]
-
     def train_stage(self) -> None:
         """Trained: FlowNet, merge and both classifiers. Everything else is frozen, in eval mode (no dropout)."""
         self.requires_grad_(False)

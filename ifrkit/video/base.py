@@ -36,7 +36,3 @@ class VideoModel(nn.Module):
     @abstractmethod
     def train_stage(self) -> None:
         """Freeze and set modes for stage two: frozen parts in eval mode (batch norm, dropout), the rest in train."""
-
-    @abstractmethod
-    def copy_key(self, frames_bt3hw: Tensor) -> Tensor:
-        """The free baseline: the key frame's logits, moved by zero flow to the last frame."""

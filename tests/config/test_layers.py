@@ -163,3 +163,5 @@ def test_an_id_follows_the_content_of_a_named_file_and_the_id_of_a_named_artifac
 def test_an_id_does_not_depend_on_how_a_run_is_run() -> None:
     quick = _branches(sets=["runtime.workers=0", "runtime.log_every=1"])[0]
     assert quick.identity() == _branches()[0].identity()
+    nested = [resolve(TrainFusionConfig, "train-fusion", sets=s)[0] for s in ([], ["pretrain.runtime.workers=0"])]
+    assert nested[0].identity() == nested[1].identity()

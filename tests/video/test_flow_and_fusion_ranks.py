@@ -25,7 +25,7 @@ def test_ranks_train_the_same_weights(tmp_path: Path) -> None:
     """Fusion goes on from the best of its own flow, which is not the last; once the key frame is the frame itself."""
     tiny_video.make_branches(tmp_path, tiny_run.make_clips(tmp_path))
     assert [distance(Key(2, step, 0), 2) for step in range(4)] == [2, 0, 1, 0]
-    flow = {"width": 0.0625, "crop": (24, 32), "lr": 0.1, "loop": {"steps": 2, "batch": 2, "eval_every": 1}}
+    flow = {"width": 0.0625, "crop": (24, 32), "lr": 0.1, "loop": {"steps": 3, "batch": 2, "eval_every": 1}}
     fusion = {"distance": "uniform", "seed": 2, "pretrain": flow}
     runs = [("fusion", fusion), ("flow", {"supervision": "photometric"})]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -270,14 +270,20 @@ def test_fusion_resumes_exactly(
 
 
 def test_half_precision_is_nearly_the_same(clips: Artifact, branches: Artifact, tmp_path: Path) -> None:
-    """Scores may be bf16; flow and the place that a warp reads are not."""
+    """Scores may be bf16; flow and the place that a warp reads are not.
+
+    The crop is wide enough for two pixels at 1/32: oneDNN's bf16 gradient of a strided convolution of a single pixel is
+    uninitialised memory.
+    """
     loop = {"steps": 1, "batch": 2, "eval_every": 1}
     half = loop | {"amp": "bf16", "channels_last": True}
     for stage, config, source, name in (
         (FLOW, flow_config, clips, "flow"),
         (FUSION, fusion_config, branches, "model"),
     ):
-        full, low = (losses_of(run(stage, config(loop=x), tmp_path, [source]), name)[0] for x in (loop, half))
+        full, low = (
+            losses_of(run(stage, config(loop=x, crop=(24, 40)), tmp_path, [source]), name)[0] for x in (loop, half)
+        )
         assert low == pytest.approx(full, rel=0.02)
         assert low != full
 

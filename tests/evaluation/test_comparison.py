@@ -1,0 +1,80 @@
+"""`ifrkit compare`: seeds become one row, and what was measured differently is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ifrkit.artifacts.manifest import Manifest
+from ifrkit.artifacts.store import begin, commit
+from ifrkit.cli.compare import command
+from ifrkit.errors import ConfigError
+from ifrkit.evaluation.tables import comparison, percent, spread
+
+
+def report(ssl: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
+    model = {"ssl": [ssl], "labeled": "1/4", "backbones": {"update": "resnet18"}, "seed": seed}
+    systems = {"update, every frame": {"miou": {"miou": value, "iou": [value]}}}
+    same = {"clips_id": "c", "split": "val", "frames": "annotated", "key_interval": 5, "distance": 4}
+    return {"model": model, "dataset": "d", **same, "label_size": "store", "flow": None, "systems": systems} | changes
+
+
+def store(workspace: Path, tree: dict[str, Any], number: int) -> str:
+    target = workspace / "report" / f"val-{number}"
+    partial = begin(target)
+    (partial / "report.json").write_text(json.dumps(tree))
+    manifest = Manifest.model_validate(
+        {
+            "kind": "report",
+            "schema_version": 1,
+            "id": f"{number:064x}",
+            "stage": "eval",
+            "created": "2026-01-01T00:00:00+00:00",
+            "inputs": [],
+            "config": {},
+            "origins": {},
+            "seed": None,
+            "command": ["eval"],
+            "environment": {},
+            "metrics": {},
+        }
+    )
+    return str(commit(partial, target, manifest).path)
+
+
+def test_numbers_of_a_cell() -> None:
+    assert percent(None) == "-"
+    assert percent(0.12345) == "12.35"
+    assert spread([0.5]) == "50.00"
+    assert spread([0.4, 0.6]) == "50.00 +- 14.14"  # the sample standard deviation, sqrt(0.02)
+    assert spread([0.4, None]) == "-"
+
+
+def test_seeds_become_one_row(tmp_path: Path) -> None:
+    runs = [report("ifr", 0, 0.4), report("none", 0, 0.3), report("ifr", 1, 0.5)]
+    metrics, rows = comparison(runs)
+    assert metrics == ["miou"]
+    assert [(row["model"], row["seeds"]) for row in rows] == [("ifr 1/4 resnet18", [0, 1]), ("none 1/4 resnet18", [0])]
+    paths = [store(tmp_path, tree, number) for number, tree in enumerate(runs)]
+    result = CliRunner().invoke(command, [*paths, paths[0], "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout)[0]["metrics"] == {"miou": [0.4, 0.5]}
+    text = CliRunner().invoke(command, paths, catch_exceptions=False).stdout
+    assert "45.00 +- 7.07" in text
+    assert "ifr 1/4 resnet18: update, every frame" in text
+
+
+@pytest.mark.parametrize("change", [{"split": "test"}, {"flow": {"source": "dis"}}, {"distance": 2}, {"clips_id": "x"}])
+def test_other_measurements_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    runs = [report("ifr", 0, 0.4), report("none", 0, 0.3, **change)]
+    paths = [store(tmp_path, tree, number) for number, tree in enumerate(runs)]
+    with pytest.raises(ConfigError, match=rf"the reports differ in {next(iter(change))} \("):
+        CliRunner().invoke(command, paths, catch_exceptions=False)
+
+
+def test_no_reports_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no reports named"):
+        CliRunner().invoke(command, [], catch_exceptions=False)

@@ -1,0 +1,248 @@
+"""The eval stage on tiny models: what report.json says is what a plain recomputation finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tiny_run
+import tiny_video
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from data_prep import folders
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.stages import EvalConfig, PrepareConfig
+from ifrkit.data.augment import normalise
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.metrics.base import ClipResult
+from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.plugins import load
+from ifrkit.stages import prepare, train_flow, train_fusion
+from ifrkit.stages.evaluate import STAGE
+from ifrkit.stages.runner import execute, plan
+
+Ids = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def clips(workspace: Path) -> Artifact:
+    return tiny_run.make_clips(workspace, val_videos=3, clip_length=5)
+
+
+@pytest.fixture(scope="module")
+def store(clips: Artifact) -> ClipStore:
+    return ClipStore(clips.path)
+
+
+@pytest.fixture(scope="module")
+def branches(workspace: Path, clips: Artifact) -> Artifact:
+    config = tiny_run.branches_config(
+        branches="update,reference",
+        ssl="none",
+        labeled={"partition": "1/2"},
+        sgd={"lr_backbone": 0.05, "lr_head": 0.5},  # enough for predictions that vary
+    )
+    return tiny_run.train(workspace, config, clips)
+
+
+@pytest.fixture(scope="module")
+def model(workspace: Path, branches: Artifact) -> Artifact:
+    return tiny_video.run(train_fusion.STAGE, tiny_video.fusion_config(key_interval=4), workspace, [branches])
+
+
+def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
+    return execute(STAGE, EvalConfig.model_validate(config), workspace=workspace, inputs=[source])
+
+
+def read(artifact: Artifact) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(artifact.file("report.json").read_text())
+    return tree
+
+
+def frames_of(store: ClipStore, clip: int, first: int, last: int) -> torch.Tensor:
+    frames = np.stack([store.frame(clip, i) for i in range(first, last + 1)])
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)[None]
+
+
+@torch.no_grad()
+def video_ids(model: Artifact, store: ClipStore, clip: int, first: int, last: int) -> Ids:
+    logits = load_video_model(model, "best").forward_clip(frames_of(store, clip, first, last))
+    return logits[0].argmax(0).numpy().astype(np.uint8)
+
+
+@torch.no_grad()
+def branch_ids(branches: Artifact, branch: str, store: ClipStore, clip: int, index: int) -> Ids:
+    logits = load_branch(branches, branch, "best")(normalise(frames_of(store, clip, index, index)[0]))
+    return logits[0].argmax(0).numpy().astype(np.uint8)
+
+
+def miou(pairs: list[tuple[Ids, Ids]]) -> float:
+    metric = load("metrics", "miou")(8)
+    for number, (label, ids) in enumerate(pairs):
+        metric.update(ClipResult(str(number), {0: ids}, {0: label}))
+    value: float = metric.compute()["miou"]
+    return value
+
+
+def test_each_system_has_the_miou_of_its_own_predictions(
+    workspace: Path, store: ClipStore, branches: Artifact, model: Artifact
+) -> None:
+    report = read(judge(model, workspace, metrics="miou", distance=3))
+    val = [(clip, store.clips[clip].annotated or 0) for clip in store.clips_of("val")]
+    labels = [store.label(clip, index, hidden=True) for clip, index in val]
+    expected = {
+        "accel": [video_ids(model, store, clip, index - 3, index) for clip, index in val],
+        "reference, every frame": [branch_ids(branches, "reference", store, *place) for place in val],
+        "update, every frame": [branch_ids(branches, "update", store, *place) for place in val],
+        "key frame, copied": [branch_ids(branches, "reference", store, clip, index - 3) for clip, index in val],
+    }
+    assert list(report["systems"]) == list(expected)
+    for system, predictions in expected.items():
+        found = report["systems"][system]["miou"]["miou"]
+        assert found == pytest.approx(miou(list(zip(labels, predictions, strict=True))), rel=1e-6), system
+    assert report["scored_frames"] == report["clips"] == 3
+    assert report["frames_nearer_to_their_key"] == 0
+
+
+def test_every_labeled_frame_with_the_key_frame_inside_the_clip(
+    workspace: Path, store: ClipStore, model: Artifact
+) -> None:
+    report = read(judge(model, workspace, metrics="miou", distance=3, frames="all"))
+    places = [(clip, i) for clip in store.clips_of("val") for i in range(5)]
+    pairs = [(store.label(c, i, hidden=True), video_ids(model, store, c, max(0, i - 3), i)) for c, i in places]
+    assert report["systems"]["accel"]["miou"]["miou"] == pytest.approx(miou(pairs), rel=1e-6)
+    assert report["scored_frames"] == 15
+    assert report["frames_nearer_to_their_key"] == 9
+
+
+def test_tc_of_a_stream_with_a_key_frame_each_interval(workspace: Path, store: ClipStore, model: Artifact) -> None:
+    report = read(judge(model, workspace, metrics="tc", flow="truth", key_interval=2))
+    metric, network = load("metrics", "tc")(8), load_video_model(model, "best")
+    source = load("flow", "truth")()
+    for clip in store.clips_of("val"):
+        with torch.no_grad():
+            ids, state = {}, None
+            for i in range(5):
+                frame = frames_of(store, clip, i, i)[:, 0]
+                logits, state = network.step(frame, state) if i % 2 else network.start(frame)
+                ids[i] = logits[0].argmax(0).numpy().astype(np.uint8)
+        metric.update(ClipResult("c", ids, {}, {i: source.pair(store, clip, i) for i in range(4)}))
+    assert report["systems"]["accel"]["tc"]["tc"] == pytest.approx(metric.compute()["tc"], rel=1e-6)
+    assert report["flow"]["source"] == "truth"
+
+
+def test_inner_video_gap_counts_labeled_training_clips_only(
+    workspace: Path, store: ClipStore, branches: Artifact
+) -> None:
+    report = read(judge(branches, workspace, metrics="miou", split="train", frames="all"))
+    names = json.loads(branches.file("branches.json").read_text())["labeled"]
+    (clip,) = [c for c in store.clips_of("train") if store.clips[c].name in names]
+    pairs = [(store.label(clip, i, hidden=True), branch_ids(branches, "update", store, clip, i)) for i in range(5)]
+    found = report["inner_video"]["update, every frame"]
+    assert report["clips"] == 1
+    assert found["annotated"] == pytest.approx(miou(pairs[4:]), rel=1e-6)
+    assert found["others"] == pytest.approx(miou(pairs[:4]), rel=1e-6)
+    assert list(found["by_offset"]) == ["-4", "-3", "-2", "-1", "0"]
+    assert found["by_offset"]["-2"] == pytest.approx(miou([pairs[2]]), rel=1e-6)
+
+
+def test_full_size_labels(tmp_path: Path, branches: Artifact) -> None:
+    """Frames of 64x96 stored at half size, scored against labels of 64x96."""
+    folders.Dataset.make_toy(tmp_path / "toy")
+    config = PrepareConfig.model_validate(
+        {"dataset": "folders", "root": str(tmp_path / "toy"), "size": (24, 32), "full_labels": True}
+    )
+    clips = execute(prepare.STAGE, config, workspace=tmp_path, inputs=[])
+    store = ClipStore(clips.path)
+    made = tiny_run.train(tmp_path, tiny_run.branches_config(ssl="none", loop={"steps": 1, "batch": 2}), clips)
+    report = read(judge(made, tmp_path, metrics="miou", label_size="full"))
+    sizes = [store.full_label(clip, store.clips[clip].annotated or 0).size for clip in store.clips_of("val")]
+    assert report["scored_frames"] == len(sizes)
+    assert sizes[0] != 24 * 32
+    matrix = np.array(report["systems"]["update, every frame"]["miou"]["confusion"])
+    labels = [store.full_label(clip, store.clips[clip].annotated or 0) for clip in store.clips_of("val")]
+    assert matrix.sum() == sum(int((label != 255).sum()) for label in labels)
+    with pytest.raises(ArtifactError, match="full_labels=true"):
+        judge(branches, tmp_path, metrics="miou", label_size="full")
+
+
+def test_pictures_and_tables(workspace: Path, store: ClipStore, model: Artifact) -> None:
+    made = judge(model, workspace, metrics="miou", pictures=2, distance=3)
+    pictures = sorted((made.path / "pictures").iterdir())
+    assert len(pictures) == 2
+    with Image.open(pictures[0]) as sheet:
+        assert sheet.size == (4 * 336 + 3 * 4, 224 + 44)  # 48x32 enlarged seven times
+        columns = np.asarray(sheet)[22:246, 340:676]
+    clip = store.clips_of("val")[0]
+    label = store.label(clip, store.clips[clip].annotated or 0, hidden=True)
+    colours = np.array(store.labels.colors, np.uint8)
+    assert np.array_equal(columns[3::7, 3::7], colours[label])
+    assert (made.path / "confusion.png").stat().st_size > 1000
+    assert not (judge(model, workspace, metrics="miou", pictures=0, distance=3).path / "pictures").exists()
+
+
+def test_flow_of_an_artifact_and_of_files(workspace: Path, store: ClipStore, model: Artifact, tmp_path: Path) -> None:
+    clips = model.ancestor("clips")
+    assert clips is not None
+    flow = tiny_video.run(train_flow.STAGE, tiny_video.flow_config(), workspace, [clips])
+    report = read(judge(model, workspace, metrics="tc", flow=str(flow.path)))
+    assert report["flow"]["id"] == flow.id
+    for clip in store.clips_of("val"):
+        for i, name in enumerate(store.clips[clip].frames[:-1]):
+            truth = store.flow(clip, i, backward=False)
+            assert truth is not None
+            path = tmp_path / "flow" / f"{name}.flo"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.writeOpticalFlow(str(path), np.ascontiguousarray(truth.flow_2hw.transpose(1, 2, 0)))
+    config = EvalConfig.model_validate({"metrics": "tc", "flow": str(tmp_path / "flow")})
+    before = plan(STAGE, config, workspace=workspace, inputs=[model]).id
+    assert read(execute(STAGE, config, workspace=workspace, inputs=[model]))["flow"]["source"] == "files"
+    path.write_bytes(path.read_bytes())  # same size, later: its content may be another
+    os.utime(path, ns=(1, 1))
+    assert plan(STAGE, config, workspace=workspace, inputs=[model]).id != before
+
+
+def test_a_split_without_clips(workspace: Path, model: Artifact) -> None:
+    with pytest.raises(ConfigError, match=r"--split test: synthetic has no such clips; .*val 3, test 0"):
+        judge(model, workspace, metrics="miou", split="test")
+
+
+def test_two_ranks_report_the_same_bytes(workspace: Path, model: Artifact, tmp_path: Path) -> None:
+    config = {"metrics": "miou,tc,mvc8,tc-pair", "flow": "truth", "frames": "all"}
+    alone = judge(model, workspace, **config)
+    code = f"""
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from ifrkit.artifacts.store import open_artifact
+from ifrkit.config.stages import EvalConfig, PrepareConfig
+from ifrkit.stages.evaluate import STAGE
+from ifrkit.stages.runner import execute
+model = open_artifact(Path({str(model.path)!r}))
+execute(STAGE, EvalConfig.model_validate({config!r}), workspace=Path(sys.argv[1]), inputs=[model])
+"""
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run([*command, str(tmp_path / "other")], capture_output=True, timeout=120, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (made,) = (tmp_path / "other" / "report").glob("[!.]*")
+    assert (made / "report.json").read_bytes() == alone.file("report.json").read_bytes()
+    names = sorted(p.name for p in (made / "pictures").iterdir())
+    assert names == sorted(p.name for p in (alone.path / "pictures").iterdir())
