@@ -7,7 +7,7 @@ v0_* come from a labeled clip, v1_* from an unlabeled one, *_s is a strongly dis
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class View:
     frame: "annotated" (its label comes along when pool is "labeled"); "other": uniform over the other frames of that
     clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames); "sorted": the
     same, in the order of time. flip_of: mirrored if and only if that view is.
+    overlap_of: another window of that view's frame, moved by multiples of 8 pixels, that shares a part with it.
     distort_of: this view is a distorted copy of that view: same frame, crop and flip. by: how it is distorted.
     pseudo: the least confidence (0..1) from which this view gets a label of the pseudo-labels artifact; None: no label.
     """
@@ -33,7 +34,16 @@ class View:
     distort_of: str | None = None
     by: Photometric | Jitter = PHOTOMETRIC
     flip_of: str | None = None
+    overlap_of: str | None = None
     pseudo: float | None = None
+
+
+class Place(NamedTuple):
+    """Where the crop of one image of a view was: its corner in the stored frame, and whether it was mirrored."""
+
+    y: int
+    x: int
+    mirrored: bool
 
 
 @dataclass
@@ -42,12 +52,14 @@ class RawBatch:
 
     images: view -> (b, 3, h, w) uint8 RGB (distorted copies are not in here). labels: view -> (b, h, w) uint8, 255 =
     ignore. distortions: view -> (b, P) float32 parameters drawn by key. clips: pool -> index of each sample's clip.
+    places: view -> the place of each image (not of distorted copies, which share it).
     """
 
     images: dict[str, Tensor]
     labels: dict[str, Tensor]
     distortions: dict[str, Tensor] = field(default_factory=dict)
     clips: dict[str, list[int]] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +72,7 @@ class Batch:
     views: dict[str, Tensor]
     labels: dict[str, Tensor]
     clips: dict[str, list[int]] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)
 
 
 @dataclass

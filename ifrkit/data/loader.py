@@ -14,7 +14,7 @@ from data_prep.base import Frame, Label, TrueFlow
 from ifrkit.config.stages import CropConfig
 from ifrkit.data import sampler
 from ifrkit.data.augment import normalise
-from ifrkit.data.batch import Batch, ClipBatch, RawBatch, View
+from ifrkit.data.batch import Batch, ClipBatch, Place, RawBatch, View
 from ifrkit.data.records import IGNORE, Window
 from ifrkit.data.sampler import Key
 from ifrkit.data.store import ClipStore
@@ -117,7 +117,7 @@ def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) 
         if view.distort_of is not None:
             images[view.name] = view.by.apply(images[view.distort_of], raw.distortions[view.name])
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
-    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips)
+    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places)
 
 
 @dataclass
@@ -149,6 +149,7 @@ class _Sample:
     labels: dict[str, Label] = field(default_factory=dict)
     distortions: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
 
 @dataclass
@@ -173,6 +174,7 @@ class _ViewItems(Items[RawBatch]):
             {n: torch.from_numpy(np.stack([s.labels[n] for s in samples])) for n in first.labels},
             {n: torch.from_numpy(np.stack([s.distortions[n] for s in samples])) for n in first.distortions},
             {pool: [s.clips[pool] for s in samples] for pool in self.pools},
+            {n: [s.places[n] for s in samples] for n in first.places},
         )
 
     def _read(self, sample: _Sample, key: Key, pool: str) -> None:
@@ -190,7 +192,9 @@ class _ViewItems(Items[RawBatch]):
             source = view.distort_of or view.name
             index, mirrored = positions[source], flips[source]
             if view.distort_of is None:
-                sample.images[view.name] = _mirror(self.store.frame(clip, index, window), mirrored)
+                own = sampler.overlapping(self.store.size, window, key, view.name) if view.overlap_of else window
+                sample.places[view.name] = Place(own.y, own.x, mirrored)
+                sample.images[view.name] = _mirror(self.store.frame(clip, index, own), mirrored)
             else:
                 sample.distortions[view.name] = view.by.draw(key.rng("distort", view.name))
             if view.pseudo is not None and self.pseudo is not None:

@@ -59,6 +59,9 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
     for view in views:
         if view.distort_of is not None:
             continue
+        if view.overlap_of is not None:
+            positions[view.name] = positions[view.overlap_of]
+            continue
         if view.frame == "sorted":
             positions[view.name] = next(ordered)
             continue
@@ -74,7 +77,7 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
 
 def fits(views: Sequence[View], record: ClipRecord) -> bool:
     """Whether a clip has the frames that these views of one pool need."""
-    own = [view.frame for view in views if view.distort_of is None]
+    own = [view.frame for view in views if view.distort_of is None and view.overlap_of is None]
     drawn = sum(frame in ("random", "sorted") for frame in own)
     annotated = record.annotated is not None or drawn == len(own)
     return annotated and len(record.frames) >= max(drawn, 1 + ("other" in own))
@@ -95,6 +98,25 @@ def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, la
         if last or label is None or _mixed(label[y : y + crop_height, x : x + crop_width], crop.max_class_share):
             break
     return Window(y, x, crop_height, crop_width)
+
+
+def overlapping(size: tuple[int, int], window: Window, key: Key, view: str) -> Window:
+    """Another window of the same size, moved by multiples of 8 pixels; both share at least a tenth of their union.
+
+    After 50 draws without success it is the same window.
+    """
+    rng = key.rng("overlap", view)
+    offsets = [(-(start // 8), (whole - part - start) // 8) for whole, part, start in _spans(size, window)]
+    for _ in range(50):
+        dy, dx = (8 * int(rng.integers(low, high + 1)) for low, high in offsets)
+        shared = max(0, window.height - abs(dy)) * max(0, window.width - abs(dx))
+        if shared >= 0.1 * (2 * window.height * window.width - shared):
+            return Window(window.y + dy, window.x + dx, window.height, window.width)
+    return window
+
+
+def _spans(size: tuple[int, int], window: Window) -> tuple[tuple[int, int, int], ...]:
+    return (size[0], window.height, window.y), (size[1], window.width, window.x)
 
 
 def _mixed(label: Label, max_class_share: float) -> bool:

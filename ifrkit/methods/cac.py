@@ -1,0 +1,158 @@
+"""CAC, directional context-aware consistency (Lai et al., CVPR 2021).
+
+Two overlapping crops of a frame see the same pixels in other surroundings. Where both see a pixel, the feature of the
+less confident view is drawn to that of the more confident one, away from pixels with another pseudo label.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import Field
+
+from ifrkit.lazy import F, nn, torch
+from ifrkit.methods import base
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, Place, View
+    from ifrkit.models.network import Network
+
+EPSILON = 1e-8
+CHUNK = 8000
+"""Columns of the bank that are compared at a time; what a chunk computes is computed again in the backward pass."""
+JITTER = (0.4, 0.4, 0.4, 0.1)
+
+
+class Pixels(NamedTuple):
+    """Some pixels of one view: embeddings (n, d) of length 1, pseudo labels (n,), confidences (n,)."""
+
+    embeddings: Tensor
+    labels: Tensor
+    confidences: Tensor
+
+
+def directional_loss(
+    anchors: Pixels, positives: Pixels, bank: Pixels, temperature: float = 0.1, threshold: float = 0.75
+) -> Tensor:
+    """Mean InfoNCE of the anchors whose positive (the same pixel of the other view) is the surer one, and sure enough.
+
+    Bank pixels with the anchor's label are no negatives. No gradient passes to positives and bank. The small constants
+    are those of the released code: they cap the loss at 18.4 and quieten the worst anchors.
+    """
+    towards = positives.embeddings.detach()
+    positive_n = (anchors.embeddings * towards).sum(1) / temperature
+    columns = bank.embeddings.detach()
+    largest_n = torch.maximum(positive_n, (anchors.embeddings @ columns[:CHUNK].T / temperature).amax(1))
+    up_n = (positive_n - largest_n).exp()
+    down_n = torch.zeros_like(up_n)
+    for start in range(0, len(columns), CHUNK):
+        part = slice(start, start + CHUNK)
+        arguments = anchors.embeddings, columns[part], anchors.labels, bank.labels[part], largest_n, temperature
+        down_n = down_n + torch.utils.checkpoint.checkpoint(_negatives, *arguments, use_reentrant=False)
+    loss_n = -(up_n / (up_n + down_n + EPSILON) + EPSILON).log()
+    counts_n = (positives.confidences > threshold) & (anchors.confidences < positives.confidences)
+    return (loss_n * counts_n).sum() / (counts_n.sum() + 1e-12)
+
+
+def _negatives(
+    anchors: Tensor, columns: Tensor, labels_n: Tensor, labels_m: Tensor, largest_n: Tensor, temperature: float
+) -> Tensor:
+    similarity_nm = (anchors @ columns.T / temperature - largest_n[:, None]).exp()
+    return (similarity_nm * (labels_n[:, None] != labels_m)).sum(1)
+
+
+def overlap(first: Place, second: Place, size: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Rows and columns of the shared part on both 1/8 maps (h, w), mirrored maps turned back."""
+    parts = []
+    for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
+        shift = (b - a) // 8
+        length = size[dim] - abs(shift)
+        parts.append((slice(max(shift, 0), max(shift, 0) + length), slice(max(-shift, 0), max(-shift, 0) + length)))
+    (rows_1, rows_2), (columns_1, columns_2) = parts
+    return (rows_1, columns_1), (rows_2, columns_2)
+
+
+class Method(base.Method):
+    """One term, in both directions."""
+
+    class Config(base.Method.Config):
+        """Constants of the released Cityscapes runs."""
+
+        weight: float = Field(0.1, ge=0)
+        threshold: float = Field(0.75, ge=-1)
+        temperature: float = Field(0.1, gt=0)
+        start: int = Field(2500, ge=0)
+        """First step with the term: 1/16 of the training."""
+        embedding: int = Field(128, ge=1)
+        """Channels of the projector's output."""
+
+    config: Config
+    OFF = {"weight": 0.0}
+    OPEN = {"threshold": -1.0, "start": 0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
+
+        if not self.config.weight:
+            return []
+        strong = Jitter(*JITTER, blur=(1.1, 1.1))  # OpenCV's 5x5 window has this spread
+        return [
+            View("v1_0", "unlabeled", "random"),
+            View("v1_0_o", "unlabeled", "random", overlap_of="v1_0"),
+            View("v1_0_a", "unlabeled", "random", "v1_0", strong),
+            View("v1_0_b", "unlabeled", "random", "v1_0_o", strong),
+        ]
+
+    def build(self, network: Network) -> nn.Module | None:
+        if not self.config.weight:
+            return None
+        channels = network.feature_channels
+        self.projector = nn.Sequential(
+            nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, self.config.embedding, 1)
+        )
+        return self.projector
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * (loss of view a towards b + loss of b towards a)."""
+        c = self.config
+        if not c.weight:
+            return {}
+        views = [
+            self._pixels(network, batch, name, source) for name, source in (("v1_0_a", "v1_0"), ("v1_0_b", "v1_0_o"))
+        ]
+        bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(*views, strict=True)))
+        size = (views[0].labels.shape[-2], views[0].labels.shape[-1])
+        places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
+        cuts = [overlap(first, second, size) for first, second in places]
+        first, second = (
+            Pixels(
+                *(
+                    torch.cat([_flat(x[i : i + 1, ..., cut[v][0], cut[v][1]]) for i, cut in enumerate(cuts)])
+                    for x in view
+                )
+            )
+            for v, view in enumerate(views)
+        )
+        loss = directional_loss(first, second, bank, c.temperature, c.threshold)
+        loss = loss + directional_loss(second, first, bank, c.temperature, c.threshold)
+        # Before the start the passes are made all the same: their batch statistics, and ranks, keep in step.
+        return {"context": c.weight * (step >= c.start) * loss}
+
+    def _pixels(self, network: Network, batch: Batch, name: str, source: str) -> Pixels:
+        """Maps (b, ., h/8, w/8) of a view, mirrored images turned back."""
+        f_bchw = network.features(batch.views[name])
+        mirrored = torch.tensor([place.mirrored for place in batch.places[source]], device=f_bchw.device)
+        f_bchw = torch.where(mirrored[:, None, None, None], f_bchw.flip(-1), f_bchw)
+        with torch.no_grad():
+            confidence_bhw, label_bhw = network.classify(f_bchw).float().softmax(1).max(1)
+        with torch.autocast(f_bchw.device.type, enabled=False):
+            embedding_bdhw = F.normalize(self.projector(f_bchw.float()), dim=1)
+        return Pixels(embedding_bdhw, label_bhw, confidence_bhw)
+
+
+def _flat(x: Tensor) -> Tensor:
+    """(b, d, h, w) -> (b h w, d); (b, h, w) -> (b h w,)."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2) if x.dim() == 4 else x.flatten()

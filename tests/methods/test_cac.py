@@ -1,0 +1,81 @@
+"""Directional context-aware consistency against numbers of its released formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from spec_tensors import wave, weights
+from torch import Tensor
+
+from ifrkit.data.batch import Place
+from ifrkit.data.records import Window
+from ifrkit.data.sampler import Key, overlapping
+from ifrkit.methods.cac import Pixels, _flat, directional_loss, overlap
+
+
+def views() -> tuple[list[Tensor], list[Pixels]]:
+    maps = [wave(s, (2, 8, 4, 6)).requires_grad_() for s in (1, 2)]
+    classifier = weights(1, (4, 8, 1, 1), 0.6)
+    pixels = []
+    for f in maps:
+        embedding = F.conv2d(F.relu(F.conv2d(f, weights(2, (8, 8, 1, 1), 0.6))), weights(3, (5, 8, 1, 1), 0.6))
+        confidence, label = F.conv2d(f, classifier).detach().softmax(1).max(1)
+        pixels.append(Pixels(F.normalize(embedding, dim=1), label, confidence))
+    return maps, pixels
+
+
+def cut(pixels: Pixels, columns: slice) -> Pixels:
+    return Pixels(*(_flat(x[..., columns]) for x in pixels))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "threshold", "expected"),
+    [
+        (0.1, 0.0, (10.339052, 12.026312, 3.801815, 0.747068)),
+        (1.0, 0.0, (4.251990, 4.728516, 0.227635, 0.080280)),
+        (0.1, 0.75, (0.0, 0.0, 0.0, 0.0)),
+    ],
+)
+def test_the_numbers_of_the_released_loss(temperature: float, threshold: float, expected: tuple[float, ...]) -> None:
+    maps, (first, second) = views()
+    bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(first, second, strict=True)))
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    there = directional_loss(one, two, bank, temperature, threshold)
+    back = directional_loss(two, one, bank, temperature, threshold)
+    slopes = torch.autograd.grad(there + back, maps)
+    found = (there.item(), back.item(), *(slope.norm().item() for slope in slopes))
+    assert found == pytest.approx(expected, rel=2e-5, abs=1e-9)
+
+
+def test_equal_views_teach_nothing() -> None:
+    _, (first, _) = views()
+    flat = Pixels(*(_flat(x) for x in first))
+    assert directional_loss(flat, flat, flat, threshold=0.0) == 0
+
+
+def test_without_another_class_there_is_nothing_to_push_away() -> None:
+    _, (first, second) = views()
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    same = one._replace(labels=torch.zeros_like(one.labels))
+    bank = two._replace(labels=torch.zeros_like(two.labels))
+    assert directional_loss(same, two, bank, threshold=0.0).item() == pytest.approx(0, abs=1e-6)
+    assert directional_loss(one, two, two, threshold=0.0).item() <= -math.log(1e-8)
+
+
+def test_overlaps_show_the_same_pixels() -> None:
+    size, window = (64, 128), Window(13, 30, 32, 48)
+    ground = torch.arange(64 * 128).view(64, 128)
+    for sample in range(40):
+        other = overlapping(size, window, Key(0, 0, sample), "o")
+        assert (other.y - window.y) % 8 == 0
+        assert (other.x - window.x) % 8 == 0
+        assert 0 <= other.y <= 32
+        assert 0 <= other.x <= 80
+        a, b = (ground[w.y : w.y + 32, w.x : w.x + 48][::8, ::8] for w in (window, other))
+        places = Place(window.y, window.x, False), Place(other.y, other.x, False)
+        (rows_a, columns_a), (rows_b, columns_b) = overlap(*places, (4, 6))
+        assert torch.equal(a[rows_a, columns_a], b[rows_b, columns_b])
+        assert a[rows_a, columns_a].numel() > 0
