@@ -55,7 +55,7 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
     pool = views[0].pool
     shuffled = iter(key.rng("frames", pool).permutation(count).tolist())
     ordered = iter(sorted(next(shuffled) for view in views if view.frame == "sorted" and view.distort_of is None))
-    positions = {}
+    positions: dict[str, int] = {}
     for view in views:
         if view.distort_of is not None:
             continue

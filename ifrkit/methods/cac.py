@@ -6,6 +6,7 @@ less confident view is drawn to that of the more confident one, away from pixels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -120,22 +121,13 @@ class Method(base.Method):
         c = self.config
         if not c.weight:
             return {}
-        views = [
-            self._pixels(network, batch, name, source) for name, source in (("v1_0_a", "v1_0"), ("v1_0_b", "v1_0_o"))
-        ]
-        bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(*views, strict=True)))
-        size = (views[0].labels.shape[-2], views[0].labels.shape[-1])
+        a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
+        size = (a.labels.shape[-2], a.labels.shape[-1])
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        cuts = [overlap(first, second, size) for first, second in places]
-        first, second = (
-            Pixels(
-                *(
-                    torch.cat([_flat(x[i : i + 1, ..., cut[v][0], cut[v][1]]) for i, cut in enumerate(cuts)])
-                    for x in view
-                )
-            )
-            for v, view in enumerate(views)
-        )
+        cuts = [overlap(here, there, size) for here, there in places]
+        first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
+        whole = [(slice(None), slice(None))] * len(cuts)
+        bank = Pixels(*(torch.cat(parts) for parts in zip(_cut(a, whole), _cut(b, whole), strict=True)))
         loss = directional_loss(first, second, bank, c.temperature, c.threshold)
         loss = loss + directional_loss(second, first, bank, c.temperature, c.threshold)
         # Before the start the passes are made all the same: their batch statistics, and ranks, keep in step.
@@ -151,6 +143,12 @@ class Method(base.Method):
         with torch.autocast(f_bchw.device.type, enabled=False):
             embedding_bdhw = F.normalize(self.projector(f_bchw.float()), dim=1)
         return Pixels(embedding_bdhw, label_bhw, confidence_bhw)
+
+
+def _cut(maps: Pixels, cuts: Sequence[tuple[slice, slice]]) -> Pixels:
+    """Pixels of a window (rows, columns) of each image: maps (b, [d,] h, w) -> (n, [d])."""
+    parts = ([_flat(x[i : i + 1, ..., rows, columns]) for i, (rows, columns) in enumerate(cuts)] for x in maps)
+    return Pixels(*(torch.cat(part) for part in parts))
 
 
 def _flat(x: Tensor) -> Tensor:

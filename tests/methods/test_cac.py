@@ -61,7 +61,7 @@ def test_without_another_class_there_is_nothing_to_push_away() -> None:
     one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
     same = one._replace(labels=torch.zeros_like(one.labels))
     bank = two._replace(labels=torch.zeros_like(two.labels))
-    assert directional_loss(same, two, bank, threshold=0.0).item() == pytest.approx(0, abs=1e-6)
+    assert directional_loss(same, two, bank, threshold=0.0).item() == pytest.approx(0, abs=1e-4)
     assert directional_loss(one, two, two, threshold=0.0).item() <= -math.log(1e-8)
 
 
