@@ -1,0 +1,98 @@
+"""CCT, cross-consistency training (Ouali et al., CVPR 2020).
+
+Auxiliary decoders read perturbed features of unlabeled images and must agree with the main classifier, which learns
+from labels alone. The images themselves are not perturbed. The main classifier of the common base takes the place of
+the released main decoder; the exported network has no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.lazy import nn, torch
+from ifrkit.methods import base
+from ifrkit.methods.ifr import ramp_up
+from ifrkit.train.losses import upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.cct_decoders import Decoder
+    from ifrkit.models.network import Network
+
+KINDS = ("vat", "dropout", "cutout", "context", "object", "drop", "noise")
+GUIDED = ("cutout", "context", "object")
+
+
+class Method(base.Method):
+    """One term: the mean over decoders of the squared distance of probabilities."""
+
+    class Config(base.Method.Config):
+        """Constants of the released code: thirty decoders of seven kinds."""
+
+        weight: float = Field(30.0, ge=0)
+        """Of a mean over pixels and classes."""
+        ramp_up: int = Field(4000, ge=0)
+        """Steps over which the weight grows: a tenth of the training."""
+        vat: int = Field(2, ge=0)
+        dropout: int = Field(6, ge=0)
+        cutout: int = Field(6, ge=0)
+        context: int = Field(2, ge=0)
+        object: int = Field(2, ge=0)
+        drop: int = Field(6, ge=0)
+        noise: int = Field(6, ge=0)
+        things: tuple[int, ...] = ()
+        """Class ids of cars, people and the like, which guide cutout, context and object; without any there are none
+        of these three. (The released code takes every class but the first.)"""
+
+        def kinds(self) -> list[str]:
+            """The kind of each decoder."""
+            usable = [kind for kind in KINDS if self.things or kind not in GUIDED]
+            return [kind for kind in usable for _ in range(getattr(self, kind))]
+
+    config: Config
+    decoders: list[Decoder]
+    OFF = {"weight": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+
+        return [View("v1_0", "unlabeled", "random")] if self._decoders() else []
+
+    def _decoders(self) -> list[str]:
+        return self.config.kinds() if self.config.weight else []
+
+    def build(self, network: Network) -> nn.Module | None:
+        from ifrkit.data.keyed import key_seed
+        from ifrkit.models.cct_decoders import Decoder
+        from ifrkit.models.layers import seeded
+
+        if not self._decoders():
+            return None
+        with seeded(key_seed(network.seed, "cct")):
+            decoders = [Decoder(network.feature_channels, network.num_classes) for _ in self._decoders()]
+        self.decoders = decoders
+        return nn.ModuleList(decoders)
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * ramp-up * mean over decoders of |softmax(decoder(perturbed f)) - softmax(classifier(f))|^2."""
+        from ifrkit.models.cct_decoders import PERTURBATIONS, adversarial
+
+        if not self._decoders():
+            return {}
+        c, f_bchw = self.config, base.encode(network, batch, features, "v1_0")
+        size = batch.views["v1_0"].shape[-2:]
+        target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)
+        things = torch.tensor(c.things, device=f_bchw.device, dtype=torch.long)
+        things_bhw = torch.isin(target_bkhw.argmax(1), things)
+        losses = []
+        for kind, decoder in zip(self._decoders(), self.decoders, strict=True):
+            moved = adversarial(decoder, f_bchw) if kind == "vat" else PERTURBATIONS[kind](f_bchw, things_bhw)
+            logits_bkhw = decoder(moved)
+            if logits_bkhw.shape[-2:] != size:
+                logits_bkhw = upsample(logits_bkhw, size)
+            losses.append((logits_bkhw.float().softmax(1) - target_bkhw).square().mean())
+        return {"consistency": c.weight * ramp_up(step, c.ramp_up) * torch.stack(losses).mean()}
