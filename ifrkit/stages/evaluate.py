@@ -117,18 +117,15 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     from ifrkit.models.checkpoints import load_branch, load_video_model
 
     given, branches = job.inputs[0], job.input("branches")
-    if given.kind == "branches":
-        names = json.loads(given.file("branches.json").read_text())["branches"]
-        return [
-            PerFrame(f"{name}, every frame", load_branch(given, name, job.config.checkpoint), device) for name in names
-        ]
+    own = given.kind == "branches"
+    checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
+    names = json.loads(branches.file("branches.json").read_text())["branches"]
+    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device) for n in names}
+    copy = [CopyKey(alone["reference"])] if "reference" in alone else []
+    if own:
+        return [*alone.values(), *copy]
     model = load_video_model(given, job.config.checkpoint)
-    before = given.manifest.config["checkpoint"]
-    reference, update = (
-        PerFrame(f"{name}, every frame", load_branch(branches, name, before), device)
-        for name in ("reference", "update")
-    )
-    return [Video(given.manifest.config["arch"], model, device), reference, update, CopyKey(reference)]
+    return [Video(given.manifest.config["arch"], model, device), alone["reference"], alone["update"], *copy]
 
 
 def _training(job: Job) -> dict[str, Any]:
