@@ -46,12 +46,17 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     from ifrkit.cli.reporter import drawn
 
     cells = [
-        [f"{r['model']}: {r['system']}", str(len(r["seeds"])), *(tables.spread(r["metrics"][m]) for m in metrics)]
+        [
+            f"{r['model']}: {r['system']}",
+            f"{r['passes']:.1f}",
+            str(len(r["seeds"])),
+            *(tables.spread(r["metrics"][m]) for m in metrics),
+        ]
         for r in rows
     ]
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(drawn(title, ["model", "seeds", *tables.titles(metrics)], cells))
+    console.print(drawn(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells))
 
 
 command.params.append(WORKSPACE)

@@ -11,13 +11,18 @@ from ifrkit.errors import ConfigError
 
 
 @stage_command("train-branches")
-@click.option("--ssl", metavar="NAME,...", help="Semi-supervised methods, added up: ifr, self-training, none.")
+@click.option("--ssl", metavar="NAME,...", help="Semi-supervised methods, added up: none, ifr, fixmatch, cps, ...")
 @click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
 @click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
 @click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
 @click.option("--partition-seed", type=int, metavar="N", help="Which draw of that size.")
 @click.option("--labeled-list", metavar="FILE", help="A published list of labeled frames instead.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
+@click.option(
+    "--budget",
+    type=click.Choice(["steps", "passes"]),
+    help="passes: as many image passes as `none` takes in these steps.",
+)
 def command(shared: Shared, **options: Any) -> None:
     """Train the two segmentation branches: a light one for every frame, a heavy one for key frames.
 
@@ -44,6 +49,7 @@ def _flags(
     partition_seed: int | None,
     labeled_list: str | None,
     steps: int | None,
+    budget: str | None,
 ) -> Flags:
     flags: dict[str, tuple[Any, str]] = {
         "ssl": (ssl, "--ssl"),
@@ -51,6 +57,7 @@ def _flags(
         "labeled.seed": (partition_seed, "--partition-seed"),
         "labeled.list": (labeled_list, "--labeled-list"),
         "loop.steps": (steps, "--steps"),
+        "budget": (budget, "--budget"),
     }
     both = branch in (None, "both")
     if branch is not None:

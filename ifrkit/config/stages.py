@@ -140,6 +140,8 @@ class TrainBranchesConfig(Config):
     crop: CropConfig = CropConfig()
     sgd: SGDConfig = SGDConfig()
     loop: LoopConfig = LoopConfig()
+    budget: Literal["steps", "passes"] = "steps"
+    """steps: every method takes `loop.steps`. passes: as many image passes as `none` in that many steps."""
     ce_mean: Literal["all", "valid"] = "all"
     """Mean of the supervised cross entropy over all pixels (released code) or over the labeled ones."""
     seed: int = 0

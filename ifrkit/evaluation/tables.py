@@ -72,7 +72,7 @@ def differences(reports: Sequence[Mapping[str, Any]]) -> list[str]:
 def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     """Metrics that all reports have, and a row for each system of each training; seeds are put together.
 
-    A row has `model`, `system`, `seeds`, and for each metric the values of the seeds.
+    A row has `model`, `system`, `passes` (cost of a step in supervised steps), `seeds`, and of each metric the values.
     """
     metrics = [m for m in next(iter(reports[0]["systems"].values())) if all(_has(report, m) for report in reports)]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -81,6 +81,7 @@ def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[di
         name = f"{'+'.join(model['ssl'])} {model['labeled']} {'/'.join(model['backbones'].values())}"
         for system, numbers in headlines(report["systems"]).items():
             row = rows.setdefault((name, system), {"model": name, "system": system, "seeds": [], "metrics": {}})
+            row["passes"] = next(iter(model["passes"].values()))["cost"]
             row["seeds"].append(model["seed"])
             for metric in metrics:
                 row["metrics"].setdefault(metric, []).append(numbers[metric])

@@ -137,6 +137,7 @@ def _training(job: Job) -> dict[str, Any]:
         "labeled": "list" if labeled["list"] else labeled["partition"],
         "backbones": {name: config[name]["backbone"] for name in config["branches"]},
         "seed": config["seed"],
+        "passes": json.loads(job.input("branches").file("branches.json").read_text())["passes"],
     }
 
 

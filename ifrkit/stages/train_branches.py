@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ifrkit.data.pseudo import PseudoLabels
     from ifrkit.data.store import ClipStore
     from ifrkit.train.loop import FitResult
+    from ifrkit.train.passes import Passes
 
 
 def run(job: Job) -> None:
@@ -28,10 +29,14 @@ def run(job: Job) -> None:
     labeled = labeled_clips(store, config.labeled)
     job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
     pseudo = _pseudo_labels(job, store, labeled)
-    results = {branch: _train(job, branch, store, labeled, pseudo) for branch in config.branches}
+    results = {}
+    passes: dict[str, Passes] = {}
+    for branch in config.branches:
+        results[branch], passes[branch] = _train(job, branch, store, labeled, pseudo)
     index = {
         "num_classes": store.labels.num_classes,
         "branches": {branch: _entry(config, branch, result) for branch, result in results.items()},
+        "passes": {branch: count._asdict() | {"cost": count.cost} for branch, count in passes.items()},
         "labeled": [store.clips[clip].name for clip in labeled],
     }
     (job.directory / "branches.json").write_text(json.dumps(index, indent=2) + "\n")
@@ -39,13 +44,22 @@ def run(job: Job) -> None:
         {branch: {"best": r.best, "last": r.last, "best_step": r.best_step} for branch, r in results.items()}
     )
     rows = [
-        [branch, getattr(config, branch).backbone, _percent(r.best), str(r.best_step), _percent(r.last)]
+        [
+            branch,
+            getattr(config, branch).backbone,
+            _percent(r.best),
+            str(r.best_step),
+            _percent(r.last),
+            str(passes[branch]),
+        ]
         for branch, r in results.items()
     ]
-    job.report.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last"], rows)
+    job.report.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
 
 
-def _train(job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None) -> FitResult:
+def _train(
+    job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None
+) -> tuple[FitResult, Passes]:
     from ifrkit.data.keyed import key_seed
     from ifrkit.models.network import build_network
     from ifrkit.train import distributed
@@ -55,7 +69,8 @@ def _train(job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: 
     config: TrainBranchesConfig = job.config
     network = build_network(getattr(config, branch), store.labels.num_classes, key_seed(config.seed, "network", branch))
     task = BranchTask(network, config, store, labeled, distributed.local_device(job.device), pseudo)
-    return fit(task, loop=config.loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
+    loop = config.loop.model_copy(update={"steps": task.steps})
+    return fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime), task.passes
 
 
 def _check_crop(config: TrainBranchesConfig, store: ClipStore) -> None:

@@ -23,6 +23,7 @@ from ifrkit.train import distributed
 from ifrkit.train.loop import Task
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 from ifrkit.train.optim import branch_sgd, poly
+from ifrkit.train.passes import count_passes
 
 
 class BranchLosses(nn.Module):
@@ -81,12 +82,19 @@ class BranchTask(Task):
         self.module = BranchLosses(network, methods, config.ce_mean).to(device)
         self.optimizer = branch_sgd(self.module, config.sgd)
         self.images = config.loop.batch * len(self.views)
+        self.steps = config.loop.steps
+        self.passes = count_passes(self.module, self.to_device(next(iter(self._batches(0, 1, workers=0)))))
+        if config.budget == "passes":
+            self.steps = max(1, round(self.steps / self.passes.cost))
 
     def lrs(self, step: int) -> list[float]:
-        sgd, steps = self.config.sgd, self.config.loop.steps
-        return [poly(base, sgd.min_lr, sgd.power, step, steps) for base in (sgd.lr_backbone, sgd.lr_head)]
+        sgd = self.config.sgd
+        return [poly(base, sgd.min_lr, sgd.power, step, self.steps) for base in (sgd.lr_backbone, sgd.lr_head)]
 
     def batches(self, start: int, stop: int) -> Iterable[RawBatch]:
+        return self._batches(start, stop, self.config.runtime.workers)
+
+    def _batches(self, start: int, stop: int, workers: int) -> Iterable[RawBatch]:
         config = self.config
         return loader.view_batches(
             self.store,
@@ -101,7 +109,7 @@ class BranchTask(Task):
             config.loop.accumulate,
             distributed.rank(),
             distributed.world(),
-            config.runtime.workers,
+            workers,
             self.pseudo,
         )
 

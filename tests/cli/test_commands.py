@@ -24,7 +24,7 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 
 FLAGS = {
     "prepare": "--root --clip-length",
-    "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps",
+    "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --steps",
@@ -113,7 +113,7 @@ def test_python_dash_m_and_version(tmp_path: Path) -> None:
 
 
 def _branches(**given: object) -> TrainBranchesConfig:
-    names = ("ssl", "backbone", "branch", "partition", "partition_seed", "labeled_list", "steps")
+    names = ("ssl", "backbone", "branch", "partition", "partition_seed", "labeled_list", "steps", "budget")
     flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
     return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
 

@@ -18,6 +18,7 @@ from ifrkit.evaluation.tables import comparison, percent, spread
 
 def report(ssl: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
     model = {"ssl": [ssl], "labeled": "1/4", "backbones": {"update": "resnet18"}, "seed": seed}
+    model["passes"] = {"update": {"trained": 6, "plain": 0, "cost": 6.0}}
     systems = {"update, every frame": {"miou": {"miou": value, "iou": [value]}}}
     same = {"clips_id": "c", "split": "val", "frames": "annotated", "key_interval": 5, "distance": 4}
     return {"model": model, "dataset": "d", **same, "label_size": "store", "flow": None, "systems": systems} | changes
