@@ -38,9 +38,9 @@ class Layers:
             self._drop("options")  # they belong to the dataset that the lower layer named
         self._merge(self.tree, tree, origin, "")
 
-    def drop_foreign_methods(self) -> None:
+    def drop_foreign_methods(self, cls: type[Config]) -> None:
         """Forget what a recipe says about a method that was not chosen; asked for by hand, it stays and is refused."""
-        chosen = self.tree.get("ssl")
+        chosen = self.tree.get("ssl", cls.model_fields["ssl"].default if "ssl" in cls.model_fields else None)
         methods = self.tree.get("method")
         if chosen is None or not isinstance(methods, dict):
             return
@@ -97,7 +97,7 @@ def resolve(
             layers.add(_nest(dotted, value), flag)
     for assignment in sets:
         layers.add(parse_set(assignment), "--set")
-    layers.drop_foreign_methods()
+    layers.drop_foreign_methods(cls)
     try:
         config = cls.model_validate(layers.tree)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from pydantic import Field
 from ifrkit.lazy import torch
 from ifrkit.methods import base
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
+from ifrkit.methods.ifr import ramp_up
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Method(base.Method):
 
         weight: float = Field(1.5, ge=0)
         """1.5, with CutMix 1; the released Cityscapes runs, with hard-example mining, use 6 and 5."""
+        ramp_up: int = Field(0, ge=0)
+        """Steps over which the weight grows. Released: 0, from pretrained backbones; random ones first teach noise."""
         cutmix: bool = False
         """Cross-supervise on mixed unlabeled images only."""
         mean: Mean = "all"
@@ -72,7 +75,8 @@ class Method(base.Method):
             cross = self._mixed(network, batch, size)
         else:
             cross = self._plain(network, batch, features, own, size)
-        return {"second": cross_entropy(logits_bkhw, label_bhw, self.config.mean), "cross": self.config.weight * cross}
+        weight = self.config.weight * ramp_up(step, self.config.ramp_up)
+        return {"second": cross_entropy(logits_bkhw, label_bhw, self.config.mean), "cross": weight * cross}
 
     def _plain(
         self,
