@@ -125,7 +125,7 @@ def test_the_table_shows_best_and_last(clips: Artifact, tmp_path: Path) -> None:
         rows: list[list[str]] = []
 
         def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-            assert columns == ["branch", "backbone", "best", "at step", "last"]
+            assert columns == ["branch", "backbone", "best", "at step", "last", "image passes"]
             self.rows += rows
 
     report = Table()
