@@ -55,12 +55,16 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
+def require(kind: str, name: str) -> None:
+    """Check a name without importing the plug-in. Raises ConfigError with the nearest match for an unknown one."""
+    if _normalise(name) not in _builtin(kind) and _normalise(name) not in _entry_points(kind):
+        raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {name!r}", nearest(name, names(kind)))
+
+
 def load(kind: str, name: str) -> Any:
     """The plug-in class of this kind and name. Raises ConfigError with the nearest match for an unknown name."""
+    require(kind, name)
     key, builtin = _normalise(name), _builtin(kind)
     if key in builtin:
         return getattr(importlib.import_module(builtin[key]), _KINDS[kind][1])
-    found = _entry_points(kind).get(key)
-    if found is not None:
-        return found.load()
-    raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {name!r}", nearest(name, names(kind)))
+    return _entry_points(kind)[key].load()

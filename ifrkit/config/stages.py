@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from ifrkit.config.base import ByInput, Config, FileContent, NestedError, Runtime
-from ifrkit.plugins import load
+from ifrkit.plugins import load, require
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """(height, width) in pixels."""
@@ -19,6 +19,11 @@ Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 def _split_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _are_names(value: Any) -> bool:
+    """Whether plug-ins may be looked up by these; if not, the field's own type says what is wrong."""
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
 
 
 def _plugin_config(kind: str, name: str, value: Any, key: str) -> Config:
@@ -54,7 +59,7 @@ class PrepareConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _options(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "dataset" in data:
+        if isinstance(data, dict) and isinstance(data.get("dataset"), str):
             data = {**data, "options": _plugin_config("datasets", data["dataset"], data.get("options"), "options")}
         return data
 
@@ -127,11 +132,11 @@ class LoopConfig(Config):
 class TrainBranchesConfig(Config):
     """`ifrkit train-branches`: stage one, reference and update branch."""
 
-    ssl: tuple[str, ...] = ("ifr",)
+    ssl: tuple[str, ...] = Field(("ifr",), min_length=1)
     """Semi-supervised methods whose terms are added; `none` is the supervised baseline."""
     method: dict[str, SerializeAsAny[Config]] = {}
     """Options of each method, by its name."""
-    branches: tuple[Literal["update", "reference"], ...] = ("update", "reference")
+    branches: tuple[Literal["update", "reference"], ...] = Field(("update", "reference"), min_length=1)
     update: NetworkConfig = NetworkConfig(backbone="resnet18")
     """Light network, run on every frame."""
     reference: NetworkConfig = NetworkConfig(backbone="resnet101")
@@ -154,7 +159,9 @@ class TrainBranchesConfig(Config):
     def _method(cls, data: Any) -> Any:
         if isinstance(data, dict):
             chosen = _split_commas(data.get("ssl", cls.model_fields["ssl"].default))
-            given = dict(data.get("method") or {})
+            given = data.get("method") or {}
+            if not _are_names(chosen) or not isinstance(given, dict):
+                return data
             unknown = [name for name in given if name not in chosen]
             if unknown:
                 raise ValueError(
@@ -221,11 +228,17 @@ class TrainFusionConfig(Config):
     seed: int = 0
     runtime: Runtime = Runtime()
 
+    @field_validator("arch")
+    @classmethod
+    def _arch(cls, name: str) -> str:
+        require("video", name)
+        return name
+
 
 class EvalConfig(Config):
     """`ifrkit eval`: metrics of a branch or a video model, beside the free baselines."""
 
-    metrics: tuple[str, ...] = ("miou",)
+    metrics: tuple[str, ...] = Field(("miou",), min_length=1)
     flow: str = "dis"
     """Flow for TC: dis (OpenCV), truth (the dataset's own), a flow artifact, or a folder of .flo files."""
     split: Literal["train", "val", "test"] = "val"
@@ -240,10 +253,11 @@ class EvalConfig(Config):
     """How many frames are drawn as frame | label | prediction."""
     runtime: Runtime = Runtime()
 
-    @field_validator("metrics", mode="before")
+    _commas = field_validator("metrics", mode="before")(_split_commas)
+
+    @field_validator("metrics")
     @classmethod
-    def _metrics(cls, value: Any) -> Any:
-        named = _split_commas(value)
+    def _metrics(cls, named: tuple[str, ...]) -> tuple[str, ...]:
         for name in named:
-            load("metrics", name)
+            require("metrics", name)
         return tuple(dict.fromkeys(name.lower().replace("_", "-") for name in named))

@@ -58,7 +58,7 @@ def run(job: Job) -> None:
         "classes": list(store.labels.names),
         "systems": judge.results(),
     }
-    if config.frames == "all" and config.split == "train":
+    if config.frames == "all" and config.split == "train" and judge.frames[0]:
         report["inner_video"] = judge.inner_video()
     numbers = headlines(judge.results())
     job.metrics.update({**numbers[systems[0].name], "systems": numbers})
