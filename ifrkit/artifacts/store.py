@@ -44,7 +44,7 @@ class Artifact:
         return self.manifest.id
 
     def file(self, name: str) -> Path:
-        """A payload file, after checking that it is listed, inside, and as recorded: size; sha256 of weights and JSON."""
+        """A payload file, after checking that it is listed, inside, and as recorded (sha256: weights and JSON only)."""
         entry = next((f for f in self.manifest.files if f.path == name), None)
         if entry is None:
             raise ArtifactError(f"{self.path} has no file {name!r}", f"it is of kind {self.kind}; check the path")

@@ -20,7 +20,8 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     """Put the reports of several models into one table.
 
     REPORT is a path or the beginning of an id. Reports of the same training with other seeds become one row: mean and
-    standard deviation. Numbers that were measured differently (clips, split, flow, key frames) are refused.
+    standard deviation; other settings are named. Numbers that were measured differently (clips, split, flow, key
+    frames) are refused.
 
     \b
     Examples:

@@ -149,7 +149,13 @@ class ClipStore:
         """The label of a val or test frame at its own resolution. Raises ArtifactError if it was not kept."""
         self._may_see(clip, index, hidden=True)
         file, row = self._row(clip, index)
-        return self._there(file.full_label(row), clip, index, "full-size label (prepare with full_labels=true)")
+        label = file.full_label(row)
+        if label is None:
+            name = self.clips[clip].frames[index]
+            raise ArtifactError(
+                f"{self.path}: frame {name} has no full-size label", "prepare val and test with --set full_labels=true"
+            )
+        return label
 
     def flow(self, clip: int, index: int, *, backward: bool, window: Window | None = None) -> TrueFlow | None:
         """Exact flow of a frame to the frame before (backward) or after; None where the dataset has none."""

@@ -35,9 +35,8 @@ def summary(report: Mapping[str, Any]) -> Table:
     """One row a system."""
     numbers = headlines(report["systems"])
     metrics = list(next(iter(numbers.values())))
-    title = (
-        f"{report['dataset']} {report['split']}, {report['clips']} clips, {report['scored_frames']} scored frames (%)"
-    )
+    scored = f", {report['scored_frames']} scored frames" if report["scored_frames"] else ""
+    title = f"{report['dataset']} {report['split']}, {report['clips']} clips{scored} (%)"
     rows = [[system, *(percent(row[name]) for name in metrics)] for system, row in numbers.items()]
     return title, ["", *titles(metrics)], rows
 
@@ -64,28 +63,58 @@ SAME = ("clips_id", "split", "frames", "key_interval", "distance", "label_size",
 
 
 def differences(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the reports do not share, each with its values."""
-    found = {key: list(dict.fromkeys(json.dumps(report[key]) for report in reports)) for key in SAME}
-    return [f"{key} ({', '.join(values)})" for key, values in found.items() if len(values) > 1]
+    """What the reports do not share, each with its values. Flow counts where it was used (null: it was not)."""
+    found = {key: [r[key] for r in reports if key != "flow" or r[key] is not None] for key in SAME}
+    texts = {key: list(dict.fromkeys(json.dumps(value) for value in values)) for key, values in found.items()}
+    return [f"{key} ({', '.join(values)})" for key, values in texts.items() if len(values) > 1]
 
 
 def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     """Metrics that all reports have, and a row for each system of each training; seeds are put together.
 
     A row has `model`, `system`, `passes` (cost of a step in supervised steps), `seeds`, and of each metric the values.
+    Trainings of one name have their settings that differ behind it. What two reports judged counts once.
     """
     metrics = [m for m in next(iter(reports[0]["systems"].values())) if all(_has(report, m) for report in reports)]
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    seen = set()
     for report in reports:
         model = report["model"]
         name = f"{'+'.join(model['ssl'])} {model['labeled']} {'/'.join(model['backbones'].values())}"
-        for system, numbers in headlines(report["systems"]).items():
-            row = rows.setdefault((name, system), {"model": name, "system": system, "seeds": [], "metrics": {}})
+        for place, (system, numbers) in enumerate(headlines(report["systems"]).items()):
+            own = place == 0 and model["kind"] == "video-model"
+            used = {
+                f"{kind}.{key}": value
+                for kind, config in model["settings"].items()
+                if own or kind == "branches"
+                for key, value in config.items()
+            }
+            training = json.dumps([name, system, used], sort_keys=True)
+            if (weights := (training, model["id"] if own else model["branches_id"])) in seen:
+                continue
+            seen.add(weights)
+            row = rows.setdefault(training, {"model": name, "system": system, "seeds": [], "metrics": {}})
+            settings[training] = used
             row["passes"] = next(iter(model["passes"].values()))["cost"]
             row["seeds"].append(model["seed"])
             for metric in metrics:
                 row["metrics"].setdefault(metric, []).append(numbers[metric])
+    _tell_apart(rows, settings)
     return metrics, list(rows.values())
+
+
+def _tell_apart(rows: Mapping[str, dict[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Rows of the same name and system get the settings that differ behind the name."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for training, row in rows.items():
+        groups.setdefault((row["model"], row["system"]), []).append(training)
+    for group in groups.values():
+        keys = dict.fromkeys(key for training in group for key in settings[training])
+        differ = [key for key in keys if len({json.dumps(settings[t].get(key)) for t in group}) > 1]
+        for training in group if differ else ():
+            said = ", ".join(f"{key}={json.dumps(settings[training].get(key))}" for key in differ)
+            rows[training]["model"] += f" ({said})"
 
 
 def spread(values: Sequence[float | None]) -> str:

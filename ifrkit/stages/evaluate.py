@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,22 +130,44 @@ def _systems(job: Job, device: torch.device) -> list[System]:
 
 
 def _training(job: Job) -> dict[str, Any]:
-    """How the branches were trained: what tells the rows of `compare` apart."""
-    config = job.input("branches").manifest.config
+    """How the model was trained: what tells the rows of `compare` apart."""
+    given, branches = job.inputs[0], job.input("branches")
+    config = branches.manifest.config
+    own = given.kind == "branches"
+    stages = () if own else tuple(kind for kind in ("flow", "video-model") if given.ancestor(kind))
+    checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
     labeled = config["labeled"]
     return {
         "ssl": config["ssl"],
         "labeled": "list" if labeled["list"] else labeled["partition"],
         "backbones": {name: config[name]["backbone"] for name in config["branches"]},
         "seed": config["seed"],
-        "passes": json.loads(job.input("branches").file("branches.json").read_text())["passes"],
+        "passes": json.loads(branches.file("branches.json").read_text())["passes"],
+        "branches_id": branches.id,
+        "settings": {
+            "branches": {**_settings(config), "checkpoint": checkpoint},
+            **{kind: _settings(job.input(kind).manifest.config) for kind in stages},
+        },
     }
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config by dotted keys, without what may differ between runs of one training: seeds, runtime."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and key != "runtime":
+            found |= _settings(value, f"{prefix}{key}.")
+        elif key not in ("seed", "runtime"):
+            found[prefix + key] = value
+    return found
 
 
 def _clips(config: EvalConfig, store: ClipStore, source: Artifact) -> list[int]:
     """The clips of the split; of train only those whose label training saw."""
     clips = store.clips_of(config.split)
     if config.split == "train":
+        if config.label_size == "full":
+            raise ConfigError("label_size=full: training clips keep no full-size labels", "use --split val or test")
         index = "branches.json" if source.kind == "branches" else "model.json"
         labeled = set(json.loads(source.file(index).read_text())["labeled"])
         clips = [clip for clip in clips if store.clips[clip].name in labeled]

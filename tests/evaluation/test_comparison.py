@@ -13,11 +13,13 @@ from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import begin, commit
 from ifrkit.cli.compare import command
 from ifrkit.errors import ConfigError
-from ifrkit.evaluation.tables import comparison, percent, spread
+from ifrkit.evaluation.tables import comparison, differences, inner_video, percent, spread, summary
 
 
 def report(ssl: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
-    model = {"ssl": [ssl], "labeled": "1/4", "backbones": {"update": "resnet18"}, "seed": seed}
+    weights = f"{ssl}{seed}"
+    model: dict[str, Any] = {"kind": "branches", "id": weights, "branches_id": weights, "ssl": [ssl], "seed": seed}
+    model |= {"labeled": "1/4", "backbones": {"update": "resnet18"}, "settings": {"branches": {"loop.steps": 8}}}
     model["passes"] = {"update": {"trained": 6, "plain": 0, "cost": 6.0}}
     systems = {"update, every frame": {"miou": {"miou": value, "iou": [value]}}}
     same = {"clips_id": "c", "split": "val", "frames": "annotated", "key_interval": 5, "distance": 4}
@@ -55,6 +57,13 @@ def test_numbers_of_a_cell() -> None:
     assert spread([0.4, None]) == "-"
 
 
+def test_tables_of_a_report() -> None:
+    tree = report("ifr", 0, 0.5) | {"clips": 3, "scored_frames": 7}
+    assert summary(tree) == ("d val, 3 clips, 7 scored frames (%)", ["", "mIoU"], [["update, every frame", "50.00"]])
+    tree["inner_video"] = {"a": {"annotated": 0.5, "others": 0.25}, "b": {"annotated": 0.5, "others": None}}
+    assert inner_video(tree)[2] == [["a", "50.00", "25.00", "25.00"], ["b", "50.00", "-", "-"]]
+
+
 def test_seeds_become_one_row(tmp_path: Path) -> None:
     runs = [report("ifr", 0, 0.4), report("none", 0, 0.3), report("ifr", 1, 0.5)]
     metrics, rows = comparison(runs)
@@ -70,10 +79,49 @@ def test_seeds_become_one_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"split": "test"}, {"flow": {"source": "dis"}}, {"distance": 2}, {"clips_id": "x"}])
 def test_other_measurements_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    runs = [report("ifr", 0, 0.4), report("none", 0, 0.3, **change)]
+    flow = {"flow": {"source": "truth"}}
+    runs = [report("ifr", 0, 0.4, **flow), report("none", 0, 0.3, **flow | change)]
     paths = [store(tmp_path, tree, number) for number, tree in enumerate(runs)]
     with pytest.raises(ConfigError, match=rf"the reports differ in {next(iter(change))} \("):
         CliRunner().invoke(command, paths, catch_exceptions=False)
+
+
+def video(seed: int, value: float, base: float, **fusion: Any) -> dict[str, Any]:
+    """A video model of the branches of report("ifr", seed, base)."""
+    tree = report("ifr", seed, base)
+    tree["model"] |= {"kind": "video-model", "id": f"{seed}{fusion}"}
+    tree["model"]["settings"]["video-model"] = fusion
+    tree["systems"] = {"accel": {"miou": {"miou": value, "iou": [value]}}, **tree["systems"]}
+    return tree
+
+
+def test_other_settings_are_another_row_and_are_named() -> None:
+    longer = report("ifr", 0, 0.6)
+    longer["model"] |= {"branches_id": "other", "settings": {"branches": {"loop.steps": 16}}}
+    _, rows = comparison([report("ifr", 0, 0.4), report("ifr", 1, 0.5), longer])
+    assert [(row["model"], row["seeds"], row["metrics"]["miou"]) for row in rows] == [
+        ("ifr 1/4 resnet18 (branches.loop.steps=8)", [0, 1], [0.4, 0.5]),
+        ("ifr 1/4 resnet18 (branches.loop.steps=16)", [0], [0.6]),
+    ]
+
+
+def test_weights_that_two_reports_judged_count_once() -> None:
+    """The branches of a video model have a report of their own; a second stage two judges them once more."""
+    alone = report("ifr", 0, 0.4)
+    models = [video(0, 0.6, 0.4, lr=1), video(0, 0.7, 0.4, lr=2), video(1, 0.8, 0.5, lr=1)]
+    _, rows = comparison([alone, *models])
+    assert [(row["model"], row["system"], row["metrics"]["miou"]) for row in rows] == [
+        ("ifr 1/4 resnet18", "update, every frame", [0.4, 0.5]),
+        ("ifr 1/4 resnet18 (video-model.lr=1)", "accel", [0.6, 0.8]),
+        ("ifr 1/4 resnet18 (video-model.lr=2)", "accel", [0.7]),
+    ]
+
+
+def test_flow_counts_where_it_was_used(tmp_path: Path) -> None:
+    runs = [report("ifr", 0, 0.4), report("ifr", 1, 0.5, flow={"source": "dis"})]
+    assert differences(runs) == []
+    runs.append(report("ifr", 2, 0.5, flow={"source": "truth"}))
+    assert differences(runs) == ['flow ({"source": "dis"}, {"source": "truth"})']
 
 
 def test_no_reports_is_an_error() -> None:

@@ -133,3 +133,12 @@ def test_one_labeled_and_one_unlabeled_clip_are_enough(workspace: Path, clips: A
     assert len(task.labeled) == 1
     for batch in batches(task, 2):
         assert total(task, batch, 0).isfinite()
+
+
+@pytest.mark.parametrize("ssl", [name for name in METHODS if name not in ("none", "ifr")])
+def test_listed_beside_ifr_the_terms_add_up(workspace: Path, clips: Artifact, ssl: str) -> None:
+    task = make_task(workspace, clips, f"ifr,{ssl}")
+    task.module.train()
+    terms = task.module(batches(task, 1)[0], 10**6)
+    assert {name.partition(".")[0] for name in terms} == {"sup", "ifr", ssl}
+    assert all(term.isfinite() for term in terms.values())
