@@ -21,8 +21,8 @@ class View:
 
     pool: the clip comes from the labeled clips, or from all training clips ("unlabeled"; the labeled ones too).
     frame: "annotated" (its label comes along when pool is "labeled"); "other": uniform over the other frames of that
-    clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames); "sorted": the
-    same, in the order of time. flip_of: mirrored if and only if that view is.
+    clip; "random": distinct uniform draws (the views of one pool that ask for it get different frames); "sorted": a
+    draw of its own like that, in the order of time. flip_of: mirrored if and only if that view is.
     overlap_of: another window of that view's frame, moved by multiples of 8 pixels, that shares a part with it.
     distort_of: this view is a distorted copy of that view: same frame, crop and flip. by: how it is distorted.
     pseudo: the least confidence (0..1) from which this view gets a label of the pseudo-labels artifact; None: no label.

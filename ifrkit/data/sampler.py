@@ -54,7 +54,8 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
     count, annotated = len(record.frames), record.annotated
     pool = views[0].pool
     shuffled = iter(key.rng("frames", pool).permutation(count).tolist())
-    ordered = iter(sorted(next(shuffled) for view in views if view.frame == "sorted" and view.distort_of is None))
+    in_order = sum(view.frame == "sorted" and view.distort_of is None for view in views)
+    ordered = iter(sorted(key.rng("sorted", pool).permutation(count)[:in_order].tolist()))
     positions: dict[str, int] = {}
     for view in views:
         if view.distort_of is not None:
@@ -78,9 +79,9 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
 def fits(views: Sequence[View], record: ClipRecord) -> bool:
     """Whether a clip has the frames that these views of one pool need."""
     own = [view.frame for view in views if view.distort_of is None and view.overlap_of is None]
-    drawn = sum(frame in ("random", "sorted") for frame in own)
-    annotated = record.annotated is not None or drawn == len(own)
-    return annotated and len(record.frames) >= max(drawn, 1 + ("other" in own))
+    drawn = own.count("random"), own.count("sorted")
+    annotated = record.annotated is not None or sum(drawn) == len(own)
+    return annotated and len(record.frames) >= max(*drawn, 1 + ("other" in own))
 
 
 def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:

@@ -149,13 +149,8 @@ class ClipStore:
         """The label of a val or test frame at its own resolution. Raises ArtifactError if it was not kept."""
         self._may_see(clip, index, hidden=True)
         file, row = self._row(clip, index)
-        label = file.full_label(row)
-        if label is None:
-            name = self.clips[clip].frames[index]
-            raise ArtifactError(
-                f"{self.path}: frame {name} has no full-size label", "prepare val and test with --set full_labels=true"
-            )
-        return label
+        remedy = "prepare with --set full_labels=true (it keeps them of val and test)"
+        return self._there(file.full_label(row), clip, index, "full-size label", remedy)
 
     def flow(self, clip: int, index: int, *, backward: bool, window: Window | None = None) -> TrueFlow | None:
         """Exact flow of a frame to the frame before (backward) or after; None where the dataset has none."""
@@ -174,9 +169,9 @@ class ClipStore:
         kind = "a hidden" if index in record.hidden else "no"
         raise ArtifactError(f"{self.path}: frame {index} of clip {record.name} has {kind} label", "ask for another one")
 
-    def _there(self, label: Label | None, clip: int, index: int, what: str) -> Label:
+    def _there(self, label: Label | None, clip: int, index: int, what: str, remedy: str = REMAKE) -> Label:
         if label is None:
-            raise ArtifactError(f"{self.path}: frame {self.clips[clip].frames[index]} has no {what}", REMAKE)
+            raise ArtifactError(f"{self.path}: frame {self.clips[clip].frames[index]} has no {what}", remedy)
         return label
 
     def _row(self, clip: int, index: int) -> tuple[StoreFileReader, int]:

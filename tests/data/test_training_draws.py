@@ -11,6 +11,7 @@ from small_stores import clip
 from ifrkit.config.stages import CropConfig
 from ifrkit.data import sampler
 from ifrkit.data.batch import View
+from ifrkit.data.records import ClipRecord
 from ifrkit.data.sampler import Key
 
 LABELED = [View("v0_0"), View("v0_1", frame="other"), View("v0_1_s", frame="other", distort_of="v0_1")]
@@ -143,3 +144,17 @@ def test_views_of_one_sample_do_not_depend_on_other_views() -> None:
     key, record = Key(0, 3, 1), clip(0, 9)
     alone = sampler.frames_of([LABELED[1]], record, key)["v0_1"]
     assert sampler.frames_of([View("extra", frame="other"), *LABELED], record, key)["v0_1"] == alone
+
+
+def test_sorted_frames_are_distinct_in_order_and_leave_the_random_ones_alone() -> None:
+    record = ClipRecord(name="c", video="v", split="train", frames=tuple(f"v/{i}" for i in range(6)))
+    random = [View("a", "unlabeled", "random"), View("b", "unlabeled", "random")]
+    runs = [View(f"t{i}", "unlabeled", "sorted") for i in range(5)]
+    assert sampler.fits([*random, *runs], record)
+    assert not sampler.fits([*runs, View("t5", "unlabeled", "sorted"), View("t6", "unlabeled", "sorted")], record)
+    for sample in range(50):
+        key = Key(0, 3, sample)
+        both = sampler.frames_of([*random, *runs], record, key)
+        times = [both[view.name] for view in runs]
+        assert times == sorted(set(times))
+        assert {name: both[name] for name in ("a", "b")} == sampler.frames_of(random, record, key)
