@@ -154,7 +154,7 @@ def _training(job: Job) -> dict[str, Any]:
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A config by dotted keys, without what may differ between runs of one training: seeds, runtime."""
     found: dict[str, Any] = {}
-    for key, value in config.items():
+    for key, value in sorted(config.items()):  # a manifest that was read is sorted, a new one is not
         if isinstance(value, dict) and key != "runtime":
             found |= _settings(value, f"{prefix}{key}.")
         elif key not in ("seed", "runtime"):
