@@ -9,6 +9,9 @@ from typing import Any
 
 from ifrkit.errors import ArtifactError
 
+LONGEST_PATH = 4096
+"""What is longer is no path but something else that came through the pipe."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -33,6 +36,8 @@ def parse_reference(line: str) -> Reference:
     if not text.strip():
         raise ArtifactError("the reference is empty", "the stage before this one has to print the path of an artifact")
     if not text.lstrip().startswith("{"):
+        if "\0" in text or len(text) > LONGEST_PATH:
+            raise _no_reference(text)
         return Reference(Path(text))
     try:
         tree = json.loads(text)
@@ -40,6 +45,10 @@ def parse_reference(line: str) -> Reference:
             raise ArtifactError(f"the reference has version {tree['ifrkit']!r}, this ifrkit reads 1", "upgrade ifrkit")
         return Reference(Path(tree["path"]), tree["kind"], tree["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        shown = text if len(text) <= 80 else text[:77] + "..."
-        remedy = 'write a path, or {"ifrkit": 1, "kind": ..., "path": ..., "id": ...}'
-        raise ArtifactError(f"not a reference to an artifact: {shown}", remedy) from None
+        raise _no_reference(text) from None
+
+
+def _no_reference(text: str) -> ArtifactError:
+    shown = (text if len(text) <= 80 else text[:77] + "...").replace("\0", "?")
+    remedy = 'write a path, or {"ifrkit": 1, "kind": ..., "path": ..., "id": ...}'
+    return ArtifactError(f"not a reference to an artifact: {shown}", remedy)

@@ -56,7 +56,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
         for r in rows
     ]
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
     console.print(drawn(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells))
 
 

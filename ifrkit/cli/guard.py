@@ -30,7 +30,8 @@ def run(command: click.Command, args: list[str], name: str) -> NoReturn:
     """Run a click command and exit with its code. For `ifrkit-NAME` executables of users, too."""
     code = _call(command, args, name, _label(command, args, name))
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: it was closed from the start
+            sys.stdout.flush()
     except BrokenPipeError:
         code = code or PIPE_CLOSED
     if code == PIPE_CLOSED:
@@ -103,7 +104,8 @@ def _one_line(text: str) -> str:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # standard error may be gone too
-        print(line, file=sys.stderr, flush=True)
+        if sys.stderr is not None:  # print() would take standard output instead
+            print(line, file=sys.stderr, flush=True)
 
 
 def _discard_stdout() -> None:

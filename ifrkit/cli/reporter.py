@@ -35,7 +35,7 @@ class ConsoleReporter:
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self.name, self.quiet = name, quiet
         # A log file has no width: never cut a number off.
-        self.console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 200)
+        self.console = Console(stderr=True, highlight=False, width=None if sys.stderr and sys.stderr.isatty() else 200)
         self._bars: Progress | None = None
         self._running = 0
         self._status = ""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ifrkit
 from ifrkit.artifacts import store
-from ifrkit.artifacts.atomic import resource_errors
+from ifrkit.artifacts.atomic import is_disk_full, resource_errors
 from ifrkit.artifacts.locks import locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
@@ -101,12 +101,24 @@ def execute(
     if planned.existing:
         return _up_to_date(ranks, report, planned.existing)
     with resource_errors(str(planned.target)):
-        planned.target.parent.mkdir(parents=True, exist_ok=True)
+        _make_place(planned.target.parent)
         with locked(planned.target):
             planned = look()  # another run may have finished it before we got the lock
             if planned.existing:
                 return _up_to_date(ranks, report, planned.existing)
             return _make(planned, ranks, origins or {}, force, resume, report, device, stop)
+
+
+def _make_place(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fault = "" if os.access(directory, os.W_OK | os.X_OK) else "permission denied"
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        fault = error.strerror or str(error)
+    if fault:
+        raise ConfigError(f"cannot write in {directory} ({fault.lower()})", "name another --workspace or --out")
 
 
 def _up_to_date(ranks: Ranks, report: Reporter, artifact: Artifact) -> Artifact:

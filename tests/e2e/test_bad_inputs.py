@@ -24,6 +24,7 @@ def entries(chain: Chain) -> set[Path]:
     [
         ("prepare camvid --root nowhere", 4, "nowhere"),
         ("prepare synthetic --set options.train_vidoes=3", 2, "did you mean 'train_videos'?"),
+        ("prepare synthetic --workspace /dev/null", 2, "cannot write in /dev/null/clips"),
         ("train-branches --set loop.stepps=3", 2, "loop.stepps"),
         ("train-branches --set ssl=3", 2, "ssl: "),
         ("train-branches --set branches=[]", 2, "branches: "),
@@ -55,6 +56,28 @@ def test_bad_references(chain: Chain, line: str) -> None:
 def test_a_bad_stage_in_the_middle_leaves_the_artifact_before_it(chain: Chain) -> None:
     done = chain.run(f"ifrkit {PREPARE} -q | ifrkit eval -q")
     assert "is of kind clips, needed is video-model or branches" in complaint(done, 3)
+
+
+def test_what_is_no_reference_is_said_in_short(chain: Chain) -> None:
+    text = complaint(chain.run("head -c 100000 /dev/zero | ifrkit eval -q"), 3)
+    assert "not a reference" in text
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams(chain: Chain, closed: str) -> None:
+    """What should go to the one never comes out of the other."""
+    reference = chain.newest("report")
+    up_to_date, table = (
+        chain.ok(f"ifrkit {line} {closed}") for line in (f"{EVAL} --from video-model", f"compare {reference}")
+    )
+    for done in (up_to_date, table):
+        assert bool(done.stdout) == (not closed.startswith(">&-"))
+    assert ("up to date" in up_to_date.stderr) == ("2>&-" not in closed)
+    assert "Traceback" not in up_to_date.stderr + table.stderr
+    done = chain.run(f"ifrkit eval --from nowhere/at/all {closed}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert bool(done.stderr) == ("2>&-" not in closed)
 
 
 def test_a_pickle_is_no_weights_file(chain: Chain, tmp_path: Path) -> None:
