@@ -64,7 +64,7 @@ def test_what_is_no_reference_is_said_in_short(chain: Chain) -> None:
     assert len(text) < 300
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_streams(chain: Chain, closed: str) -> None:
     """What should go to the one never comes out of the other."""
     reference = chain.newest("report")

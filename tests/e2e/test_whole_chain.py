@@ -39,7 +39,7 @@ def test_the_same_line_again_is_up_to_date_at_every_stage(chain: Chain) -> None:
 
 
 def test_a_killed_training_resumes_to_the_same_bits_and_is_locked_while_it_runs(chain: Chain, tmp_path: Path) -> None:
-    train = f"{ONE} --steps 24 --set runtime.save_every=1 -q"
+    train = f"{ONE} --steps 12 --set runtime.save_every=1 -q"
     whole = Path(chain.ok(f"ifrkit {train} --out {tmp_path / 'whole'}").stdout.strip())
     cut = f"{train} --out {tmp_path / 'parts'}"
     process = chain.start(f"exec ifrkit {cut}")
@@ -53,8 +53,8 @@ def test_a_killed_training_resumes_to_the_same_bits_and_is_locked_while_it_runs(
     assert (process.returncode, out) == (143, "")
     assert "--resume" in err.splitlines()[-1]
     step = json.loads(state.read_text())["step"]
-    assert 0 < step < 24
-    assert f"at step {step} of 24" in complaint(chain.run(f"ifrkit {cut}"), 2)
+    assert 0 < step < 12
+    assert f"at step {step} of 12" in complaint(chain.run(f"ifrkit {cut}"), 2)
     parts = Path(chain.ok(f"ifrkit {cut} --resume").stdout.strip())
     for name in ("update.last.safetensors", "update.best.safetensors"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()

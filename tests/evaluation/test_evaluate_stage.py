@@ -35,32 +35,6 @@ Ids = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace, val_videos=3, clip_length=5)
-
-
-@pytest.fixture(scope="module")
-def store(clips: Artifact) -> ClipStore:
-    return ClipStore(clips.path)
-
-
-@pytest.fixture(scope="module")
-def branches(workspace: Path, clips: Artifact) -> Artifact:
-    config = tiny_run.branches_config(
-        branches="update,reference",
-        ssl="none",
-        labeled={"partition": "1/2"},
-        sgd={"lr_backbone": 0.05, "lr_head": 0.5},  # enough for predictions that vary
-    )
-    return tiny_run.train(workspace, config, clips)
-
-
-@pytest.fixture(scope="module")
 def model(workspace: Path, branches: Artifact) -> Artifact:
     return tiny_video.run(train_fusion.STAGE, tiny_video.fusion_config(key_interval=4), workspace, [branches])
 

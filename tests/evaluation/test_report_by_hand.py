@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_run
 import tiny_video
 import torch
 from numpy.typing import NDArray
@@ -28,29 +27,6 @@ from ifrkit.stages.runner import execute
 
 UPDATE, REFERENCE, COPY = "update, every frame", "reference, every frame", "key frame, copied"
 LENGTH = 5
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace, val_videos=3, clip_length=LENGTH)
-
-
-@pytest.fixture(scope="module")
-def store(clips: Artifact) -> ClipStore:
-    return ClipStore(clips.path)
-
-
-@pytest.fixture(scope="module")
-def branches(workspace: Path, clips: Artifact) -> Artifact:
-    """Both branches after 3 steps so large that the best weights are not the last ones."""
-    sgd, loop = {"lr_backbone": 1.0, "lr_head": 10.0}, {"steps": 3, "batch": 2, "eval_every": 1}
-    config = tiny_run.branches_config(branches="update,reference", ssl="none", sgd=sgd, loop=loop, seed=1)
-    return tiny_run.train(workspace, config, clips)
 
 
 def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
