@@ -9,6 +9,8 @@ the former, and no setting here mixes both.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -42,6 +44,14 @@ def start() -> None:
     """Meet the other ranks, once."""
     if world() > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End gloo's threads while Python still runs: one that drops its last tensor after that aborts the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        gc.collect()  # DDP wrappers are cycles, and hold the group
 
 
 def wrap(module: nn.Module) -> nn.Module:
