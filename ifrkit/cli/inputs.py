@@ -22,12 +22,13 @@ def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, report: Reporter)
         if shared.source is not None:
             raise ConfigError(f"--from: {stage.name} takes no artifact", "leave --from out")
         return []
+    kinds = (*stage.needs, *stage.accepts)
     if ranks.rank > 0:
-        return [store.open_artifact(Path(ranks.hear("input")), stage.needs, workspace=shared.workspace)]
+        return [store.open_artifact(Path(ranks.hear("input")), kinds, workspace=shared.workspace)]
     if shared.source == "-" or (shared.source is None and _stdin_is_pipe()):
-        found = _from_line(sys.stdin.readline(), stage, shared.workspace)
+        found = _from_line(sys.stdin.readline(), kinds, shared.workspace)
     elif shared.source is not None:
-        found = store.resolve(shared.workspace, shared.source, stage.needs)
+        found = store.resolve(shared.workspace, shared.source, kinds)
     else:
         newest = store.newest(shared.workspace, stage.needs)
         if newest is None:
@@ -41,14 +42,14 @@ def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, report: Reporter)
     return [found]
 
 
-def _from_line(line: str, stage: Stage, workspace: Path) -> Artifact:
+def _from_line(line: str, kinds: tuple[str, ...], workspace: Path) -> Artifact:
     if not line.strip():
         raise ArtifactError(
             "no reference came through the pipe: the stage before this one did not finish",
             "see its error above, or name an input with --from (and give no pipe: < /dev/null)",
         )
     reference = parse_reference(line)
-    artifact = store.open_artifact(reference.path, stage.needs, workspace=workspace)
+    artifact = store.open_artifact(reference.path, kinds, workspace=workspace)
     if reference.id is not None and reference.id != artifact.id:
         raise ArtifactError(
             f"{reference.path} is not the artifact {reference.id[:12]} of the reference", "run it again"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from ifrkit.data.sampler import Key
 from ifrkit.data.store import ClipStore
 from ifrkit.data.stream import Items, Span, stream
 from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.flow.dis import consistent_flow
 
 ClipMode = Literal["fixed", "uniform", "pairs", "truth"]
 
@@ -47,10 +48,12 @@ def view_batches(
     world: int = 1,
     workers: int = 0,
     pseudo: LabelSource | None = None,
+    judged: Sequence[str] = (),
 ) -> Iterator[RawBatch]:
     """Micro-batches of views in order, one for each (step, micro-step), from `start_step` to before `stop_step`.
 
-    labeled, unlabeled: numbers of the clips to draw from. The workers end when the iterator is exhausted or dropped.
+    labeled, unlabeled: numbers of the clips to draw from. judged: views whose true labels come along, to measure pseudo
+    labels by. The workers end when the iterator is exhausted or dropped.
     Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
     """
     check_crop(store, crop.size)
@@ -60,7 +63,7 @@ def view_batches(
         if own:
             pools[pool] = _Pool(_usable(store, clips, own), own)
     span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
-    return stream(_ViewItems(store, pools, crop, span, pseudo), workers)
+    return stream(_ViewItems(store, pools, crop, span, pseudo, frozenset(judged)), workers)
 
 
 def clip_batches(
@@ -117,7 +120,8 @@ def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) 
         if view.distort_of is not None:
             images[view.name] = view.by.apply(images[view.distort_of], raw.distortions[view.name])
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
-    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places)
+    flows = {name: flow.to(device, non_blocking=True) for name, flow in raw.flows.items()}
+    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places, flows)
 
 
 @dataclass
@@ -150,6 +154,8 @@ class _Sample:
     distortions: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    flows: dict[str, np.ndarray[tuple[int, int, int], np.dtype[np.float32]]] = field(default_factory=dict)
+    truth: dict[str, Label] = field(default_factory=dict)
 
 
 @dataclass
@@ -161,6 +167,7 @@ class _ViewItems(Items[RawBatch]):
     crop: CropConfig
     span: Span
     pseudo: LabelSource | None
+    judged: frozenset[str]
 
     def make(self, keys: list[Key]) -> RawBatch:
         samples = []
@@ -168,13 +175,14 @@ class _ViewItems(Items[RawBatch]):
             samples.append(_Sample())
             for pool in self.pools:
                 self._read(samples[-1], key, pool)
-        first = samples[0]
         return RawBatch(
-            {n: torch.from_numpy(np.stack([s.images[n] for s in samples])).permute(0, 3, 1, 2) for n in first.images},
-            {n: torch.from_numpy(np.stack([s.labels[n] for s in samples])) for n in first.labels},
-            {n: torch.from_numpy(np.stack([s.distortions[n] for s in samples])) for n in first.distortions},
+            {name: x.permute(0, 3, 1, 2) for name, x in _stacked([s.images for s in samples]).items()},
+            _stacked([s.labels for s in samples]),
+            _stacked([s.distortions for s in samples]),
             {pool: [s.clips[pool] for s in samples] for pool in self.pools},
-            {n: [s.places[n] for s in samples] for n in first.places},
+            {name: [s.places[name] for s in samples] for name in samples[0].places},
+            _stacked([s.flows for s in samples]),
+            _stacked([s.truth for s in samples]),
         )
 
     def _read(self, sample: _Sample, key: Key, pool: str) -> None:
@@ -195,12 +203,23 @@ class _ViewItems(Items[RawBatch]):
                 own = sampler.overlapping(self.store.size, window, key, view.name) if view.overlap_of else window
                 sample.places[view.name] = Place(own.y, own.x, mirrored)
                 sample.images[view.name] = _mirror(self.store.frame(clip, index, own), mirrored)
+                if view.name in self.judged:
+                    sample.truth[view.name] = _mirror(self._truth(clip, index, own), mirrored)
             else:
                 sample.distortions[view.name] = view.by.draw(key.rng("distort", view.name))
             if view.pseudo is not None and self.pseudo is not None:
                 sample.labels[view.name] = _mirror(self.pseudo.label(clip, index, window, view.pseudo), mirrored)
             elif label is not None and view.frame == "annotated" and view.distort_of is None:
                 sample.labels[view.name] = _mirror(_cut(label, window), mirrored)
+            if view.neighbour_of is not None:
+                flow, sure = consistent_flow(sample.images[view.neighbour_of], sample.images[view.name])
+                sample.flows[view.name] = np.concatenate([flow, sure[None].astype(np.float32)])
+
+    def _truth(self, clip: int, index: int, window: Window) -> Label:
+        record = self.store.clips[clip]
+        if index in record.labeled or index in record.hidden:
+            return self.store.label(clip, index, window, hidden=True)
+        return np.full((window.height, window.width), IGNORE, np.uint8)
 
 
 @dataclass
@@ -261,6 +280,11 @@ class _PairItems(Items[ClipBatch]):
             name = self.store.clips[clip].frames[second]
             raise ArtifactError(f"{self.store.path}: frame {name} has no flow to its neighbour", "run prepare again")
         return flow
+
+
+def _stacked(samples: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> dict[str, torch.Tensor]:
+    """(b, ...) of each name."""
+    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
 
 
 def _stack(frames: list[list[Frame]]) -> torch.Tensor:

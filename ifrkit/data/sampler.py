@@ -63,6 +63,9 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
         if view.overlap_of is not None:
             positions[view.name] = positions[view.overlap_of]
             continue
+        if view.neighbour_of is not None:
+            positions[view.name] = abs(positions[view.neighbour_of] - 1)  # 1 for the first frame
+            continue
         if view.frame == "sorted":
             positions[view.name] = next(ordered)
             continue
@@ -78,10 +81,11 @@ def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, 
 
 def fits(views: Sequence[View], record: ClipRecord) -> bool:
     """Whether a clip has the frames that these views of one pool need."""
-    own = [view.frame for view in views if view.distort_of is None and view.overlap_of is None]
+    own = [view.frame for view in views if not (view.distort_of or view.overlap_of or view.neighbour_of)]
     drawn = own.count("random"), own.count("sorted")
     annotated = record.annotated is not None or sum(drawn) == len(own)
-    return annotated and len(record.frames) >= max(*drawn, 1 + ("other" in own))
+    several = "other" in own or any(view.neighbour_of for view in views)
+    return annotated and len(record.frames) >= max(*drawn, 1 + several)
 
 
 def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:
@@ -147,4 +151,5 @@ def pair(count: int, max_distance: int, key: Key) -> tuple[int, int]:
 
 def flip(crop: CropConfig, key: Key, view: View) -> bool:
     """Whether a view is mirrored: drawn for each view, or for all of a pool."""
-    return bool(key.rng("flip", view.pool if crop.shared_flip else view.flip_of or view.name).random() < crop.flip)
+    source = view.flip_of or view.neighbour_of or view.name
+    return bool(key.rng("flip", view.pool if crop.shared_flip else source).random() < crop.flip)

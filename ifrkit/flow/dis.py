@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,20 +16,19 @@ if TYPE_CHECKING:
     from ifrkit.data.store import ClipStore
 
 
+def consistent_flow(first_hw3: NDArray[np.uint8], second_hw3: NDArray[np.uint8]) -> PairFlow:
+    """Flow from the pixels of one RGB image to those of another, and where it comes back."""
+    first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first_hw3, second_hw3))
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    there, back = (dis.calc(a, b, None).transpose(2, 0, 1) for a, b in ((first, second), (second, first)))
+    return checked(there, back)
+
+
 class FlowSource(base.FlowSource):
     """OpenCV's medium preset on gray frames of the store, both ways."""
 
-    @cached_property
-    def _dis(self) -> Any:
-        return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
     def pair(self, store: ClipStore, clip: int, index: int) -> PairFlow:
-        first, second = (cv2.cvtColor(store.frame(clip, i), cv2.COLOR_RGB2GRAY) for i in (index, index + 1))
-        return checked(self._flow(first, second), self._flow(second, first))
-
-    def _flow(self, first: Any, second: Any) -> NDArray[np.float32]:
-        flow: NDArray[np.float32] = self._dis.calc(first, second, None).transpose(2, 0, 1)
-        return flow
+        return consistent_flow(store.frame(clip, index), store.frame(clip, index + 1))
 
     def describe(self) -> dict[str, Any]:
         return {"source": "dis", "preset": "medium", "opencv": cv2.__version__, "consistent": rule(backward=True)}

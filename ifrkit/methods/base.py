@@ -72,6 +72,13 @@ class Method:
         return {}
 
 
+def guess(batch: Batch, view: str, label_bhw: Tensor, counts_bhw: Tensor | None = None) -> None:
+    """Note a pseudo label: its accuracy is logged where the frames of that view have a label hidden from training."""
+    from ifrkit.data.batch import Guess
+
+    batch.guesses[view] = Guess(label_bhw, counts_bhw)
+
+
 def clean_logits(network: Network, f_bchw: Tensor) -> Tensor:
     """Logits (b, k, h/8, w/8) for a pseudo label: without dropout, and no gradient passes."""
     with torch.no_grad():

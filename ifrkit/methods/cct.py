@@ -86,8 +86,10 @@ class Method(base.Method):
         c, f_bchw = self.config, base.encode(network, batch, features, "v1_0")
         size = batch.views["v1_0"].shape[-2:]
         target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)
+        label_bhw = target_bkhw.argmax(1)
+        base.guess(batch, "v1_0", label_bhw)
         things = torch.tensor(c.things, device=f_bchw.device, dtype=torch.long)
-        things_bhw = torch.isin(target_bkhw.argmax(1), things)
+        things_bhw = torch.isin(label_bhw, things)
         losses = []
         for kind, decoder in zip(self._decoders(), self.decoders, strict=True):
             moved = adversarial(decoder, f_bchw) if kind == "vat" else PERTURBATIONS[kind](f_bchw, things_bhw)

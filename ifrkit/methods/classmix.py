@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.lazy import F
+from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import half_of_the_classes, mix, partners
 from ifrkit.train.losses import upsample
@@ -57,7 +58,9 @@ class Method(MeanTeacher):
             return {}
         seen_b3hw = batch.views["v1_0_m"]
         teacher_bkhw = self.teacher.probabilities(batch.views["v1_0"])
-        mask_bhw = half_of_the_classes(teacher_bkhw.argmax(1), network.num_classes)
+        confidence_bhw, label_bhw = teacher_bkhw.max(1)
+        base.guess(batch, "v1_0", label_bhw, confidence_bhw >= self.config.threshold)
+        mask_bhw = half_of_the_classes(label_bhw, network.num_classes)
         order = partners(batch.clips["unlabeled"])
         seen_b3hw, teacher_bkhw = (mix(x[order], x, mask_bhw) for x in (seen_b3hw, teacher_bkhw))
         logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])

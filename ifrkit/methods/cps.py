@@ -91,14 +91,12 @@ class Method(base.Method):
         for name in ("v0_0", "v1_0"):
             first_bchw = base.encode(network, batch, features, name)
             second_bchw = base.encode(self.second, batch, own, name)
-            losses.append(self._cross(network, first_bchw, second_bchw, size))
+            pairs = ((network, first_bchw), (self.second, second_bchw))
+            logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
+            labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
+            losses.append(cross_supervision(*logits, *labels))
+        base.guess(batch, "v1_0", labels[1])
         return torch.stack(losses).mean()
-
-    def _cross(self, network: Network, first_bchw: Tensor, second_bchw: Tensor, size: tuple[int, int]) -> Tensor:
-        pairs = ((network, first_bchw), (self.second, second_bchw))
-        logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
-        labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
-        return cross_supervision(*logits, *labels)
 
     def _mixed(self, network: Network, batch: Batch, size: tuple[int, int]) -> Tensor:
         """Each network's label of two clips, mixed like the images."""
@@ -110,6 +108,7 @@ class Method(base.Method):
         for net in (network, self.second):
             with torch.no_grad():
                 label_bhw = upsample(base.clean_logits(net, net.features(image_b3hw)), size).argmax(1)
+            base.guess(batch, "v1_0", label_bhw)  # the second network's stays: it teaches the first
             labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
             logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
         return cross_supervision(*logits, *labels)

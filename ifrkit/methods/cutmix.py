@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
 from ifrkit.train.losses import upsample
@@ -62,6 +63,8 @@ class Method(MeanTeacher):
         seen_b3hw = batch.views["v1_0_c"]
         b, _, h, w = seen_b3hw.shape
         teacher_bkhw = self.teacher.probabilities(batch.views["v1_0"])
+        confidence_bhw, label_bhw = teacher_bkhw.max(1)
+        base.guess(batch, "v1_0", label_bhw, confidence_bhw >= self.config.threshold)
         order, mask_bhw = partners(batch.clips["unlabeled"]), boxes_of_area((h, w), b).to(seen_b3hw.device)
         seen_b3hw, teacher_bkhw = (mix(x, x[order], mask_bhw) for x in (seen_b3hw, teacher_bkhw))
         logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), (h, w))

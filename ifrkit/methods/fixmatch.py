@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, mix, partners
 from ifrkit.train.losses import upsample
@@ -55,6 +56,7 @@ class Method(MeanTeacher):
         strong_b3hw = batch.views["v1_0_j"]
         b, _, h, w = strong_b3hw.shape
         confidence_bhw, label_bhw = self.teacher.probabilities(batch.views["v1_0"]).max(1)
+        base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         order, mask_bhw = partners(batch.clips["unlabeled"]), box_or_none((h, w), b, c.cutmix).to(strong_b3hw.device)
         seen, label_bhw, confidence_bhw = (mix(x, x[order], mask_bhw) for x in (strong_b3hw, label_bhw, confidence_bhw))
         logits_bkhw = upsample(network.classify(network.features(seen)), (h, w))

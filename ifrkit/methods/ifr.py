@@ -135,6 +135,7 @@ class Method(base.Method):
         if c.unlabeled:
             logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
             label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
+            base.guess(batch, "v1_0", label_bhw)
             pair = self._clip_losses(network, encode, "v1_0", "v1_1", label_bhw)
             terms |= {f"unlabeled{copy}": ramp * c.unlabeled * loss for copy, loss in pair.items()}
         return terms

@@ -1,7 +1,8 @@
 """Offline self-training: a fresh network learns from labels and from another network's hard labels, half and half.
 
-    ifrkit train-branches --ssl none | ifrkit pseudo-label
-    ifrkit train-branches --ssl self-training
+    ifrkit train-branches --ssl none | ifrkit pseudo-label | ifrkit train-branches --ssl self-training
+
+Another round: pipe it into `pseudo-label` and `train-branches --ssl self-training` again.
 
 The scheme of Naive-Student (Chen et al., ECCV 2020) and ST (Yang et al., CVPR 2022): hard labels of every frame, no
 threshold unless asked for, distortion on pseudo-labeled images only. A label of the dataset is never replaced: a
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ifrkit.config.base import ByInput
+from ifrkit.data.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 
@@ -32,7 +34,7 @@ class Method(base.Method):
         """Defaults of ST, at the geometry of the common protocol."""
 
         labels: Annotated[str, ByInput()] = "pseudo-labels"
-        """The pseudo-labels artifact: a path, an id, or "pseudo-labels" for the newest of the workspace."""
+        """Where none comes through the pipe: a path, an id, or "pseudo-labels" for the newest of the workspace."""
         weight: float = Field(1.0, ge=0)
         threshold: float = Field(0.0, ge=0, le=1)
         """Pixels with less confidence are ignored."""
@@ -62,5 +64,6 @@ class Method(base.Method):
             return {}
         f_bchw = base.encode(network, batch, features, "pseudo_s" if self.config.distort else "pseudo")
         label_bhw = batch.labels["pseudo"]
+        base.guess(batch, "pseudo", label_bhw, label_bhw != IGNORE)
         logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
         return {"pseudo": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}

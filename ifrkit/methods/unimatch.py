@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ifrkit.lazy import F, torch
+from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, mix, partners
 from ifrkit.methods.fixmatch import JITTER
@@ -89,6 +90,7 @@ class Method(MeanTeacher):
             confidence_bhw, label_bhw = clean_bkhw.detach().softmax(1).max(1)
             loss = confident_cross_entropy(dropped_bkhw, label_bhw, confidence_bhw, c.threshold)
             terms["features"] = c.weight * c.features * loss
+        base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         order = partners(batch.clips["unlabeled"])
         masks = [box_or_none(size, len(label_bhw), c.cutmix).to(label_bhw.device) for _ in STRONG]
         images = [batch.views[name] for name in STRONG]

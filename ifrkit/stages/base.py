@@ -87,6 +87,7 @@ class Stage:
     """Name, what it makes from what, its config, and the function that does it.
 
     needs: kinds of the one input artifact that is resolved from --from, the pipe or the workspace (empty: none).
+    accepts: further kinds that --from or the pipe may bring instead.
     source_identity: extra identity for a stage whose input is no artifact (prepare: the dataset's fingerprint).
     resumable: keeps state in scratch and continues with --resume.
     """
@@ -96,6 +97,7 @@ class Stage:
     config: type[Config]
     run: Callable[[Job], None]
     needs: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
     schema: int = 1
     resumable: bool = False
     source_identity: Callable[[Any], str] | None = None

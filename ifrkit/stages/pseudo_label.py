@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from ifrkit.config.stages import PseudoLabelConfig
 from ifrkit.errors import InterruptedRun
@@ -14,12 +15,14 @@ def run(job: Job) -> None:
     from ifrkit.data.pseudo import INDEX, PER_FILE, PseudoWriter, file_name, training_frames
     from ifrkit.data.store import ClipStore
     from ifrkit.models.checkpoints import load_branch
+    from ifrkit.models.tta import probabilities
     from ifrkit.train import distributed
     from ifrkit.train.branch import predict
 
     config: PseudoLabelConfig = job.config
     device = distributed.local_device(job.device)
     network = load_branch(job.input("branches"), config.branch, config.checkpoint).to(device)
+    averaged = partial(probabilities, network, scales=config.scales, flip=config.flip)
     store = ClipStore(job.input("clips").path)
     frames = training_frames(store)
     places = list(frames.values())
@@ -36,7 +39,7 @@ def run(job: Job) -> None:
                 if signum := job.stop():
                     fault = f"pseudo-label: stopped by signal {signum}, {number} of {len(starts)} files are complete"
                     raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
-                writer.write(row, *predict(network, store, part[row : row + config.batch], device))
+                writer.write(row, *predict(averaged, store, part[row : row + config.batch], device))
     index = {"frames": list(frames), "per_file": PER_FILE, "size": store.size, "num_classes": network.num_classes}
     if distributed.rank() == 0:
         (job.directory / INDEX).write_text(json.dumps(index) + "\n")

@@ -100,9 +100,18 @@ def _percent(metrics: dict[str, float]) -> str:
 
 
 def _extra_inputs(config: TrainBranchesConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
-    """What the methods read beside the clips."""
-    wanted = [pair for options in config.method.values() for pair in options.artifacts().items()]  # type: ignore[attr-defined]
-    return [resolve(workspace, reference, (kind,)) for kind, reference in wanted]
+    """What the methods read beside the clips, and the clips of pseudo labels that came through the pipe."""
+    given = inputs[0]
+    wanted: dict[str, str] = {}
+    for options in config.method.values():
+        wanted |= options.artifacts()  # type: ignore[attr-defined]
+    if given.kind == "clips":
+        return [resolve(workspace, reference, (kind,)) for kind, reference in wanted.items()]
+    if given.kind not in wanted:
+        fault = f"--ssl {','.join(config.ssl)} reads no {given.kind}, and {given.path} came as input"
+        raise ConfigError(fault, "add self-training to --ssl, or give clips")
+    clips = given.ancestor("clips")
+    return [clips] if clips else []
 
 
 STAGE = Stage(
@@ -111,6 +120,7 @@ STAGE = Stage(
     config=TrainBranchesConfig,
     run=run,
     needs=("clips",),
+    accepts=("pseudo-labels",),
     resumable=True,
     extra_inputs=_extra_inputs,
     label=lambda config: "-".join([*config.ssl, config.labeled.partition.replace("/", "-")]),

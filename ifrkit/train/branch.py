@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.config.stages import TrainBranchesConfig
 from ifrkit.data import loader
 from ifrkit.data.augment import normalise
-from ifrkit.data.batch import Batch, RawBatch, View
+from ifrkit.data.batch import Batch, Guess, RawBatch, View
 from ifrkit.data.pseudo import PseudoLabels
+from ifrkit.data.records import IGNORE
 from ifrkit.data.store import ClipStore
 from ifrkit.errors import ConfigError
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network
+from ifrkit.models.tta import probabilities
 from ifrkit.plugins import load
 from ifrkit.train import distributed
 from ifrkit.train.loop import Task
@@ -34,6 +40,10 @@ class BranchLosses(nn.Module):
         self.network, self.methods, self.ce_mean = network, dict(methods), ce_mean
         built = {name: method.build(network) for name, method in methods.items()}
         self.extra = nn.ModuleDict({name: module for name, module in built.items() if module is not None})
+        self.truth: dict[str, Tensor] = {}
+        """Labels (b, h, w) uint8 of views that methods label themselves; 255: none. Never shown to a method."""
+        self.judged: dict[str, Tensor] = {}
+        """Pixels of each method's guesses, summed: (right, sure enough to count, with a known label)."""
         self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -45,9 +55,23 @@ class BranchLosses(nn.Module):
         logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
         terms = {"sup": cross_entropy(logits_bkhw, label_bhw, self.ce_mean)}
         for name, method in self.methods.items():
-            own = method.losses(self.network, batch, features, step)
-            terms |= {f"{name}.{term}": loss for term, loss in own.items()}
+            own = replace(batch, guesses={})
+            losses = method.losses(self.network, own, features, step)
+            terms |= {f"{name}.{term}": loss for term, loss in losses.items()}
+            batch.guesses |= own.guesses
+            self._judge(name, own.guesses)
         return terms
+
+    @torch.no_grad()
+    def _judge(self, method: str, guesses: Mapping[str, Guess]) -> None:
+        for view in guesses.keys() & self.truth.keys():
+            label_bhw, counts_bhw = guesses[view]
+            truth_b1hw = self.truth[view][:, None].to(label_bhw.device, torch.float32)
+            truth_bhw = F.interpolate(truth_b1hw, label_bhw.shape[-2:], mode="nearest-exact")[:, 0].long()
+            known = truth_bhw != IGNORE
+            counts = known if counts_bhw is None else known & counts_bhw
+            found = torch.stack([(counts & (label_bhw == truth_bhw)).sum(), counts.sum(), known.sum()])
+            self.judged[method] = self.judged.get(method, 0) + found
 
 
 def merged_views(methods: Mapping[str, Method]) -> list[View]:
@@ -65,6 +89,7 @@ def merged_views(methods: Mapping[str, Method]) -> list[View]:
 class BranchTask(Task):
     """One branch to train."""
 
+    module: BranchLosses
     select = "miou"
 
     def __init__(
@@ -83,7 +108,10 @@ class BranchTask(Task):
         self.optimizer = branch_sgd(self.module, config.sgd)
         self.images = config.loop.batch * len(self.views)
         self.steps = config.loop.steps
-        self.passes = count_passes(self.module, self.to_device(next(iter(self._batches(0, 1, workers=0)))))
+        self.guessed: tuple[str, ...] = ()
+        probe = self.to_device(next(iter(self._batches(0, 1, workers=0))))
+        self.passes = count_passes(self.module, probe)
+        self.guessed = tuple(probe.guesses)
         if config.budget == "passes":
             self.steps = max(1, round(self.steps / self.passes.cost))
 
@@ -111,10 +139,22 @@ class BranchTask(Task):
             distributed.world(),
             workers,
             self.pseudo,
+            self.guessed,
         )
 
     def to_device(self, item: RawBatch) -> Batch:
+        self.module.truth = item.truth
         return loader.to_device(item, self.views, self.device)
+
+    def notes(self) -> dict[str, Any]:
+        """Accuracy of each method's pseudo labels, and the share of pixels that were sure enough to count."""
+        judged, self.module.judged = self.module.judged, {}
+        sums = distributed.summed({name: found.cpu().numpy() for name, found in judged.items()})
+        notes = {}
+        for name, (right, counted, known) in sums.items():
+            if known:
+                notes[name] = {"accuracy": right / counted if counted else None, "share": counted / known}
+        return {"pseudo": notes} if notes else {}
 
     def stepped(self, step: int) -> None:
         for method in self.methods.values():
@@ -128,12 +168,13 @@ class BranchTask(Task):
 
     def validate(self) -> dict[str, float]:
         """mIoU of the val split: annotated frames, whole images."""
-        metric, network = load("metrics", "miou")(self.network.num_classes), self.exported
+        metric = load("metrics", "miou")(self.network.num_classes)
+        exported = partial(probabilities, self.exported)
         val = [c for c in self.store.clips_of("val") if self.store.clips[c].annotated is not None]
         mine = val[distributed.rank() :: distributed.world()]
         for clips in _chunks(mine, self.config.loop.batch):
             frames = [(clip, self.store.clips[clip].annotated or 0) for clip in clips]
-            ids_bhw, _ = predict(network, self.store, frames, self.device)
+            ids_bhw, _ = predict(exported, self.store, frames, self.device)
             for (clip, index), ids_hw in zip(frames, ids_bhw, strict=True):
                 label_hw = self.store.label(clip, index, hidden=True)
                 metric.update(ClipResult(self.store.clips[clip].name, {index: ids_hw}, {index: label_hw}))
@@ -148,14 +189,20 @@ class BranchTask(Task):
 
 @torch.no_grad()
 def predict(
-    network: Network, store: ClipStore, frames: Sequence[tuple[int, int]], device: torch.device
+    classify: Callable[[Tensor], Tensor],
+    store: ClipStore,
+    frames: Sequence[tuple[int, int]],
+    device: torch.device,
 ) -> tuple[
     np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
 ]:
-    """Class ids (b, h, w) uint8 and their probabilities (b, h, w) float32 of whole frames (clip, position)."""
+    """Class ids (b, h, w) uint8 and their probabilities (b, h, w) float32 of whole frames (clip, position).
+
+    classify: normalised images (b, 3, h, w) -> (b, k, h, w), of a network in eval mode.
+    """
     images = np.stack([store.frame(clip, index) for clip, index in frames])
     images_b3hw = normalise(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
-    confidence_bhw, ids_bhw = network(images_b3hw).float().softmax(1).max(1)
+    confidence_bhw, ids_bhw = classify(images_b3hw).max(1)
     return ids_bhw.to(torch.uint8).cpu().numpy(), confidence_bhw.cpu().numpy()
 
 

@@ -60,6 +60,10 @@ class Task:
     def stepped(self, step: int) -> None:
         """Called after the optimizer's step; 0 is the first (mean teachers follow here)."""
 
+    def notes(self) -> dict[str, Any]:
+        """What else stands in the log, over the steps since the last call. Called on all ranks alike."""
+        return {}
+
     def validate(self) -> dict[str, float]:
         """Metrics of the present weights (module in eval mode, no gradients); empty if there is nothing to measure."""
         return {}
@@ -169,13 +173,13 @@ class _Fit:
             raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
 
     def _log(self, done: int) -> None:
-        losses = self.watch.flush()
+        losses, notes = self.watch.flush(), self.task.notes()
         seconds = (time.monotonic() - self._clock) / max(1, done - self._clock_step)
         loss, lrs = sum(losses.values()), [group["lr"] for group in self.task.optimizer.param_groups]
         images = f"  {self.task.images / seconds:.1f} img/s" if self.task.images else ""
         self.report.status(f"loss {loss:.4g}  lr {lrs[-1]:.2e}{images}")
         if self.events:
-            self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5))
+            self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5), **notes)
         self._start_clock(done)
 
     def _start_clock(self, done: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import tiny_run
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.batch import Batch
+from ifrkit.data.batch import Batch, Guess
 from ifrkit.data.partitions import labeled_clips
 from ifrkit.data.pseudo import PseudoLabels
 from ifrkit.data.store import ClipStore
@@ -142,3 +143,38 @@ def test_listed_beside_ifr_the_terms_add_up(workspace: Path, clips: Artifact, ss
     terms = task.module(batches(task, 1)[0], 10**6)
     assert {name.partition(".")[0] for name in terms} == {"sup", "ifr", ssl}
     assert all(term.isfinite() for term in terms.values())
+
+
+@pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
+def test_the_accuracy_of_its_pseudo_labels_is_measured(workspace: Path, clips: Artifact, ssl: str) -> None:
+    """Against labels that training never sees: they are all there in the synthetic street."""
+    task = make_task(workspace, clips, ssl, method={ssl: dict(load("methods", ssl).OPEN)})
+    task.module.train()
+    for batch in batches(task, 2):
+        total(task, batch, 10**6)
+    (notes,) = task.notes().values()
+    assert notes.keys() == {ssl}
+    assert 0 <= notes[ssl]["accuracy"] <= 1
+    assert 0 < notes[ssl]["share"] <= 1
+    assert task.notes() == {}  # the next interval begins empty
+
+
+def test_known_pseudo_labels_are_judged_right(workspace: Path, clips: Artifact) -> None:
+    """Of the sure pixels with a known label; a map at 1/8 is compared with the pixels in the middle of its cells."""
+    task = make_task(workspace, clips, "none")
+    truth = torch.full((1, 16, 32), 255, dtype=torch.uint8)
+    truth[:, :, :16], truth[:, 4, 4] = 3, 2  # the left half is known
+    label = torch.full((1, 2, 4), 3)
+    sure = torch.ones(1, 2, 4, dtype=torch.bool)
+    sure[0, 1, 1] = False
+    task.module.truth = {"view": truth}
+    task.module._judge("any", {"view": Guess(label, sure), "unknown": Guess(label, sure)})
+    assert task.notes() == {"pseudo": {"any": {"accuracy": 2 / 3, "share": 3 / 4}}}
+
+
+def test_the_log_of_a_run_holds_the_accuracy(clips: Artifact, tmp_path: Path) -> None:
+    artifact = tiny_run.train(tmp_path, tiny_run.branches_config(ssl="ifr,cct"), clips)
+    records = [json.loads(line) for line in artifact.file("update.events.jsonl").read_text().splitlines()]
+    losses = [record for record in records if "losses" in record]
+    assert len(losses) == 4
+    assert all(record["pseudo"].keys() == {"ifr", "cct"} for record in losses)

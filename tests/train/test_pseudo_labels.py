@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -17,8 +18,9 @@ from ifrkit.data import pseudo
 from ifrkit.data.pseudo import PseudoLabels, training_frames
 from ifrkit.data.records import Window
 from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, InterruptedRun
+from ifrkit.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.models.checkpoints import load_branch
+from ifrkit.models.tta import probabilities
 from ifrkit.train.branch import predict
 
 
@@ -50,7 +52,8 @@ def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Arti
     network = load_branch(branches, "update", "best")
     places = list(training_frames(store).values())
     assert len(places) == 8
-    ids, confidence = predict(network, store, places, torch.device("cpu"))
+    averaged = partial(probabilities, network, flip=True)
+    ids, confidence = predict(averaged, store, places, torch.device("cpu"))
     assert len(np.unique(ids)) > 1
     with h5py.File(labels.file("labels-00000.h5")) as file:
         assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie
@@ -110,3 +113,42 @@ def test_an_interrupted_run_keeps_its_complete_files(
     for number in range(3):
         name = pseudo.file_name(number)
         assert parts.file(name).read_bytes() == whole.file(name).read_bytes()
+
+
+def test_averaging_over_one_size_is_the_plain_prediction(branches: Artifact) -> None:
+    network, images = load_branch(branches, "update", "best"), torch.randn(2, 3, 25, 31)
+    with torch.no_grad():
+        assert torch.equal(probabilities(network, images), network(images).softmax(1))
+        for scales in ((1.0,), (0.5, 1.0, 1.7)):
+            both = probabilities(network, images, scales, flip=True)
+            torch.testing.assert_close(both.sum(1), torch.ones(2, 25, 31))
+            mirrored = probabilities(network, images.flip(3), scales, flip=True)
+            torch.testing.assert_close(mirrored, both.flip(3))
+        assert not torch.allclose(both, probabilities(network, images), atol=1e-4)
+
+
+def test_a_second_labeling_is_the_same_to_the_byte(branches: Artifact, labels: Artifact, tmp_path: Path) -> None:
+    again = tiny_run.label(tmp_path, branches)
+    assert again.id == labels.id
+    with h5py.File(labels.file("labels-00000.h5")) as first, h5py.File(again.file("labels-00000.h5")) as second:
+        for name in ("labels", "confidence"):
+            assert np.array_equal(first[name][:], second[name][:])
+
+
+def test_rounds_follow_each_other_through_the_input(labels: Artifact, workspace: Path) -> None:
+    """Labels that are given are the ones that teach, also when the workspace holds newer ones."""
+    config = tiny_run.branches_config(ssl="self-training")
+    student = tiny_run.train(workspace, config, labels)
+    second = tiny_run.label(workspace, student)
+    assert second.id != labels.id
+    again = tiny_run.train(workspace, config, second)
+    assert {a.id for a in again.inputs()} >= {second.id}
+    assert tiny_run.train(workspace, config, labels).id == student.id
+    clips = labels.ancestor("clips")
+    assert clips is not None
+    assert tiny_run.train(workspace, config, clips).id == again.id  # without any: the newest of the workspace
+
+
+def test_a_method_without_pseudo_labels_refuses_them(labels: Artifact, workspace: Path) -> None:
+    with pytest.raises(ConfigError, match="--ssl ifr reads no pseudo-labels"):
+        tiny_run.train(workspace, tiny_run.branches_config(ssl="ifr"), labels)

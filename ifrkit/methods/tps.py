@@ -1,0 +1,78 @@
+"""TPS, temporal pseudo supervision (Xing et al., ECCV 2022): the label of the frame before, carried over by flow.
+
+The network's prediction of a neighbouring frame is warped to the present one; its classes teach the strongly distorted
+present frame. No teacher, no threshold. The released code adapts to another domain with Accel; here it is the plain
+video baseline of the common protocol: single frames, flow by DIS (OpenCV), and pixels whose flow does not come back
+are ignored, where the source has no such check. Its rescaling of frames is left out, as in all methods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.data.records import IGNORE
+from ifrkit.lazy import torch
+from ifrkit.methods import base
+from ifrkit.train.losses import Mean, cross_entropy, upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+JITTER = (0.8, 0.8, 0.8, 0.2)
+BLUR_PROBABILITY = 0.6
+
+
+def carried_label(probability_bkhw: Tensor, flow_b3hw: Tensor) -> Tensor:
+    """Classes (b, h, w) of the warped probabilities of another frame; 255 where the flow is not sure.
+
+    flow_b3hw: from each pixel to its place in that frame, x first, in pixels; then 1 where it is sure, else 0.
+    """
+    from ifrkit.models.warp import warp
+
+    label_bhw = warp(probability_bkhw, flow_b3hw[:, :2]).argmax(1)
+    return label_bhw.masked_fill(flow_b3hw[:, 2] == 0, IGNORE)
+
+
+class Method(base.Method):
+    """One term, on a strong view of an unlabeled frame."""
+
+    class Config(base.Method.Config):
+        """Constants of the released code (VIPER to Cityscapes-Seq)."""
+
+        weight: float = Field(0.1, ge=0)
+        mean: Mean = "all"
+        """Mean over all pixels, or over those that got a label."""
+
+    config: Config
+    OFF = {"weight": 0.0}
+
+    def views(self) -> list[View]:
+        from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
+
+        if not self.config.weight:
+            return []
+        strong = Jitter(*JITTER, blur_probability=BLUR_PROBABILITY)
+        return [
+            View("v1_0", "unlabeled", "random"),
+            View("v1_0_n", "unlabeled", "random", neighbour_of="v1_0"),
+            View("v1_0_t", "unlabeled", "random", "v1_0", strong),
+        ]
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * CE(network(strong view), label carried over from the neighbour)."""
+        if not self.config.weight:
+            return {}
+        size = batch.views["v1_0_n"].shape[-2:]
+        with torch.no_grad():
+            before_bchw = network.features(batch.views["v1_0_n"])
+            probability_bkhw = upsample(base.clean_logits(network, before_bchw), size).softmax(1)
+            label_bhw = carried_label(probability_bkhw, batch.flows["v1_0_n"])
+        base.guess(batch, "v1_0", label_bhw, label_bhw != IGNORE)
+        logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), size)
+        return {"carried": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}
