@@ -55,8 +55,16 @@ class Method:
         """Extra modules (heads, teachers, second networks) that are trained or saved with the network."""
         return None
 
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """For those extra modules that have an optimizer of their own, such as a discriminator. Called after `build`.
+
+        Its parameters are left out of the common one. Its learning rates fall to 0 with the power of the common
+        schedule. Every step some term must give these parameters a gradient.
+        """
+        return None
+
     def stepped(self, network: Network, step: int) -> None:
-        """Called after the optimizer's step; 0 is the first."""
+        """Called after the optimizers' step; 0 is the first."""
 
     def exported(self, network: Network) -> Network:
         """The network that is validated and saved, where that is another one (a teacher)."""

@@ -105,7 +105,9 @@ class BranchTask(Task):
         self.config, self.store, self.labeled, self.device, self.pseudo = config, store, labeled, device, pseudo
         self.network, self.methods, self.views = network, methods, merged_views(methods)
         self.module = BranchLosses(network, methods, config.ce_mean).to(device)
-        self.optimizer = branch_sgd(self.module, config.sgd)
+        own = [optimizer for method in methods.values() if (optimizer := method.optimizer())]
+        self.optimizers = [branch_sgd(self.module, config.sgd, own), *own]
+        self.own_rates = [group["lr"] for optimizer in own for group in optimizer.param_groups]
         self.images = config.loop.batch * len(self.views)
         self.steps = config.loop.steps
         self.guessed: tuple[str, ...] = ()
@@ -117,7 +119,9 @@ class BranchTask(Task):
 
     def lrs(self, step: int) -> list[float]:
         sgd = self.config.sgd
-        return [poly(base, sgd.min_lr, sgd.power, step, self.steps) for base in (sgd.lr_backbone, sgd.lr_head)]
+        common = [(sgd.lr_backbone, sgd.min_lr), (sgd.lr_head, sgd.min_lr)]
+        own = [(rate, 0.0) for rate in self.own_rates]
+        return [poly(base, minimum, sgd.power, step, self.steps) for base, minimum in common + own]
 
     def batches(self, start: int, stop: int) -> Iterable[RawBatch]:
         return self._batches(start, stop, self.config.runtime.workers)

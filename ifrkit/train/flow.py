@@ -87,7 +87,7 @@ class FlowTask(Task):
         biases = [p for name, p in flow.named_parameters() if name.endswith("bias")]
         weights = [p for name, p in flow.named_parameters() if not name.endswith("bias")]
         groups = [{"params": weights, "weight_decay": config.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.Adam(groups, lr=config.lr)
+        self.optimizers = [torch.optim.Adam(groups, lr=config.lr)]
         self.images = 2 * config.loop.batch
 
     def lrs(self, step: int) -> list[float]:

@@ -60,9 +60,9 @@ class FusionTask(Task):
         self.config, self.store, self.labeled, self.device, self.model = config, store, labeled, device, model
         self.module = FusionLosses(model).to(device)
         trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(
-            trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+        self.optimizers = [
+            torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        ]
         self.images = config.loop.batch * config.key_interval
 
     def lrs(self, step: int) -> list[float]:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -36,17 +36,18 @@ class Task:
     """What is trained; subclass it. The loop calls nothing else.
 
     module: its forward(batch, step) returns weighted scalar loss terms by name, and the loop minimises their sum; it
-    already lies on its device. select: the key of `validate()` that is maximised; None: the last weights are the best.
-    images: how many images a step takes through the network over all ranks, for the throughput display.
+    already lies on its device. optimizers: each trains parameters of its own. select: the key of `validate()` that is
+    maximised; None: the last weights are the best. images: how many a step takes through the network over all ranks,
+    for the throughput display.
     """
 
     module: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: Sequence[torch.optim.Optimizer]
     select: str | None = None
     images: int = 0
 
     def lrs(self, step: int) -> list[float]:
-        """Learning rate of each parameter group at a step (0 is the first)."""
+        """Learning rate of each parameter group of all optimizers, in their order, at a step (0 is the first)."""
         raise NotImplementedError
 
     def batches(self, start: int, stop: int) -> Iterable[Any]:
@@ -58,7 +59,7 @@ class Task:
         return item
 
     def stepped(self, step: int) -> None:
-        """Called after the optimizer's step; 0 is the first (mean teachers follow here)."""
+        """Called after the optimizers' step; 0 is the first (mean teachers follow here)."""
 
     def notes(self) -> dict[str, Any]:
         """What else stands in the log, over the steps since the last call. Called on all ranks alike."""
@@ -135,9 +136,10 @@ class _Fit:
                 self.events.close()
 
     def _train_step(self, step: int, batches: Iterator[Any]) -> None:
-        for group, lr in zip(self.task.optimizer.param_groups, self.task.lrs(step), strict=True):
+        for group, lr in zip(self._groups(), self.task.lrs(step), strict=True):
             group["lr"] = lr
-        self.task.optimizer.zero_grad()
+        for optimizer in self.task.optimizers:
+            optimizer.zero_grad()
         for micro in range(self.loop.accumulate):
             batch = self.task.to_device(next(batches))
             torch.manual_seed(key_seed(self.seed, "step", self.name, step, micro, self.rank))
@@ -147,9 +149,13 @@ class _Fit:
                 total = torch.stack([term.float() for term in terms.values()]).sum()
                 self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]
             self.watch.add(terms, step)
-        self.scaler.step(self.task.optimizer)
+        for optimizer in self.task.optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
         self.task.stepped(step)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.task.optimizers for group in optimizer.param_groups]
 
     def _no_sync(self, micro: int) -> contextlib.AbstractContextManager[None]:
         """Ranks average gradients once a step: in the backward pass of its last micro-batch."""
@@ -175,9 +181,9 @@ class _Fit:
     def _log(self, done: int) -> None:
         losses, notes = self.watch.flush(), self.task.notes()
         seconds = (time.monotonic() - self._clock) / max(1, done - self._clock_step)
-        loss, lrs = sum(losses.values()), [group["lr"] for group in self.task.optimizer.param_groups]
+        loss, lrs = sum(losses.values()), [group["lr"] for group in self._groups()]
         images = f"  {self.task.images / seconds:.1f} img/s" if self.task.images else ""
-        self.report.status(f"loss {loss:.4g}  lr {lrs[-1]:.2e}{images}")
+        self.report.status(f"loss {loss:.4g}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
         if self.events:
             self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5), **notes)
         self._start_clock(done)
@@ -216,7 +222,7 @@ class _Fit:
             state = {
                 "step": done,
                 "module": self.task.module.state_dict(),
-                "optimizer": self.task.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.task.optimizers],
                 "scaler": self.scaler.state_dict(),
                 "result": asdict(self.result),
                 "events": self.events.length(),
@@ -229,7 +235,8 @@ class _Fit:
         """Take over the saved state: the first step to do, and the length of the event log then."""
         state = load_state(self.state_path)
         self.task.module.load_state_dict(state["module"])
-        self.task.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.task.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.scaler.load_state_dict(state["scaler"])
         self.result = FitResult(**state["result"])
         return state["step"], state["events"]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
 from ifrkit.config.stages import SGDConfig
 
 
-def branch_sgd(module: nn.Module, config: SGDConfig) -> torch.optim.SGD:
-    """Two groups: parameters of any `backbone`, and all others (heads, modules of methods). Decay is on all of them."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+def branch_sgd(module: nn.Module, config: SGDConfig, beside: Iterable[torch.optim.Optimizer] = ()) -> torch.optim.SGD:
+    """Two groups: parameters of any `backbone`, and all others (heads, modules of methods). Decay is on all of them.
+
+    What an optimizer `beside` it trains is left out.
+    """
+    taken = {id(p) for optimizer in beside for group in optimizer.param_groups for p in group["params"]}
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad and id(p) not in taken]
     backbone = [p for name, p in named if "backbone" in name.split(".")]
     others = [p for name, p in named if "backbone" not in name.split(".")]
     groups = [{"params": backbone, "lr": config.lr_backbone}, {"params": others, "lr": config.lr_head}]

@@ -50,7 +50,7 @@ class ToyTask(Task):
         torch.manual_seed(0)
         self.parts, self.score = parts, score
         self.module = ToyModule(norm, poison)
-        self.optimizer = torch.optim.SGD(self.module.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+        self.optimizers = [torch.optim.SGD(self.module.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)]
 
     def lrs(self, step: int) -> list[float]:
         return [0.1 * (1 - step / STEPS)]

@@ -68,25 +68,40 @@ def test_three_steps_are_finite_and_move_the_network(
     before = {name: p.detach().clone() for name, p in task.network.named_parameters()}
     for step, batch in enumerate(batches(task, 3)):
         assert all(view.shape[-2:] == size for view in batch.views.values())
-        task.optimizer.zero_grad()
+        for optimizer in task.optimizers:
+            optimizer.zero_grad()
         loss = total(task, batch, step)
         torch.autograd.backward(loss)
         assert loss.isfinite()
         assert all(p.grad is None or p.grad.isfinite().all() for p in task.module.parameters())
-        task.optimizer.step()
+        for optimizer in task.optimizers:
+            optimizer.step()
     assert all(not torch.equal(p, before[name]) for name, p in task.network.named_parameters())
 
 
 @pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
-def test_every_term_reaches_the_backbone(workspace: Path, clips: Artifact, ssl: str) -> None:
+def test_every_term_reaches_the_backbone_or_what_has_an_optimizer_of_its_own(
+    workspace: Path, clips: Artifact, ssl: str
+) -> None:
     task = make_task(workspace, clips, ssl, method={ssl: dict(load("methods", ssl).OPEN)})
     task.module.train()
     terms = task.module(batches(task, 1)[0], 10**6)  # after any ramp-up
     assert len(terms) > 1
     backbones = [p for name, p in task.module.named_parameters() if "backbone" in name and p.requires_grad]
+    own = [p for optimizer in task.optimizers[1:] for group in optimizer.param_groups for p in group["params"]]
     for name, term in terms.items():
-        gradients = torch.autograd.grad(term, backbones, retain_graph=True, allow_unused=True)
-        assert any(g is not None and g.any() for g in gradients), name
+        gradients = torch.autograd.grad(term, [*backbones, *own], retain_graph=True, allow_unused=True)
+        moved = [g is not None and bool(g.any()) for g in gradients]
+        assert any(moved[: len(backbones)]) != any(moved[len(backbones) :]), name  # never both
+
+
+@pytest.mark.parametrize("ssl", METHODS)
+def test_every_parameter_has_one_optimizer(workspace: Path, clips: Artifact, ssl: str) -> None:
+    task = make_task(workspace, clips, ssl)
+    trained = [id(p) for optimizer in task.optimizers for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in task.module.parameters() if p.requires_grad)
+    assert len(task.lrs(0)) == sum(len(optimizer.param_groups) for optimizer in task.optimizers)
+    assert all(group["lr"] == rate for group, rate in zip(task.optimizers[0].param_groups, task.lrs(0), strict=True))
 
 
 @pytest.mark.parametrize("ssl", METHODS)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,6 +91,35 @@ def test_fp16_scaler_is_part_of_the_state(tmp_path: Path) -> None:
     assert state["scaler"]["_growth_tracker"] > 0
     train(tmp_path / "parts", amp="fp16", resumed=True)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+class TwoOptimizers(ToyTask):
+    """The last layer has an Adam of its own."""
+
+    def __init__(self, parts: int = 1) -> None:
+        super().__init__(parts)
+        first, last = (list(layer.parameters()) for layer in (self.module.layers[:-1], self.module.layers[-1]))
+        self.optimizers = [torch.optim.SGD(first, momentum=0.9), torch.optim.Adam(last)]
+
+    def lrs(self, step: int) -> list[float]:
+        return [0.1, 1e-3 * (1 - step / STEPS)]
+
+
+@pytest.mark.parametrize("options", [{}, {"amp": "fp16"}, {"accumulate": 2}])
+def test_two_optimizers_each_with_its_rates_and_state(tmp_path: Path, options: dict[str, Any]) -> None:
+    parts = options.get("accumulate", 1)
+    start = {name: p.clone() for name, p in TwoOptimizers().module.state_dict().items()}
+    whole = train(tmp_path / "whole", TwoOptimizers(parts), **options)
+    with pytest.raises(InterruptedRun):
+        train(tmp_path / "parts", TwoOptimizers(parts), stop=stop_at(7), **options)
+    assert train(tmp_path / "parts", TwoOptimizers(parts), resumed=True, **options) == whole
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    end = load_weights(tmp_path / "whole" / "toy.last.safetensors")
+    assert all(not torch.equal(value, start[name]) for name, value in end.items())
+    last = [name for name in end if name.startswith("layers.3.")]  # 20 steps of Adam go no further than 20 rates
+    assert len(last) == 2
+    assert all((end[name] - start[name]).abs().max() < 0.02 for name in last)
+    assert events(tmp_path / "whole")[0]["lr"] == [0.1, pytest.approx(1e-3 * (1 - 2 / STEPS))]
 
 
 def test_bf16_and_channels_last_train(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_census_phase_has_something_to_learn_from(clips: Artifact) -> None:
     task = FlowTask(build_flownet(0.0625, 0), config, ClipStore(clips.path), torch.device("cpu"))
     batch = next(iter(task.batches(0, 1)))
     for step in (0, 3):  # warm-up, and after it
-        task.optimizer.zero_grad()
+        task.optimizers[0].zero_grad()
         task.module(batch, step)["photometric"].backward()
         grads = [p.grad for p in task.flow.parameters()]
         assert all(grad is not None and grad.isfinite().all() for grad in grads)
@@ -148,7 +148,7 @@ def test_rate_of_the_flow_rises_and_falls(clips: Artifact) -> None:
 
 def test_weight_decay_spares_biases(clips: Artifact) -> None:
     task = FlowTask(build_flownet(0.0625, 0), flow_config(), ClipStore(clips.path), torch.device("cpu"))
-    weights, biases = task.optimizer.param_groups
+    weights, biases = task.optimizers[0].param_groups
     assert (weights["weight_decay"], biases["weight_decay"]) == (4e-4, 0)
     assert all(p.ndim == 4 for p in weights["params"])
     assert all(p.ndim == 1 for p in biases["params"])
@@ -307,7 +307,7 @@ def test_rates_of_the_released_schedule(clips: Artifact, branches: Artifact) -> 
     config = fusion_config(warmup_steps=1000)
     task = FusionTask(tiny_video.video_model("accel"), config, store, [0], torch.device("cpu"))
     assert [task.lrs(step) for step in (0, 1, 1000, 1001, 39999)] == [[5e-4], [5e-5], [5e-5], [5e-4], [5e-4]]
-    group = task.optimizer.param_groups[0]
+    group = task.optimizers[0].param_groups[0]
     assert (group["momentum"], group["weight_decay"]) == (0.9, 5e-4)
     assert sum(p.numel() for p in group["params"]) < sum(p.numel() for p in task.model.parameters())
 
