@@ -142,6 +142,8 @@ class TrainBranchesConfig(Config):
     reference: NetworkConfig = NetworkConfig(backbone="resnet101")
     """Heavy network, run on key frames."""
     labeled: LabeledSet = LabeledSet()
+    unlabeled: Literal["all", "annotated"] = "all"
+    """Frames that image methods draw from unlabeled clips: any, or (image protocol, Table 1) the annotated one."""
     crop: CropConfig = CropConfig()
     sgd: SGDConfig = SGDConfig()
     loop: LoopConfig = LoopConfig()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -74,8 +74,12 @@ class BranchLosses(nn.Module):
             self.judged[method] = self.judged.get(method, 0) + found
 
 
-def merged_views(methods: Mapping[str, Method]) -> list[View]:
-    """The labeled frame and every view of the methods, each once. Raises ConfigError if two of one name differ."""
+def merged_views(methods: Mapping[str, Method], unlabeled: Literal["all", "annotated"] = "all") -> list[View]:
+    """The labeled frame and every view of the methods, each once.
+
+    unlabeled: which frame of an unlabeled clip a "random" one is. Raises ConfigError if two views of one name differ,
+    and if several frames of a clip are wanted where there is only one.
+    """
     views = {"v0_0": View("v0_0")}
     for name, method in methods.items():
         for view in method.views():
@@ -83,7 +87,15 @@ def merged_views(methods: Mapping[str, Method]) -> list[View]:
                 raise ConfigError(
                     f"--ssl {name}: wants another view {view.name} than the methods before it", "drop one"
                 )
-    return list(views.values())
+    if unlabeled == "all":
+        return list(views.values())
+    drawn = [v for v in views.values() if v.pool == "unlabeled" and not (v.distort_of or v.overlap_of)]
+    if len(drawn) > 1:
+        fault = (
+            f"--ssl {','.join(methods)} wants {len(drawn)} frames of each unlabeled clip, unlabeled=annotated has one"
+        )
+        raise ConfigError(fault, "use unlabeled=all")
+    return [replace(view, frame="annotated") if view.pool == "unlabeled" else view for view in views.values()]
 
 
 class BranchTask(Task):
@@ -103,7 +115,7 @@ class BranchTask(Task):
     ) -> None:
         methods = {name: load("methods", name)(options) for name, options in config.method.items()}
         self.config, self.store, self.labeled, self.device, self.pseudo = config, store, labeled, device, pseudo
-        self.network, self.methods, self.views = network, methods, merged_views(methods)
+        self.network, self.methods, self.views = network, methods, merged_views(methods, config.unlabeled)
         self.module = BranchLosses(network, methods, config.ce_mean).to(device)
         own = [optimizer for method in methods.values() if (optimizer := method.optimizer())]
         self.optimizers = [branch_sgd(self.module, config.sgd, own), *own]

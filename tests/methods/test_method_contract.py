@@ -16,7 +16,7 @@ from ifrkit.data.batch import Batch, Guess
 from ifrkit.data.partitions import labeled_clips
 from ifrkit.data.pseudo import PseudoLabels
 from ifrkit.data.store import ClipStore
-from ifrkit.errors import InterruptedRun
+from ifrkit.errors import ConfigError, InterruptedRun
 from ifrkit.models.network import build_network
 from ifrkit.plugins import load, names
 from ifrkit.train.branch import BranchTask
@@ -193,3 +193,23 @@ def test_the_log_of_a_run_holds_the_accuracy(clips: Artifact, tmp_path: Path) ->
     losses = [record for record in records if "losses" in record]
     assert len(losses) == 4
     assert all(record["pseudo"].keys() == {"ifr", "cct"} for record in losses)
+
+
+@pytest.mark.parametrize("ssl", ["cac", "cps", "fixmatch"])
+def test_image_methods_can_be_kept_to_annotated_frames(workspace: Path, clips: Artifact, ssl: str) -> None:
+    """The image protocol of Table 1: the frames that have a label, without it."""
+    task = make_task(workspace, clips, ssl, unlabeled="annotated")
+    store = ClipStore(clips.path)
+    for raw in task.batches(0, 3):
+        for sample, place in enumerate(raw.places["v1_0"]):
+            record = store.clips[raw.clips["unlabeled"][sample]]
+            frame = store.frame(raw.clips["unlabeled"][sample], record.annotated or 0)
+            seen = frame[place.y : place.y + 24, place.x : place.x + 32]
+            seen = seen[:, ::-1] if place.mirrored else seen
+            assert (raw.images["v1_0"][sample].permute(1, 2, 0).numpy() == seen).all()
+        assert set(raw.labels) == {"v0_0"}
+
+
+def test_methods_of_several_frames_refuse_the_image_protocol(workspace: Path, clips: Artifact) -> None:
+    with pytest.raises(ConfigError, match="ifr wants 2 frames of each unlabeled clip"):
+        make_task(workspace, clips, "ifr", unlabeled="annotated")
