@@ -155,6 +155,12 @@ def normalise(images_b3hw: Tensor) -> Tensor:
     return _look_up(_normal_values().to(device), images_b3hw.contiguous() + channel_131)
 
 
+def denormalise(images_b3hw: Tensor) -> Tensor:
+    """RGB 0..255, float32, of normalised images: the inverse of `normalise`, up to rounding."""
+    mean, std = (torch.tensor(values, device=images_b3hw.device)[:, None, None] for values in (MEAN, STD))
+    return images_b3hw.float() * std + mean
+
+
 @lru_cache(maxsize=1)
 def _normal_values() -> Tensor:
     centred = np.arange(256, dtype=np.float32) - np.array(MEAN, np.float32)[:, None]

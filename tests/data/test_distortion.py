@@ -16,6 +16,7 @@ from ifrkit.data.augment import (
     MEAN,
     SATURATION,
     STD,
+    denormalise,
     distort,
     draw_distortion,
     normalise,
@@ -146,3 +147,11 @@ def test_normalise_is_opencv_to_the_bit() -> None:
     assert ours.dtype == torch.float32
     assert ours.is_contiguous()
     np.testing.assert_array_equal(ours.numpy(), np.stack(expected))
+
+
+def test_denormalise_is_the_inverse() -> None:
+    images = to_torch(random_images(2, (5, 7)))
+    back = denormalise(normalise(images))
+    assert back.dtype == torch.float32
+    assert torch.equal(back.round().to(torch.uint8), images)
+    torch.testing.assert_close(back, images.float(), rtol=0, atol=1e-4)

@@ -28,7 +28,10 @@ PUBLISHED = {
     "cac": (3, 0),
     "cct": (2, 0),
     "tdc": (11, 0),
+    "advsemi": (2, 0),
+    "s4gan": (2, 0),
     "ifr,cct": (6, 0),
+    "advsemi,s4gan": (2, 0),
 }
 """Of the table in docs/methods.md; ifr and cct share the pass of a view."""
 

@@ -1,0 +1,94 @@
+"""AdvSemiSeg, adversarial learning for semi-supervised segmentation (Hung et al., BMVC 2018).
+
+A fully convolutional discriminator D tells labels from predictions, for each pixel. The network S learns to be taken
+for a label, also on unlabeled frames; there it also learns from its own hard labels, where D takes them for labels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ifrkit.data.records import IGNORE
+from ifrkit.lazy import torch
+from ifrkit.methods import base
+from ifrkit.methods._adversarial import Adversarial, called, frozen, known, one_hot
+from ifrkit.train.losses import cross_entropy, upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ifrkit.data.batch import Batch, View
+    from ifrkit.models.network import Network
+
+
+def trusted_cross_entropy(logits_bkhw: Tensor, own_bhw: Tensor, answers_bhw: Tensor, threshold: float) -> Tensor:
+    """L_semi: CE with the network's own labels, the mean over pixels where sigmoid(D) >= threshold.
+
+    answers: D's logits at the size of the labels. 0 where no pixel passes.
+    """
+    trusted_bhw = answers_bhw.detach().float().sigmoid() >= threshold
+    return cross_entropy(logits_bkhw, own_bhw.masked_fill(~trusted_bhw, IGNORE), "valid")
+
+
+class Method(Adversarial):
+    """Terms of S: adversarial on labeled and on unlabeled frames, semi-supervised; and the term of D."""
+
+    class Config(Adversarial.Config):
+        """Constants of the released code; D's Adam has its rate of 1e-4."""
+
+        labeled: float = Field(0.01, ge=0)
+        """lambda_adv on labeled frames: of the published command. (The code's default is 0.1.)"""
+        unlabeled: float = Field(0.001, ge=0)
+        """lambda_adv on unlabeled frames, from the first step on."""
+        semi: float = Field(0.1, ge=0)
+        """lambda_semi."""
+        threshold: float = Field(0.2, ge=0)
+        """T_semi: how sure D must be of a pixel."""
+        start: int = Field(10000, ge=0)
+        """First step with the semi-supervised term: a quarter of the training (released: 5000 of 20,000)."""
+
+        def on(self) -> bool:
+            return bool(self.labeled or self.unlabeled or self.semi)
+
+    config: Config
+    OFF = {"labeled": 0.0, "unlabeled": 0.0, "semi": 0.0}
+    OPEN = {"threshold": 0.0, "start": 0}
+
+    def views(self) -> list[View]:
+        return super().views() if self.config.unlabeled or self.config.semi else []
+
+    def make(self, num_classes: int) -> nn.Module:
+        from ifrkit.models.discriminators import PixelDiscriminator
+
+        return PixelDiscriminator(num_classes, self.config.channels)
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """For S: labeled * L_adv + unlabeled * L_adv + semi * L_semi. For D: L_D."""
+        c = self.config
+        if not c.on():
+            return {}
+        terms: dict[str, Tensor] = {}
+        label_bhw = batch.labels["v0_0"]
+        size, known_bhw = label_bhw.shape[-2:], known(label_bhw)
+        fake_bkhw = upsample(network.classify(features["v0_0"]), size).softmax(1)
+        if c.labeled:
+            terms["labeled"] = c.labeled * called(True, frozen(self.discriminator, fake_bkhw), known_bhw)
+        counts_bhw = known_bhw
+        if c.unlabeled or c.semi:
+            f_bchw = base.encode(network, batch, features, "v1_0")
+            logits_bkhw = upsample(network.classify(f_bchw), size)
+            answers_bhw = frozen(self.discriminator, logits_bkhw.softmax(1))
+            if c.unlabeled:
+                terms["unlabeled"] = c.unlabeled * called(True, answers_bhw)
+            if c.semi:
+                own_bhw = upsample(base.clean_logits(network, f_bchw), size).argmax(1)
+                loss = trusted_cross_entropy(logits_bkhw, own_bhw, answers_bhw, c.threshold)
+                terms["semi"] = c.semi * (step >= c.start) * loss
+            fake_bkhw = torch.cat([fake_bkhw, logits_bkhw.softmax(1)])
+            counts_bhw = torch.cat([known_bhw, torch.ones_like(answers_bhw, dtype=torch.bool)])
+        # L_D = (BCE(D(S(x)), 0) + BCE(D(one-hot y), 1)) / 2; S(x) of labeled and unlabeled frames as before S's step
+        fake = called(False, self.discriminator(fake_bkhw.detach()), counts_bhw)
+        real = called(True, self.discriminator(one_hot(label_bhw, network.num_classes)), known_bhw)
+        return {**terms, "discriminator": (fake + real) / 2}
