@@ -84,6 +84,7 @@ class Method(Adversarial):
                 terms["unlabeled"] = c.unlabeled * called(True, answers_bhw)
             if c.semi:
                 own_bhw = upsample(base.clean_logits(network, f_bchw), size).argmax(1)
+                base.guess(batch, "v1_0", own_bhw, answers_bhw.sigmoid() >= c.threshold)
                 loss = trusted_cross_entropy(logits_bkhw, own_bhw, answers_bhw, c.threshold)
                 terms["semi"] = c.semi * (step >= c.start) * loss
             fake_bkhw = torch.cat([fake_bkhw, logits_bkhw.softmax(1)])

@@ -80,6 +80,8 @@ class Method(Adversarial):
             terms["match"] = c.match * feature_matching_loss(frozen(self.discriminator, *real)[1], predicted_bc)
         if c.self_training:
             own_bhw = upsample(base.clean_logits(network, f_bchw), label_bhw.shape[-2:]).argmax(1)
+            good_b = answers_b.sigmoid() > c.threshold
+            base.guess(batch, "v1_0", own_bhw, good_b[:, None, None].expand_as(own_bhw))
             loss = self_training_loss(logits_bkhw, own_bhw, answers_b, c.threshold)
             terms["self_training"] = c.self_training * (step > 0) * loss  # at step 0 D knows nothing
         taken_b, _ = self.discriminator(*(part.detach() for part in fake))

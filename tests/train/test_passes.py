@@ -28,6 +28,7 @@ PUBLISHED = {
     "cac": (3, 0),
     "cct": (2, 0),
     "tdc": (11, 0),
+    "tps": (2, 1),
     "advsemi": (2, 0),
     "s4gan": (2, 0),
     "ifr,cct": (6, 0),
