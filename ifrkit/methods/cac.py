@@ -13,11 +13,12 @@ from pydantic import Field
 
 from ifrkit.lazy import F, nn, torch
 from ifrkit.methods import base
+from ifrkit.methods._overlap import overlap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, Place, View
+    from ifrkit.data.batch import Batch, View
     from ifrkit.models.network import Network
 
 EPSILON = 1e-8
@@ -62,17 +63,6 @@ def _negatives(
 ) -> Tensor:
     similarity_nm = (anchors @ columns.T / temperature - largest_n[:, None]).exp()
     return (similarity_nm * (labels_n[:, None] != labels_m)).sum(1)
-
-
-def overlap(first: Place, second: Place, size: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns of the shared part on both 1/8 maps (h, w), mirrored maps turned back."""
-    parts = []
-    for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
-        shift = (b - a) // 8
-        length = size[dim] - abs(shift)
-        parts.append((slice(max(shift, 0), max(shift, 0) + length), slice(max(-shift, 0), max(-shift, 0) + length)))
-    (rows_1, rows_2), (columns_1, columns_2) = parts
-    return (rows_1, columns_1), (rows_2, columns_2)
 
 
 class Method(base.Method):

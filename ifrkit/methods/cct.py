@@ -13,8 +13,7 @@ from pydantic import Field
 
 from ifrkit.lazy import nn, torch
 from ifrkit.methods import base
-from ifrkit.methods.ifr import ramp_up
-from ifrkit.train.losses import upsample
+from ifrkit.train.losses import ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,7 @@ from pydantic import Field
 from ifrkit.lazy import torch
 from ifrkit.methods import base
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
-from ifrkit.methods.ifr import ramp_up
-from ifrkit.train.losses import Mean, cross_entropy, upsample
+from ifrkit.train.losses import Mean, cross_entropy, ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

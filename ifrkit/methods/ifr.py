@@ -2,14 +2,14 @@
 
 A labeled frame is rebuilt from class prototypes of another frame of its clip, and its label supervises the rebuilt
 map: so one label teaches the features of the other frames too. The defaults are those of the released code; where
-the paper says something else, the option names its equation, and recipe `paper-equations` follows the paper.
+the paper says something else, the option names its equation, and recipe `paper-equations` follows the paper. Eq. (4)
+is `class_prototypes`, which tdc shares.
 
 Letters: N images, C channels, K classes, P = h * w pixels of a map at 1/8.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -18,38 +18,14 @@ from pydantic import Field
 
 from ifrkit.lazy import F, torch
 from ifrkit.methods import base
-from ifrkit.train.losses import cross_entropy, upsample
+from ifrkit.methods._prototypes import class_prototypes
+from ifrkit.train.losses import cross_entropy, ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ifrkit.data.batch import Batch, View
     from ifrkit.models.network import Network
-
-
-def class_prototypes(
-    features: Tensor, labels: Tensor, num_classes: int, pool: Literal["batch", "clip"] = "batch", group: int = 2
-) -> tuple[Tensor, Tensor]:
-    """Class means of a feature map, Eq. (4).
-
-    features: (N, C, h, w). labels: (N, h, w) int64; an id outside 0..K-1, such as 255, counts for no class.
-    pool: "clip" averages over the pixels of one image; "batch" (released code) over all images of a group of `group`
-    neighbours, while each image still lists only the classes that it shows itself.
-    Returns prototypes (N, K, C) and present (N, K) bool; the prototype of an absent class has no meaning.
-    """
-    classes = torch.arange(num_classes, device=features.device)
-    member_nkp = (labels[:, None] == classes[:, None, None]).flatten(2)
-    present_nk = member_nkp.any(2)
-    with torch.autocast(features.device.type, enabled=False):
-        weight_nkp = member_nkp.float()
-        sums_nkc = weight_nkp @ features.float().flatten(2).transpose(1, 2)
-        counts_nk1 = weight_nkp.sum(2, keepdim=True)
-        if pool == "batch":
-            of_group = torch.arange(len(features), device=features.device) // group
-            same_nn = (of_group[:, None] == of_group).to(sums_nkc.dtype)
-            sums_nkc = torch.einsum("nm,mkc->nkc", same_nn, sums_nkc)
-            counts_nk1 = torch.einsum("nm,mkc->nkc", same_nn, counts_nk1)
-        return sums_nkc / counts_nk1.clamp(min=1), present_nk
 
 
 def reconstruct(features: Tensor, prototypes: Tensor, present: Tensor, temperature: float) -> Tensor:
@@ -65,12 +41,6 @@ def reconstruct(features: Tensor, prototypes: Tensor, present: Tensor, temperatu
         lowest = torch.finfo(similarity_nkp.dtype).min
         attention_nkp = (similarity_nkp / temperature).masked_fill(~present[:, :, None], lowest).softmax(1)  # Eq. (6)
         return (prototypes.transpose(1, 2) @ attention_nkp).view_as(features)  # Eq. (7)
-
-
-def ramp_up(step: int, length: int) -> float:
-    """exp(-5 (1 - t)^2) with t from 0 at step 0 to 1 at `length`; 1 from then on, and always for length 0."""
-    left = 1 - min(step, length) / length if length else 0.0
-    return math.exp(-5 * left**2)
 
 
 class Method(base.Method):

@@ -18,7 +18,8 @@ from pydantic import Field
 
 from ifrkit.lazy import F, nn, torch
 from ifrkit.methods import base
-from ifrkit.methods.ifr import class_prototypes, ramp_up
+from ifrkit.methods._prototypes import class_prototypes
+from ifrkit.train.losses import ramp_up
 
 if TYPE_CHECKING:
     from torch import Tensor

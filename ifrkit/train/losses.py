@@ -1,7 +1,8 @@
-"""The loss and the resize that the supervised term and the methods share."""
+"""What the supervised term and the methods share: the loss, the resize, the ramp of weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -26,3 +27,9 @@ def cross_entropy(logits_bkhw: Tensor, labels_bhw: Tensor, mean: Mean = "all") -
 def upsample(logits_bkhw: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear to (height, width), aligned at the corners of the outer pixels: (b, k, *size) float32."""
     return F.interpolate(logits_bkhw.float(), list(size), mode="bilinear", align_corners=False)
+
+
+def ramp_up(step: int, length: int) -> float:
+    """exp(-5 (1 - t)^2) with t from 0 at step 0 to 1 at `length`; 1 from then on, and always for length 0."""
+    left = 1 - min(step, length) / length if length else 0.0
+    return math.exp(-5 * left**2)

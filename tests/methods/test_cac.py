@@ -13,7 +13,8 @@ from torch import Tensor
 from ifrkit.data.batch import Place
 from ifrkit.data.records import Window
 from ifrkit.data.sampler import Key, overlapping
-from ifrkit.methods.cac import Pixels, _flat, directional_loss, overlap
+from ifrkit.methods._overlap import overlap
+from ifrkit.methods.cac import Pixels, _flat, directional_loss
 
 
 def views() -> tuple[list[Tensor], list[Pixels]]:

@@ -30,6 +30,12 @@ def test_file_and_function_sizes(path: Path) -> None:
     assert not long
 
 
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parent == ROOT / "ifrkit" / "methods"], ids=lambda p: p.name)
+def test_a_method_is_one_short_file(path: Path) -> None:
+    """A reader with the paper open finds each of its equations."""
+    assert path.read_text().count("\n") <= 150
+
+
 def test_median_file_is_short() -> None:
     assert statistics.median(p.read_text().count("\n") for p in SOURCES if p.name != "__init__.py") <= 150
 

@@ -1,0 +1,19 @@
+"""Two crops of one frame, seen from their maps at 1/8."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ifrkit.data.batch import Place
+
+
+def overlap(first: Place, second: Place, size: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Rows and columns of the shared part on both 1/8 maps (h, w), mirrored maps turned back."""
+    parts = []
+    for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
+        shift = (b - a) // 8
+        length = size[dim] - abs(shift)
+        parts.append((slice(max(shift, 0), max(shift, 0) + length), slice(max(-shift, 0), max(-shift, 0) + length)))
+    (rows_1, rows_2), (columns_1, columns_2) = parts
+    return (rows_1, columns_1), (rows_2, columns_2)
