@@ -130,8 +130,9 @@ class Method(base.Method):
         f_bchw = torch.where(mirrored[:, None, None, None], f_bchw.flip(-1), f_bchw)
         with torch.no_grad():
             confidence_bhw, label_bhw = network.classify(f_bchw).float().softmax(1).max(1)
-            seen_bhw = torch.where(mirrored[:, None, None], label_bhw.flip(-1), label_bhw)
-            base.guess(batch, source, seen_bhw)
+            turned = mirrored[:, None, None]
+            seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))
+            base.guess(batch, source, seen_bhw, sure_bhw > self.config.threshold)
         with torch.autocast(f_bchw.device.type, enabled=False):
             embedding_bdhw = F.normalize(self.projector(f_bchw.float()), dim=1)
         return Pixels(embedding_bdhw, label_bhw, confidence_bhw)
