@@ -3,8 +3,8 @@
     python benchmarks/methods.py [--backbone resnet18] [--size 128 256] [--batch 2] [--rounds 5] [NAME ...]
 
 Every method has a process of its own that alternates between its step (loss, gradients, teacher) and the supervised one
-of the same network, and prints medians of one thread's processor time. Memory is the highest resident set of a process
-that makes two steps, less that of a process that only imports.
+of the same network, and prints medians of one thread's processor time; the loader, where tps has its flow, is not in it.
+Memory is the highest resident set of a process that makes two steps, less that of a process that only imports.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
     """Random views; labels of small cells, so that many classes are there."""
     rng = torch.Generator().manual_seed(0)
     height, width = args.size
-    views = [view.name for view in merged_views(methods)]
-    images = {name: torch.randn(args.batch, 3, height, width, generator=rng) for name in views}
+    views = merged_views(methods)
+    images = {view.name: torch.randn(args.batch, 3, height, width, generator=rng) for view in views}
+    flows = {view.name: torch.ones(args.batch, 3, height, width) for view in views if view.neighbour_of}
     cells = torch.randint(CLASSES, (args.batch, height // 16, width // 16), generator=rng)
     label = cells.repeat_interleave(16, 1).repeat_interleave(16, 2)
-    places = {name: [Place(0, 8 * len(name), False)] * args.batch for name in views}
-    return Batch(images, {"v0_0": label, "pseudo": label}, {"unlabeled": list(range(args.batch))}, places)
+    places = {name: [Place(0, 8 * len(name), False)] * args.batch for name in images}
+    return Batch(images, {"v0_0": label, "pseudo": label}, {"unlabeled": list(range(args.batch))}, places, flows)
 
 
 def step(losses: BranchLosses, methods: dict[str, Method], batch: Batch) -> float:
