@@ -3,7 +3,7 @@
     python benchmarks/methods.py [--backbone resnet18] [--size 128 256] [--batch 2] [--rounds 5] [NAME ...]
 
 Every method has a process of its own that alternates between its step (loss, gradients, teacher) and the supervised one
-of the same network, and prints medians of one thread's processor time; the loader, where tps has its flow, is not in it.
+of the same network, and prints medians of one thread's processor time. The loader, where tps has its flow, is left out.
 Memory is the highest resident set of a process that makes two steps, less that of a process that only imports.
 """
 
