@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import _camvid_original, _camvid_toys
+from data_prep import _camvid_original
 from data_prep._camvid_classes import LABELS, MEMBERS, read_color_label
 from data_prep._runs import runs, windows
 from data_prep.camvid import Dataset
 from ifrkit.errors import ConfigError, DatasetError
+from ifrkit.testing import camvid as toys
 from ifrkit.testing import check_dataset, check_fingerprint
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"
@@ -25,13 +26,13 @@ def _open(root: Path, **options: object) -> Dataset:
 
 @pytest.fixture
 def segnet(tmp_path: Path) -> Path:
-    _camvid_toys.segnet(tmp_path)
+    toys.segnet(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    _camvid_toys.original(tmp_path)
+    toys.original(tmp_path)
     return tmp_path
 
 
