@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chains import Chain, complaint
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -195,6 +195,7 @@ def test_allow_missing_keeps_what_is_around_the_label(tree: Tree) -> None:
     assert f"without 1 label (the first: {FINE}/train/weimar/weimar_000000_000019_gtFine_labelIds.png)" in text
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 29)), st.integers(1, 30))
 def test_what_is_left_of_a_clip_with_gaps(gaps: set[int], length: int) -> None:
     anchor, missing, catalog = Anchor("ulm_000003", 119), Missing(), Catalog()
