@@ -22,7 +22,6 @@ from pydantic import Field
 
 from data_prep import _camvid_original as original
 from data_prep import _camvid_segnet as segnet
-from data_prep import _camvid_toys as toys
 from data_prep._camvid_classes import LABELS, read_color_label, read_id_label
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.base import Label
@@ -102,5 +101,7 @@ class Dataset(CatalogDataset):
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
-        """A tiny tree in the SegNet layout (`_camvid_toys.original` makes one in the other)."""
-        toys.segnet(root, seed)
+        """A tiny tree in the SegNet layout (`ifrkit.testing.camvid.original` makes one in the other)."""
+        from ifrkit.testing.camvid import segnet as make_tree
+
+        make_tree(root, seed)

@@ -35,7 +35,7 @@ def partition_size(clips: int, k: int) -> int:
 
 
 def labeled_clips(store: ClipStore, labeled: LabeledSet) -> list[int]:
-    """Numbers of the clips that may show their label, ascending. Raises ConfigError for a list that does not fit."""
+    """Numbers of the clips that may show their label, ascending. Raises DatasetError for a list that does not fit."""
     annotated = [clip for clip in store.clips_of("train") if store.clips[clip].annotated is not None]
     if not annotated:
         raise DatasetError(f"{store.path}: no training clip has a label", "prepare a dataset with labels")
@@ -71,7 +71,7 @@ def _listed(store: ClipStore, annotated: list[int], path: Path) -> list[int]:
             unknown.append(line)
     if unknown:
         fault = f"{path}: {len(unknown)} lines are no annotated training frame; the first is {unknown[0]}"
-        raise ConfigError(fault, f"names look like {next(iter(by_name))}")
+        raise DatasetError(fault, f"names look like {next(iter(by_name))}")
     if not chosen:
         raise ConfigError(f"{path} lists no frame", "write the name of one annotated frame on each line")
     return sorted(chosen)

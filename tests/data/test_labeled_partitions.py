@@ -17,7 +17,7 @@ from small_stores import clip
 from ifrkit.config.stages import LabeledSet
 from ifrkit.data.partitions import labeled_clips
 from ifrkit.data.records import ClipRecord
-from ifrkit.errors import ConfigError, DatasetError
+from ifrkit.errors import ConfigError, DatasetError, IfrkitError
 
 PARTITIONS = (1, 2, 4, 8, 16, 30)
 
@@ -73,13 +73,17 @@ def test_a_list_names_frames_whole_or_by_their_last_part(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("video7/003\n", "video7/003"), ("\n# nothing\n", "lists no frame"), ("video0/001\n", "video0/001")],
+    ("text", "error", "message"),
+    [
+        ("video7/001\nvideo0/003\nvideo8/001\n", DatasetError, "2 lines .* the first is video7/001"),
+        ("video0/001\n", DatasetError, "video0/001"),
+        ("\n# nothing\n", ConfigError, "lists no frame"),
+    ],
 )
-def test_a_list_that_does_not_fit_is_a_config_error(tmp_path: Path, text: str, message: str) -> None:
+def test_a_list_that_does_not_fit(tmp_path: Path, text: str, error: type[IfrkitError], message: str) -> None:
     path = tmp_path / "list.txt"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(error, match=message):
         labeled_clips(stub([clip(0), clip(1)]), LabeledSet(list=str(path)))
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import _camvid_original, _camvid_toys
+from data_prep import _camvid_original
 from data_prep._camvid_classes import LABELS, MEMBERS, read_color_label
 from data_prep._runs import runs, windows
 from data_prep.camvid import Dataset
+from ifrkit.config.stages import LabeledSet
+from ifrkit.data.partitions import labeled_clips
 from ifrkit.errors import ConfigError, DatasetError
+from ifrkit.stages.prepare import check_clips
+from ifrkit.testing import camvid as toys
 from ifrkit.testing import check_dataset, check_fingerprint
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"
@@ -25,13 +32,13 @@ def _open(root: Path, **options: object) -> Dataset:
 
 @pytest.fixture
 def segnet(tmp_path: Path) -> Path:
-    _camvid_toys.segnet(tmp_path)
+    toys.segnet(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    _camvid_toys.original(tmp_path)
+    toys.original(tmp_path)
     return tmp_path
 
 
@@ -195,6 +202,50 @@ def test_original_splits() -> None:
     assert split("Seq05VD", 30, "segnet") == "test"
     assert [split("0016E5", n, "paper") for n in (390, 7959)] == ["train", "train"]
     assert [split("0016E5", n, "segnet") for n in (7920, 7959, 8159, 8190)] == ["train", "val", "val", "train"]
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """All 701 labels and the four videos by name; nothing is in them."""
+    numbers = {
+        "0001TP_{:06}": range(6690, 10381, 30),
+        "0006R0_f{:05}": range(930, 3931, 30),
+        "0016E5_{:05}": [n if n != 900 else 901 for n in (*range(390, 2401, 30), *range(4350, 7921, 30))]
+        + [*range(7959, 8160, 2), *range(8190, 8641, 30)],
+        "Seq05VD_f{:05}": range(0, 5101, 30),
+    }
+    names = [form.format(n) + "_L.png" for form, own in numbers.items() for n in own]
+    assert len(set(names)) == 701
+    for name in (*names, "01TP_extract.avi", "0006R0.MXF", "0016E5.MXF", "0005VD.MXF"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("protocol", "counts"), [("paper", (468, 0, 232)), ("segnet", (367, 101, 232))])
+def test_the_published_labels_give_the_published_clips(published: Path, protocol: str, counts: tuple[int, ...]) -> None:
+    clips = _open(published, protocol=protocol).clips()
+    assert tuple(sum(c.split == split for c in clips) for split in ("train", "val", "test")) == counts
+    assert all(len(c.frames) == 30 and c.annotated == 29 for c in clips)
+    check_clips(clips)  # no frame is in two splits
+    if protocol == "paper":
+        train = [c for c in clips if c.split == "train"]
+        assert Counter(c.video for c in train) == {"0016E5": 305, "0006R0": 101, "0001TP": 62}
+        assert len({f for c in train for f in c.frames}) == 11_239
+
+
+def test_partitions_and_lists_of_the_papers_protocol(published: Path, tmp_path: Path) -> None:
+    clips = _open(published).clips()
+    train = [i for i, c in enumerate(clips) if c.split == "train"]
+    store: Any = SimpleNamespace(clips=clips, path=published, clips_of=lambda split: train)
+    drawn = {k: labeled_clips(store, LabeledSet(partition=f"1/{k}")) for k in (1, 2, 4, 8, 16, 30)}
+    assert {k: len(own) for k, own in drawn.items()} == {1: 468, 2: 234, 4: 117, 8: 58, 16: 29, 30: 15}
+    path = tmp_path / "trainval_image.txt"
+    path.write_text("0001TP/0001TP_001470\n0016E5/0016E5_007141\n0006R0/0006R0_000931\n")
+    listed = labeled_clips(store, LabeledSet(list=str(path)))
+    assert [clips[i].name for i in listed] == ["0001TP_001470", "0006R0_000931", "0016E5_007141"]
+    path.write_text("Seq05VD/Seq05VD_000031\n")  # a test frame
+    with pytest.raises(DatasetError, match="1 lines are no annotated training frame; the first is Seq05VD"):
+        labeled_clips(store, LabeledSet(list=str(path)))
 
 
 def test_original_offset_that_the_stills_contradict(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
