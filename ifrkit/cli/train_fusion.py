@@ -8,19 +8,28 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
 
 
 @stage_command("train-fusion")
-@click.option("--arch", metavar="NAME", help="Video architecture: accel.")
+@click.option("--arch", metavar="NAME", help="Video architecture: accel, dff, davss.")
 @click.option("--flow", metavar="REF", help="Flow artifact to start from (default: the newest for the same clips).")
+@click.option("--ssl", metavar="NAME", help="none, or pseudo: train on unlabeled clips, too.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
-def command(shared: Shared, arch: str | None, flow: str | None, steps: int | None) -> None:
-    """Train the video model: the key frame's result, warped along the flow, fused with the light branch.
+def command(shared: Shared, arch: str | None, flow: str | None, ssl: str | None, steps: int | None) -> None:
+    """Train the video model: the key frame's result, carried along the flow, and corrected.
+
+    accel fuses it with the light branch, dff with nothing, davss with a correction where the flow went wrong.
 
     Reads `branches` (and a `flow`; the clips are found through their lineage). Makes `video-model`.
 
     \b
     Examples:
       ifrkit train-branches --recipe tiny | ifrkit train-fusion --recipe tiny
-      ifrkit train-fusion --arch accel --flow "$FLOW" --from "$BRANCHES"
+      ifrkit train-fusion --arch davss --flow "$FLOW" --from "$BRANCHES"
     """
     from ifrkit.stages.train_fusion import STAGE
 
-    run_stage(STAGE, shared, {"arch": (arch, "--arch"), "flow": (flow, "--flow"), "loop.steps": (steps, "--steps")})
+    flags = {
+        "arch": (arch, "--arch"),
+        "flow": (flow, "--flow"),
+        "ssl": (ssl, "--ssl"),
+        "loop.steps": (steps, "--steps"),
+    }
+    run_stage(STAGE, shared, flags)

@@ -22,7 +22,7 @@ from ifrkit.data.stream import Items, Span, stream
 from ifrkit.errors import ArtifactError, ConfigError
 from ifrkit.flow.dis import consistent_flow
 
-ClipMode = Literal["fixed", "uniform", "pairs", "truth"]
+ClipMode = Literal["fixed", "uniform", "drawn", "pairs", "truth"]
 
 
 class LabelSource(Protocol):
@@ -81,27 +81,33 @@ def clip_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    frames: int = 2,
+    annotated: bool = True,
 ) -> Iterator[ClipBatch]:
     """Micro-batches of several frames of a clip, with one shared crop and no flip.
 
     fixed: the annotated frame with its label, and the `distance` frames before it (spec 5.1); a clip with fewer of them
-    repeats its first frame. uniform: the same with a distance drawn from 0..distance, one for a whole step.
+    repeats its first frame. uniform: the same with a distance drawn from 0..distance, one for a whole step. drawn: only
+    `frames` frames, the annotated one and others that are drawn from the `distance` frames before it, in order. These
+    three with `annotated` off: up to any frame of the clip, without a label; clips are drawn with replacement.
     pairs: two frames 1..distance apart in either order, no label. truth: two neighbours in either order with the exact
     flow of the second to the first. Their clips are drawn with replacement from those with several frames.
     Raises ConfigError for a crop that is larger than the frames, and if no clip serves.
     """
     check_crop(store, crop)
     span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
-    if mode in ("fixed", "uniform"):
-        usable = [clip for clip in clips if store.clips[clip].annotated is not None]
+    runs = mode in ("fixed", "uniform", "drawn")
+    if runs:
+        usable = [clip for clip in clips if not annotated or store.clips[clip].annotated is not None]
     else:
         usable = [clip for clip in clips if len(store.clips[clip].frames) > 1]
     if not usable:
         raise ConfigError(f"no clip has the frames that {mode!r} batches need", "prepare other or longer clips")
     if mode == "truth" and not store.has_flow:
         raise ConfigError(f"{store.path} has no exact flow", "use --set supervision=photometric")
-    if mode in ("fixed", "uniform"):
-        return stream(_RunItems(store, usable, distance, mode == "uniform", crop, span), workers)
+    if runs:
+        drawn = frames if mode == "drawn" else 0
+        return stream(_RunItems(store, usable, distance, mode == "uniform", crop, span, drawn, annotated), workers)
     truth = mode == "truth"
     return stream(_PairItems(store, usable, 1 if truth else distance, truth, crop, span), workers)
 
@@ -224,7 +230,7 @@ class _ViewItems(Items[RawBatch]):
 
 @dataclass
 class _RunItems(Items[ClipBatch]):
-    """Micro-batches of labeled runs."""
+    """Micro-batches of runs up to a frame. drawn: how many frames of a run are read; 0: all."""
 
     store: ClipStore
     clips: list[int]
@@ -232,19 +238,33 @@ class _RunItems(Items[ClipBatch]):
     uniform: bool
     crop: tuple[int, int]
     span: Span
+    drawn: int
+    annotated: bool
 
     def make(self, keys: list[Key]) -> ClipBatch:
         # One distance for the whole step, so that its samples stack on every rank.
         distance = sampler.distance(keys[0], self.distance) if self.uniform else self.distance
         frames, labels = [], []
         for key in keys:
-            clip = sampler.labeled_clip(self.clips, key, self.span.batch)
-            last = self.store.clips[clip].annotated or 0
+            clip, last = self._target(key, distance)
             window = sampler.clip_window(self.store.size, self.crop, key)
-            run = (max(0, i) for i in range(last - distance, last + 1))
-            frames.append([self.store.frame(clip, i, window) for i in run])
-            labels.append(self.store.label(clip, last, window))
+            run = [max(0, i) for i in range(last - distance, last)]
+            if self.drawn:
+                run = sampler.earlier(last, self.drawn - 1, distance, key)
+            frames.append([self.store.frame(clip, i, window) for i in [*run, last]])
+            if self.annotated:
+                labels.append(self.store.label(clip, last, window))
+        if not self.annotated:
+            return ClipBatch(_stack(frames), torch.full((len(keys), *self.crop), IGNORE))
         return ClipBatch(_stack(frames), torch.from_numpy(np.stack(labels)).long())
+
+    def _target(self, key: Key, distance: int) -> tuple[int, int]:
+        """The clip of a sample, and the last frame of its run."""
+        if self.annotated:
+            clip = sampler.labeled_clip(self.clips, key, self.span.batch)
+            return clip, self.store.clips[clip].annotated or 0
+        clip = sampler.unlabeled_clip(self.clips, key)
+        return clip, sampler.target(len(self.store.clips[clip].frames), distance, key)
 
 
 @dataclass

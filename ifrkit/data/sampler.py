@@ -141,6 +141,18 @@ def distance(key: Key, largest: int) -> int:
     return int(key_rng(key.seed, key.step, "distance").integers(largest + 1))
 
 
+def earlier(last: int, count: int, reach: int, key: Key) -> list[int]:
+    """`count` distinct positions of the `reach` before `last`, in order; of too few the first is repeated."""
+    first = max(0, last - reach)
+    drawn = sorted(first + int(i) for i in key.rng("earlier").permutation(last - first)[:count])
+    return [drawn[0] if drawn else last] * (count - len(drawn)) + drawn
+
+
+def target(count: int, distance: int, key: Key) -> int:
+    """A position in a clip of `count` frames, with `distance` others before it if the clip is that long."""
+    return int(key.rng("target").integers(min(distance, count - 1), count))
+
+
 def pair(count: int, max_distance: int, key: Key) -> tuple[int, int]:
     """Two positions in a clip of `count` frames, uniform 1..max_distance apart, in either order."""
     rng = key.rng("pair")

@@ -35,7 +35,7 @@ class FlowSource(base.FlowSource):
         import torch
 
         from ifrkit.train.flow import full_size
-        from ifrkit.video.accel import flow_input
+        from ifrkit.video.base import flow_input
 
         with torch.no_grad():
             here, there = (flow_input(torch.from_numpy(f).permute(2, 0, 1)[None]) for f in (here_hw3, there_hw3))

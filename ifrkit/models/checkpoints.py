@@ -41,14 +41,14 @@ def load_flow(artifact: Artifact) -> FlowNetS:
 def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
     """The video model of an artifact with its "best" or "last" weights, on the CPU in eval mode."""
     index = json.loads(artifact.file("model.json").read_text())
+    architecture = load("video", index["arch"])
     networks = [
         build_network(
             NetworkConfig.model_validate({**index["networks"][name], "pretrained": None}), index["num_classes"], seed=0
         )
-        for name in ("reference", "update")
+        for name in architecture.branches
     ]
-    flow = FlowNetS(index["flow_width"])
-    model: VideoModel = load("video", index["arch"])(*networks, flow, index["num_classes"])
+    model: VideoModel = architecture(*networks, FlowNetS(index["flow_width"]), index["num_classes"])
     load_into(model, artifact.file(f"model.{checkpoint}.safetensors"))
     return model.eval()
 

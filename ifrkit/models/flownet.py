@@ -39,6 +39,7 @@ class FlowNetS(nn.Module):
 
     def __init__(self, width: float = 0.375) -> None:
         super().__init__()
+        self.width = width
         c1, c2, c3, c4, c5, c6 = (scale_channels(c, width) for c in (64, 128, 256, 512, 512, 1024))
         self.conv1, self.conv2 = _conv(6, c1, 7, 2), _conv(c1, c2, 5, 2)
         self.conv3, self.conv3_1 = _conv(c2, c3, 5, 2), _conv(c3, c3, 3)
@@ -54,6 +55,7 @@ class FlowNetS(nn.Module):
             _predict(inputs) for inputs in (c6, i5, i4, i3, i2))  # fmt: skip
         self.upsample_flow6to5, self.upsample_flow5to4, self.upsample_flow4to3, self.upsample_flow3to2 = (
             _upsample() for _ in range(4))  # fmt: skip
+        self.decoded_channels = i2
         self._init()
 
     def _init(self) -> None:
@@ -75,6 +77,10 @@ class FlowNetS(nn.Module):
 
     def pyramid(self, current_b3hw: Tensor, earlier_b3hw: Tensor) -> list[Tensor]:
         """Flow at 1/4, 1/8, 1/16, 1/32, 1/64, each in pixels of its own map."""
+        return self.decode(current_b3hw, earlier_b3hw)[0]
+
+    def decode(self, current_b3hw: Tensor, earlier_b3hw: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The pyramid, and the map (b, decoded_channels, h/4, w/4) that the finest flow was predicted from."""
         skip2 = self.conv2(self.conv1(torch.cat([current_b3hw, earlier_b3hw], dim=1)))
         skip3 = self.conv3_1(self.conv3(skip2))
         skip4 = self.conv4_1(self.conv4(skip3))
@@ -90,7 +96,7 @@ class FlowNetS(nn.Module):
         x = _join(skip2, self.deconv2(x), self.upsample_flow3to2(raw3))
         raw2 = self.predict_flow2(x)
         # A pixel of level s is 2^s pixels wide: 5 at 1/4, 2.5 at 1/8, ...
-        return [raw.float() * (_UNIT / 2**s) for s, raw in enumerate((raw2, raw3, raw4, raw5, raw6), start=2)]
+        return [raw.float() * (_UNIT / 2**s) for s, raw in enumerate((raw2, raw3, raw4, raw5, raw6), start=2)], x
 
 
 def _join(skip: Tensor, *upsampled: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""train-fusion: stage two. Both branches, the flow network and the fusion layer become a video model."""
+"""train-fusion: stage two. The branches, the flow network and what an architecture adds become a video model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ifrkit.stages.base import Job, Stage
 if TYPE_CHECKING:
     from ifrkit.data.store import ClipStore
     from ifrkit.models.flownet import FlowNetS
+    from ifrkit.train.loop import FitResult
+    from ifrkit.video.base import VideoModel
 
 
 def run(job: Job) -> None:
@@ -22,27 +24,24 @@ def run(job: Job) -> None:
     from ifrkit.data.store import ClipStore
     from ifrkit.models.checkpoints import load_branch
     from ifrkit.plugins import load
-    from ifrkit.train import distributed
-    from ifrkit.train.fusion import FusionTask
-    from ifrkit.train.loop import fit
 
     config: TrainFusionConfig = job.config
     store, branches = ClipStore(job.input("clips").path), job.input("branches")
     if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
         raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
     labeled = _labeled(config, store, branches)
-    networks = [load_branch(branches, name, config.checkpoint) for name in ("reference", "update")]
+    architecture = load("video", config.arch)
+    networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
     flow = _flow(job, store)
-    model = load("video", config.arch)(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
+    model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
     if config.fusion_init == "average":
         model.average_merge()
-    task = FusionTask(model, config, store, labeled, distributed.local_device(job.device))
-    result = fit(task, loop=config.loop, seed=config.seed, job=job, name="model", runtime=config.runtime)
+    result = _train(job, model, store, labeled)
     trained = json.loads(branches.file("branches.json").read_text())["branches"]
     index = {
         "arch": config.arch,
         "num_classes": store.labels.num_classes,
-        "networks": {name: trained[name]["network"] for name in ("reference", "update")},
+        "networks": {name: trained[name]["network"] for name in architecture.branches},
         "flow_width": _width(job),
         "key_interval": config.key_interval,
         "labeled": [store.clips[clip].name for clip in labeled],
@@ -57,6 +56,25 @@ def run(job: Job) -> None:
     job.report.table(
         title, ["model", "best", "at step", "last"], [[config.arch, scores[0], str(result.best_step), scores[1]]]
     )
+
+
+def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
+    """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
+    from ifrkit.models.checkpoints import load_into
+    from ifrkit.train import distributed
+    from ifrkit.train.fusion import FusionTask
+    from ifrkit.train.loop import fit
+
+    config: TrainFusionConfig = job.config
+    device = distributed.local_device(job.device)
+    *first, last = model.phases()
+    for phase in first:
+        task = FusionTask(model, config, store, labeled, device, phase)
+        fit(task, loop=config.loop, seed=config.seed, job=job, name=phase.name, runtime=config.runtime)
+        distributed.largest(0)  # rank 0 has written the file when it comes here
+        load_into(task.kept, job.directory / f"{phase.name}.last.safetensors")
+    task = FusionTask(model, config, store, labeled, device, last)
+    return fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
 
 
 def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
@@ -113,5 +131,5 @@ STAGE = Stage(
     needs=("branches",),
     resumable=True,
     extra_inputs=_extra_inputs,
-    label=lambda config: config.arch,
+    label=lambda config: config.arch if config.ssl == "none" else f"{config.arch}-{config.ssl}",
 )

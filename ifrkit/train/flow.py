@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from ifrkit.config.stages import TrainFlowConfig
 from ifrkit.data.batch import ClipBatch
-from ifrkit.data.loader import clip_batches
 from ifrkit.data.store import ClipStore
 from ifrkit.models import flow_losses as losses
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.warp import warp
-from ifrkit.train import distributed
+from ifrkit.train import clips
 from ifrkit.train.loop import Task
-from ifrkit.video.accel import flow_input
+from ifrkit.video.base import flow_input
 
 WARMUP_SMOOTHNESS = 0.05
 """L1 + SSIM is about this much smaller than the census distance, so smoothness shrinks along during the warm-up."""
@@ -96,31 +95,18 @@ class FlowTask(Task):
         return [self.config.lr * min(4 * done, 4 / 3 * (1 - done))] * 2
 
     def batches(self, start: int, stop: int) -> Iterator[ClipBatch]:
-        config = self.config
+        pool = [c for c in self.store.clips_of("train") if len(self.store.clips[c].frames) > 1]
         mode: Literal["truth", "pairs"] = "truth" if self.truth else "pairs"
-        return clip_batches(
-            self.store,
-            [c for c in self.store.clips_of("train") if len(self.store.clips[c].frames) > 1],
-            crop=config.crop,
-            distance=1 if self.truth else config.max_distance,
-            mode=mode,
-            batch=config.loop.batch,
-            seed=config.seed,
-            start_step=start,
-            stop_step=stop,
-            accumulate=config.loop.accumulate,
-            rank=distributed.rank(),
-            world=distributed.world(),
-            workers=config.runtime.workers,
-        )
+        distance = 1 if self.truth else self.config.max_distance
+        return clips.batches(self.config, self.store, pool, start, stop, mode=mode, distance=distance)
 
     def to_device(self, item: ClipBatch) -> ClipBatch:
-        return batch_to(item, self.device)
+        return clips.batch_to(item, self.device)
 
     def validate(self) -> dict[str, float]:
         """Held-out pairs of neighbours, beside zero flow: `gain` is the share of zero flow's error that is gone."""
-        clips = [c for c in self.store.clips_of("val") if len(self.store.clips[c].frames) > 1][:VALIDATION_CLIPS]
-        rows = [self._judge(clip, len(self.store.clips[clip].frames) - 1) for clip in clips]
+        val = [c for c in self.store.clips_of("val") if len(self.store.clips[c].frames) > 1][:VALIDATION_CLIPS]
+        rows = [self._judge(clip, len(self.store.clips[clip].frames) - 1) for clip in val]
         if not rows:
             return {}
         means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
@@ -156,14 +142,3 @@ def full_size(flow_b2hw: Tensor, size: Sequence[int]) -> Tensor:
     h, w = flow_b2hw.shape[-2:]
     scale = flow_b2hw.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
     return F.interpolate(flow_b2hw, tuple(size), mode="bilinear", align_corners=False) * scale
-
-
-def batch_to(batch: ClipBatch, device: torch.device) -> ClipBatch:
-    """A clip batch on the device."""
-    flow, valid = batch.flow_bt2hw, batch.valid_bthw
-    return ClipBatch(
-        batch.frames_bt3hw.to(device),
-        batch.label_bhw.to(device),
-        None if flow is None else flow.to(device),
-        None if valid is None else valid.to(device),
-    )

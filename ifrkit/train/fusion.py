@@ -1,53 +1,85 @@
-"""Stage two as a task of the loop: a video model on the labeled clips, the label on the last frame."""
+"""Stage two as a task of the loop: one phase of a video model on clips whose last frame is labeled.
+
+With `ssl=pseudo` also on unlabeled clips: the same losses, towards what the reference branch of stage one sees in their
+last frame where it is sure. Only the way to that frame is learned from them, never a label of their own.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ifrkit.config.stages import TrainFusionConfig
+from ifrkit.config.stages import PseudoClipsConfig, TrainFusionConfig
+from ifrkit.data.augment import normalise
 from ifrkit.data.batch import ClipBatch
-from ifrkit.data.loader import clip_batches
+from ifrkit.data.loader import ClipMode
+from ifrkit.data.records import IGNORE
 from ifrkit.data.store import ClipStore
-from ifrkit.metrics.base import ClipResult
-from ifrkit.plugins import load
-from ifrkit.train import distributed
-from ifrkit.train.flow import batch_to
+from ifrkit.metrics.base import Ids
+from ifrkit.train import clips
 from ifrkit.train.loop import Task
-from ifrkit.train.losses import cross_entropy
-from ifrkit.video.base import VideoModel
+from ifrkit.train.losses import upsample
+from ifrkit.video.base import Phase, VideoModel
+
+
+class FusionBatch(NamedTuple):
+    """One micro-batch: labeled clips, and as many unlabeled ones (with `ssl=pseudo`)."""
+
+    labeled: ClipBatch
+    unlabeled: ClipBatch | None = None
 
 
 class FusionLosses(nn.Module):
-    """The video model and its cross entropy, the mean over labeled pixels (spec 5.2)."""
+    """The video model and the losses of a phase; those of unlabeled clips are called "pseudo.TERM"."""
 
-    def __init__(self, model: VideoModel) -> None:
+    def __init__(self, model: VideoModel, phase: Phase, pseudo: PseudoClipsConfig | None = None) -> None:
         super().__init__()
-        self.model = model
-        model.train_stage()
+        self.model, self.phase, self.pseudo = model, phase, pseudo
+        # The classifier of stage one stays the teacher, though the model's own may train on.
+        self.teacher = copy.deepcopy(model.reference.decode_head.conv_seg) if pseudo else None
+        self.train()
 
     def train(self, mode: bool = True) -> FusionLosses:
         """What is frozen stays in eval mode."""
         super().train(mode)
         if mode:
-            self.model.train_stage()
+            self.model.train_phase(self.phase)
+            if self.teacher is not None:
+                self.teacher.requires_grad_(False)
         return self
 
-    def forward(self, batch: ClipBatch, step: int) -> dict[str, Tensor]:
-        logits_bkhw = self.model.forward_clip(batch.frames_bt3hw)
-        ce = cross_entropy(logits_bkhw, batch.label_bhw, "valid")
-        if batch.frames_bt3hw.shape[1] == 1:
+    def forward(self, batch: FusionBatch, step: int) -> dict[str, Tensor]:
+        terms = self._terms(batch.labeled.frames_bt3hw, batch.labeled.label_bhw)
+        if batch.unlabeled is not None and self.pseudo is not None:
+            frames_bt3hw = batch.unlabeled.frames_bt3hw
+            own = self._terms(frames_bt3hw, self.pseudo_label(frames_bt3hw[:, -1]))
+            terms |= {f"pseudo.{name}": self.pseudo.weight * loss for name, loss in own.items()}
+        return terms
+
+    def _terms(self, frames_bt3hw: Tensor, label_bhw: Tensor) -> dict[str, Tensor]:
+        terms = self.phase.losses(frames_bt3hw, label_bhw)
+        if frames_bt3hw.shape[1] == 1:
             # A lone key frame uses the reference branch only; ranks wait for a gradient of every trained part.
-            ce = ce + sum(0 * p.sum() for p in self.model.parameters() if p.requires_grad)
-        return {"ce": ce}
+            name = next(iter(terms))
+            terms[name] = terms[name] + sum(0 * p.sum() for p in self.model.parameters() if p.requires_grad)
+        return terms
+
+    @torch.no_grad()
+    def pseudo_label(self, frame_b3hw: Tensor) -> Tensor:
+        """(b, h, w) int64: the class that the reference branch of stage one sees, 255 below the threshold."""
+        assert self.teacher is not None
+        assert self.pseudo is not None
+        logits_bkhw = self.teacher(self.model.reference.features(normalise(frame_b3hw)))
+        confidence_bhw, label_bhw = upsample(logits_bkhw, frame_b3hw.shape[-2:]).softmax(1).max(1)
+        return label_bhw.masked_fill(confidence_bhw < self.pseudo.threshold, IGNORE)
 
 
 class FusionTask(Task):
-    """A video model to train on these labeled clips."""
-
-    select = "miou"
+    """A phase of a video model to train on these labeled clips (and on all training clips without their labels)."""
 
     def __init__(
         self,
@@ -56,57 +88,72 @@ class FusionTask(Task):
         store: ClipStore,
         labeled: Sequence[int],
         device: torch.device,
+        phase: Phase | None = None,
     ) -> None:
+        """phase: of `model.phases()`; None: the last one."""
         self.config, self.store, self.labeled, self.device, self.model = config, store, labeled, device, model
-        self.module = FusionLosses(model).to(device)
+        self.phase = phase or model.phases()[-1]
+        self.final = self.phase.name == model.phases()[-1].name
+        self.select = "miou" if self.final else None
+        semi = config.ssl == "pseudo"
+        self.module = FusionLosses(model, self.phase, config.pseudo if semi else None).to(device)
         trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizers = [
+        adam = config.adam
+        optimizer: torch.optim.Optimizer = (
             torch.optim.SGD(trained, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-        ]
-        self.images = config.loop.batch * config.key_interval
+            if self.phase.optimizer == "sgd"
+            else torch.optim.Adam(trained, lr=adam.lr, weight_decay=adam.weight_decay)
+        )
+        self.optimizers = [optimizer]
+        self.images = config.loop.batch * (self.phase.frames or config.key_interval) * (1 + semi)
 
     def lrs(self, step: int) -> list[float]:
-        """The released schedule, its first step included: the rate is set after a step, so warm-up begins at step 1."""
-        warmup = 1 <= step <= self.config.warmup_steps
-        return [self.config.warmup_lr if warmup else self.config.lr]
+        """Adam: a tenth in the second half. SGD: the released schedule, its first step included.
 
-    def batches(self, start: int, stop: int) -> Iterator[ClipBatch]:
+        There the rate is set after a step, so warm-up begins at step 1.
+        """
         config = self.config
-        return clip_batches(
-            self.store,
-            self.labeled,
-            crop=config.crop,
-            distance=config.key_interval - 1,
-            mode=config.distance,
-            batch=config.loop.batch,
-            seed=config.seed,
-            start_step=start,
-            stop_step=stop,
-            accumulate=config.loop.accumulate,
-            rank=distributed.rank(),
-            world=distributed.world(),
-            workers=config.runtime.workers,
+        if self.phase.optimizer == "adam":
+            return [config.adam.lr * (1.0 if 2 * step < config.loop.steps else 0.1)]
+        warmup = 1 <= step <= config.warmup_steps
+        return [config.warmup_lr if warmup else config.lr]
+
+    def batches(self, start: int, stop: int) -> Iterator[FusionBatch]:
+        labeled = self._draw(self.labeled, start, stop, annotated=True)
+        if self.config.ssl == "none":
+            yield from (FusionBatch(batch) for batch in labeled)
+            return
+        unlabeled = self._draw(self.store.clips_of("train"), start, stop, annotated=False)
+        yield from (FusionBatch(*pair) for pair in zip(labeled, unlabeled, strict=True))
+
+    def _draw(self, pool: Sequence[int], start: int, stop: int, annotated: bool) -> Iterator[ClipBatch]:
+        config, frames = self.config, self.phase.frames
+        mode: ClipMode = "drawn" if frames else config.distance
+        distance = config.max_distance if frames else config.key_interval - 1
+        return clips.batches(
+            config, self.store, pool, start, stop, mode=mode, distance=distance, frames=frames, annotated=annotated
         )
 
-    def to_device(self, item: ClipBatch) -> ClipBatch:
-        return batch_to(item, self.device)
+    def to_device(self, item: FusionBatch) -> FusionBatch:
+        unlabeled = item.unlabeled and clips.batch_to(item.unlabeled, self.device)
+        return FusionBatch(clips.batch_to(item.labeled, self.device), unlabeled)
 
     def validate(self) -> dict[str, float]:
-        """mIoU of the annotated val frames, their key frame `key_interval - 1` before them."""
-        metric = load("metrics", "miou")(self.model.num_classes)
-        val = [c for c in self.store.clips_of("val") if self.store.clips[c].annotated is not None]
-        for clip in val[distributed.rank() :: distributed.world()]:
-            index = self.store.clips[clip].annotated or 0
-            frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)
-            ids_hw = self.model.forward_clip(frames)[0].argmax(0).to(torch.uint8).cpu().numpy()
-            label_hw = self.store.label(clip, index, hidden=True)
-            metric.update(ClipResult(self.store.clips[clip].name, {index: ids_hw}, {index: label_hw}))
-        metric.counts = distributed.summed(metric.counts)
-        miou = metric.compute()[metric.headline]
-        return {} if miou is None else {"miou": miou}
+        """mIoU of the annotated val frames, their key frame `key_interval - 1` before them; only of the last phase."""
+        return clips.val_miou(self.store, self.model.num_classes, self._predict) if self.final else {}
+
+    def _predict(self, clip: int, index: int) -> Ids:
+        frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)
+        ids_hw: Ids = self.model.forward_clip(frames)[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return ids_hw
+
+    @property
+    def kept(self) -> nn.Module:
+        """What the weights of the phase are of: the model, or before the last phase the parts that train."""
+        return self.model if self.final else nn.ModuleList(self.phase.parts)
 
     def state(self) -> dict[str, Tensor]:
-        return self.model.state_dict()
+        return self.kept.state_dict()
 
 
 def clip_frames(store: ClipStore, clip: int, index: int, distance: int) -> Tensor:

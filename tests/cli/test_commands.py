@@ -27,8 +27,8 @@ FLAGS = {
     "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
-    "train-fusion": "--arch --flow --steps",
-    "eval": "--metric --flow --split --frames --key-interval --fail-under",
+    "train-fusion": "--arch --flow --ssl --steps",
+    "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
 

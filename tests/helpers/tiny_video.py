@@ -71,12 +71,14 @@ def run(
 
 def video_model(arch: str, seed: int = 0) -> VideoModel:
     """An untrained model of 5 classes in eval mode. Its flow moves things, and its classifiers tell classes apart."""
-    reference, update = (
-        build_network(NetworkConfig(backbone="resnet18", width=0.0625), CLASSES, seed + i) for i in (0, 1)
-    )
-    model: VideoModel = load("video", arch)(reference, update, build_flownet(0.0625, seed), CLASSES)
+    architecture = load("video", arch)
+    networks = [
+        build_network(NetworkConfig(backbone="resnet18", width=0.0625), CLASSES, seed + i)
+        for i in range(len(architecture.branches))
+    ]
+    model: VideoModel = architecture(*networks, build_flownet(0.0625, seed), CLASSES)
     torch.manual_seed(seed)
-    for network in (reference, update):
+    for network in networks:
         nn.init.normal_(network.decode_head.conv_seg.weight, std=1.0)
     nn.init.normal_(model.flow.predict_flow2.weight, std=0.02)
     return model.eval()

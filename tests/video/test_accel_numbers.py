@@ -35,7 +35,7 @@ def test_forward_of_four_chained_warps(model: VideoModel) -> None:
 
 
 def test_parameters_that_train(model: VideoModel) -> None:
-    model.train_stage()
+    model.train_phase(*model.phases())
     trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
     parts = {part: sum(n for name, n in trained.items() if part in name) for part in ("flow.", "merge", "conv_seg")}
     assert parts == {"flow.": 5_462_674, "merge": 741, "conv_seg": 2_451 + 9_747}

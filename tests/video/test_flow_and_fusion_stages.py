@@ -23,8 +23,8 @@ from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.stages.base import Silent
 from ifrkit.train.flow import FlowLosses, FlowTask, full_size
-from ifrkit.train.fusion import FusionTask
-from ifrkit.video.accel import flow_input
+from ifrkit.train.fusion import FusionBatch, FusionTask
+from ifrkit.video.base import flow_input
 
 FLOW, FUSION = train_flow.STAGE, train_fusion.STAGE
 
@@ -317,7 +317,7 @@ def test_every_trained_part_has_a_gradient_at_distance_zero(clips: Artifact) -> 
     store = ClipStore(clips.path)
     task = FusionTask(tiny_video.video_model("accel"), fusion_config(), store, [0], torch.device("cpu"))
     frames, label = tiny_video.moving_clip((24, 32), 1), torch.zeros(2, 24, 32, dtype=torch.long)
-    task.module.train()(ClipBatch(frames, label), 0)["ce"].backward()
+    task.module.train()(FusionBatch(ClipBatch(frames, label)), 0)["ce"].backward()
     grads = {name: p.grad for name, p in task.model.named_parameters() if p.requires_grad}
     assert all(grad is not None for grad in grads.values())
     moved = {name for name, grad in grads.items() if grad is not None and grad.any()}

@@ -8,12 +8,17 @@ from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor
 
 from ifrkit.plugins import names
-from ifrkit.train.losses import cross_entropy
-from ifrkit.video.base import VideoModel
+from ifrkit.video.base import Phase, VideoModel
 
 ARCHS = names("video")
-TRAINED = {"accel": ("flow.", "merge.", "reference.decode_head.conv_seg.", "update.decode_head.conv_seg.")}
-"""What trains, where the facts say so (ifr_official 5.4)."""
+TRAINED = {
+    "accel/model": ("flow.", "merge.", "reference.decode_head.conv_seg.", "update.decode_head.conv_seg."),
+    "dff/model": ("flow.", "scale."),
+    "davss/distortion": ("distortion.",),
+    "davss/model": ("flow.", "correction."),
+}
+"""What trains in each phase, where the facts say so (ifr_official 5.4, vss_layers 1.2 and 1.4)."""
+PHASES = [(arch, phase.name) for arch in ARCHS for phase in video_model(arch).phases()]
 
 
 def streamed(model: VideoModel, frames_bt3hw: Tensor) -> list[Tensor]:
@@ -73,38 +78,64 @@ def test_every_frame_that_is_used_matters(arch: str) -> None:
             assert not torch.allclose(model.forward_clip(changed), logits, atol=1e-4)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_a_training_step_leaves_what_is_frozen(arch: str) -> None:
-    model, frames = video_model(arch), moving_clip((32, 48), 3)
+def in_phase(arch: str, name: str) -> tuple[VideoModel, Phase]:
+    model = video_model(arch)
+    phase = next(phase for phase in model.phases() if phase.name == name)
     model.train()
-    model.train_stage()
-    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    model.train_phase(phase)
+    return model, phase
+
+
+def label(size: tuple[int, int] = (32, 48)) -> Tensor:
+    return torch.randint(CLASSES, (2, *size), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_last_phase_makes_the_model(arch: str) -> None:
+    names = [phase.name for phase in video_model(arch).phases()]
+    assert names[-1] == "model"
+    assert len({*names}) == len(names)
+
+
+@pytest.mark.parametrize(("arch", "name"), PHASES)
+def test_a_training_step_leaves_what_is_frozen(arch: str, name: str) -> None:
+    model, phase = in_phase(arch, name)
+    trained = [key for key, p in model.named_parameters() if p.requires_grad]
     assert trained
-    if arch in TRAINED:
-        assert trained == [name for name, _ in model.named_parameters() if name.startswith(TRAINED[arch])]
-    for module in model.modules():
+    if f"{arch}/{name}" in TRAINED:
+        assert trained == [key for key, _ in model.named_parameters() if key.startswith(TRAINED[f"{arch}/{name}"])]
+    statistics = set()
+    for path, module in model.named_modules():
         own = [*module.parameters(recurse=False)]
-        assert not (module.training and own and not any(p.requires_grad for p in own)), f"{module} is frozen"
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+        assert not (module.training and own and not any(p.requires_grad for p in own)), f"{path} is frozen"
+        if any(p.requires_grad for p in own):
+            statistics |= {f"{path}.{key}" for key, _ in module.named_buffers(recurse=False)}
+    before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-    label_bhw = torch.randint(CLASSES, (2, 32, 48), generator=torch.Generator().manual_seed(0))
-    cross_entropy(model.forward_clip(frames), label_bhw, "valid").backward()
-    grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    torch.stack([*phase.losses(moving_clip((32, 48), 3), label()).values()]).sum().backward()
+    grads = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
     assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
     optimizer.step()
-    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
-    assert changed == [name for name in before if name in trained]
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    zero = {key for key in trained if not before[key].any() and not grads[key].any()}  # type: ignore[union-attr]
+    assert changed - statistics == {*trained} - zero
+    assert len(zero) < len(trained) / 2
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_training_draws_nothing_at_random(arch: str) -> None:
+@pytest.mark.parametrize(("arch", "name"), PHASES)
+def test_training_draws_nothing_at_random(arch: str, name: str) -> None:
     """Dropout is off in stage two."""
-    model, frames = video_model(arch), moving_clip((32, 48), 2)
-    model.train()
-    model.train_stage()
+    _, phase = in_phase(arch, name)
     with torch.no_grad():
-        first, second = model.forward_clip(frames), model.forward_clip(frames)
-    assert torch.equal(first, second)
+        first, second = (phase.losses(moving_clip((32, 48), 3), label()) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(("arch", "name"), PHASES)
+def test_losses_at_labels_that_say_nothing(arch: str, name: str) -> None:
+    _, phase = in_phase(arch, name)
+    terms = phase.losses(moving_clip((32, 48), 3), torch.full((2, 32, 48), 255))
+    assert all(term.ndim == 0 and term.isfinite() for term in terms.values())
 
 
 def test_average_fusion_is_the_mean_of_both_branches() -> None:
