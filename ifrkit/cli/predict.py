@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @stage_command("predict")
-@click.argument("videos", nargs=-1, metavar="VIDEO_OR_DIR...")
+@click.argument("videos", nargs=-1, type=click.Path(), metavar="VIDEO_OR_DIR...")
 @click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of `branches` (default: reference).")
 @click.option("--key-interval", type=click.IntRange(1), metavar="N", help="Frames from one key frame to the next.")
 @click.option(

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_video import moving_clip
+from torch import nn
 
 from ifrkit.models.flownet import build_flownet
 from ifrkit.predict.overlap import ahead, behind
@@ -47,6 +49,31 @@ def test_adaptive_looks_through_a_change_of_light() -> None:
     policy = _adaptive(threshold=0.2)
     assert _keys(policy, dim) == [0]
     assert 0 < policy.error < 0.2
+
+
+class _Slides(nn.Module):
+    """A flow network that knows: everything moves to the right by two pixels a frame, or it believes that it stands."""
+
+    def __init__(self, pixels: float) -> None:
+        super().__init__()
+        self.pixels = pixels
+
+    def forward(self, current_b3hw: torch.Tensor, earlier_b3hw: torch.Tensor) -> torch.Tensor:
+        flow = torch.zeros(1, 2, current_b3hw.shape[-2] // 4, current_b3hw.shape[-1] // 4)
+        flow[:, 0] = -self.pixels / 4
+        return flow
+
+
+def test_adaptive_follows_the_flow() -> None:
+    """What slides past is explained by its motion, and by nothing else."""
+    clip = moving_clip((32, 96), 6, batch=1)[0].permute(0, 2, 3, 1).numpy()
+    errors = {}
+    for pixels in (2.0, 0.0):
+        policy = Adaptive(_Slides(pixels), 100.0)  # type: ignore[arg-type]
+        assert _keys(policy, list(clip)) == [0]
+        errors[pixels] = policy.error
+    assert errors[2.0] < 0.5 * errors[0.0]
+    assert errors[0.0] > 0.5
 
 
 def test_a_lower_threshold_takes_more_key_frames() -> None:
