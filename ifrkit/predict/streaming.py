@@ -7,13 +7,12 @@ from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.base import Frame
 from ifrkit.data.augment import normalise
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.metrics.base import Ids
-from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.warp import warp
 from ifrkit.video.accel import flow_input
@@ -74,6 +73,27 @@ class Fixed:
         self._since = 0
 
 
+class Remembered(nn.Module):
+    """A flow network that answers a question which it is asked twice in a row from memory.
+
+    `Adaptive` asks for the flow of each frame just before the model does: this saves the model's pass.
+    """
+
+    def __init__(self, flow: nn.Module) -> None:
+        super().__init__()
+        self.flow = flow
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def forward(self, current_b3hw: Tensor, earlier_b3hw: Tensor) -> Tensor:
+        """As `FlowNetS.forward`."""
+        if self._last is not None:
+            current, earlier, flow_b2hw = self._last
+            if torch.equal(current, current_b3hw) and torch.equal(earlier, earlier_b3hw):
+                return flow_b2hw
+        self._last = current_b3hw, earlier_b3hw, self.flow(current_b3hw, earlier_b3hw)
+        return self._last[2]
+
+
 class Adaptive:
     """A key frame where the warp no longer explains what is seen.
 
@@ -82,11 +102,9 @@ class Adaptive:
     contrast (its mean absolute deviation), both without their mean colours, since light may change. 0: all is
     explained; about 1.4: a picture of something else. Content that comes into view, and motion that flow misses, make
     it grow; above `threshold` a key frame begins. longest: at most so many frames from one to the next (None: any).
-
-    It costs one pass of the flow network a frame beside those of the model.
     """
 
-    def __init__(self, flow: FlowNetS, threshold: float, longest: int | None = None) -> None:
+    def __init__(self, flow: nn.Module, threshold: float, longest: int | None = None) -> None:
         self.flow, self.threshold, self.longest = flow, threshold, longest
         self.error = 0.0
         self._since = 0

@@ -240,9 +240,10 @@ def _predictor(job: Job) -> Predictor:
 
 
 def _policy(config: PredictConfig, model: Any, trained_interval: int) -> Policy:
-    from ifrkit.predict.streaming import Adaptive, Fixed
+    from ifrkit.predict.streaming import Adaptive, Fixed, Remembered
 
     if config.key_policy == "adaptive":
+        model.flow = Remembered(model.flow)
         return Adaptive(model.flow, config.key_threshold, config.key_interval)
     return Fixed(config.key_interval or trained_interval)
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_video import moving_clip
+from tiny_video import moving_clip, video_model
 from torch import nn
 
 from ifrkit.models.flownet import build_flownet
 from ifrkit.predict.overlap import ahead, behind
-from ifrkit.predict.streaming import Adaptive, Fixed, Policy, network_size
+from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor, Remembered, network_size
 
 STREET, OTHER = own_videos.street(6), own_videos.street(6, seed=8)
 
@@ -74,6 +74,20 @@ def test_adaptive_follows_the_flow() -> None:
         errors[pixels] = policy.error
     assert errors[2.0] < 0.5 * errors[0.0]
     assert errors[0.0] > 0.5
+
+
+def test_the_policy_and_the_model_ask_for_flow_once() -> None:
+    model, plain = video_model("accel"), video_model("accel")
+    asked: list[int] = []
+    model.flow.register_forward_hook(lambda *_: asked.append(1))
+    model.flow = Remembered(model.flow)  # type: ignore[assignment]
+    adaptive = Predictor(model, Adaptive(model.flow, 100.0, longest=5), torch.device("cpu"))
+    fixed = Predictor(plain, Fixed(5), torch.device("cpu"))
+    for frame in STREET + OTHER[:2]:
+        (ids, key), (wanted, wanted_key) = adaptive(frame, (32, 48)), fixed(frame, (32, 48))
+        np.testing.assert_array_equal(ids, wanted)
+        assert key == wanted_key
+    assert len(asked) == 8 - 2  # all but the key frames
 
 
 def test_a_lower_threshold_takes_more_key_frames() -> None:
