@@ -29,6 +29,8 @@ _KINDS = {
     "flow": ("ifrkit.flow", "FlowSource"),
 }
 
+KINDS = tuple(_KINDS)
+
 
 def _normalise(name: str) -> str:
     return name.lower().replace("-", "_")

@@ -22,8 +22,10 @@ COMMANDS: dict[str, str] = {
     "train-flow": "Train the flow network from the video itself.",
     "train-fusion": "Train the video model: branches, flow and fusion.",
     "eval": "Measure mIoU, temporal consistency and more.",
+    "predict": "Segment your own videos.",
     "compare": "Put several reports into one table.",
     "artifacts": "List, show, verify and clean up what the stages made.",
+    "doctor": "Check this installation, and how fast this machine is.",
 }
 """Built-in commands and their one line in `ifrkit --help`; NAME lives in `ifrkit/cli/NAME.py` as `command`."""
 

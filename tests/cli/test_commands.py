@@ -29,6 +29,7 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
+    "predict": "--branch --key-interval --key-policy",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
 
@@ -58,6 +59,10 @@ def test_flags_of_compare_are_frozen() -> None:
     assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
 
 
+def test_flags_of_doctor_are_frozen() -> None:
+    assert _long(load("doctor")) == {"--workspace", "--json", "--verbose", "--seconds"}
+
+
 def test_every_stage_of_a_recipe_is_a_command() -> None:
     assert set(SECTIONS) == set(FLAGS)
     assert {*FLAGS, "artifacts"} <= set(COMMANDS)
@@ -73,7 +78,7 @@ texts["ifrkit"] = root().get_help(click.Context(root(), info_name="ifrkit"))
 heavy = {"torch", "numpy", "pydantic", "rich", "yaml", "h5py", "cv2", "importlib.metadata"} & set(sys.modules)
 assert not heavy, heavy
 for name, text in texts.items():
-    if name not in ("ifrkit", "artifacts", "compare"):
+    if name not in ("ifrkit", "artifacts", "compare", "doctor"):
         assert "Reads" in text and "Makes" in text, name
     assert f"ifrkit {name}" in text or name == "ifrkit", name
     print(len(text))

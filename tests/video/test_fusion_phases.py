@@ -103,7 +103,7 @@ def task_of(clips: Artifact, arch: str, **changes: Any) -> FusionTask:
 def test_rates_of_adam(clips: Artifact) -> None:
     task = task_of(clips, "davss", loop={"steps": 9})
     assert [task.lrs(step) for step in (0, 4, 5, 8)] == [[1e-4], [1e-4], [pytest.approx(1e-5)], [pytest.approx(1e-5)]]
-    assert isinstance(task.optimizer, torch.optim.Adam)
+    assert isinstance(task.optimizers[0], torch.optim.Adam)
 
 
 @pytest.mark.parametrize(("arch", "frames"), [("accel", 3), ("dff", 2), ("davss", 3)])

@@ -1,0 +1,69 @@
+"""`ifrkit predict VIDEO_OR_DIR...`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts.store import Artifact
+
+
+@stage_command("predict")
+@click.argument("videos", nargs=-1, type=click.Path(), metavar="VIDEO_OR_DIR...")
+@click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of `branches` (default: reference).")
+@click.option("--key-interval", type=click.IntRange(1), metavar="N", help="Frames from one key frame to the next.")
+@click.option(
+    "--key-policy",
+    type=click.Choice(["fixed", "adaptive"]),
+    help="adaptive: a key frame where the warp no longer explains the picture.",
+)
+def command(shared: Shared, videos: tuple[str, ...], **options: Any) -> None:
+    """Segment your own videos: mp4, avi and others, or folders of frames, of any length and size.
+
+    Reads `branches` or a `video-model`. Makes `predictions`: for every video NAME/overlay.mp4 to look at and
+    NAME/labels/FRAME.png (class ids, with the classes' colours as palette), and predictions.json.
+
+    The networks see as many pixels as they did in training; labels and overlay have the video's own size. --set
+    size=own keeps the video's size, --set size=[360,640] takes another; --set overlay=0 writes no overlay. Broken
+    frames are named and skipped. Ctrl-C leaves what is done playable, and --resume goes on.
+
+    \b
+    Examples:
+      ifrkit predict street.mp4 --from video-model --key-interval 5
+      ifrkit train-fusion --recipe tiny | ifrkit predict my-videos/ --key-policy adaptive
+      ifrkit predict frames/ --from branches --branch update --json
+    """
+    from ifrkit.stages.predict import STAGE
+
+    if not videos and not shared.file and not shared.sets:
+        raise ConfigError("no videos named", "give video files, or folders of frames: ifrkit predict street.mp4")
+    flags = {name: (value, f"--{name.replace('_', '-')}") for name, value in options.items()}
+    flags["videos"] = (list(videos) or None, "VIDEO_OR_DIR")
+    run_stage(STAGE, shared, flags, check=_check, describe=_summary, extra=_metrics)
+
+
+def _check(config: Any) -> None:
+    """The videos are there, before a pipe is waited for."""
+    from ifrkit.predict.sources import find_sources
+
+    find_sources(config.videos)
+
+
+def _summary(config: Any) -> list[str]:
+    from ifrkit.predict.sources import facts, find_sources
+
+    lines = []
+    for source in find_sources(config.videos):
+        fact = facts(source)
+        rate = f", {fact.fps:g} frames a second" if fact.fps else ""
+        lines.append(f"{source.name}: {fact.count} frames of {fact.size[0]}x{fact.size[1]}{rate} ({source.path})")
+    return lines
+
+
+def _metrics(artifact: Artifact) -> dict[str, Any]:
+    return {"metrics": artifact.manifest.metrics}

@@ -1,0 +1,284 @@
+"""predict as a stage: what it says of frames is what eval says, whatever the video is."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import own_videos
+import pytest
+import torch
+from PIL import Image
+
+import ifrkit.predict.outputs
+import ifrkit.stages.predict
+from ifrkit.artifacts.store import Artifact
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import ConfigError, DatasetError, InterruptedRun, ResourceError
+from ifrkit.evaluation.systems import PerFrame, Video
+from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.predict.overlap import DEPTH
+from ifrkit.predict.sources import Item, Source
+from ifrkit.stages.base import Silent
+
+CPU = torch.device("cpu")
+
+
+class Told(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.lines: list[str] = []
+        self.texts: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def info(self, message: str) -> None:
+        self.lines.append(message)
+
+    def status(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def _index(artifact: Artifact) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(artifact.file("predictions.json").read_text())
+    return tree
+
+
+def _same(found: dict[str, Any], wanted: list[Any]) -> None:
+    assert len(found) == len(wanted)
+    for ids, right in zip(found.values(), wanted, strict=True):
+        np.testing.assert_array_equal(ids, right)
+
+
+def _clip_folder(tmp_path: Path, store: ClipStore, clip: int) -> Path:
+    frames = [store.frame(clip, i) for i in range(len(store.clips[clip].frames))]
+    return own_videos.write_folder(tmp_path / "clip", frames)
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3])
+def test_a_stream_is_what_eval_scores(tmp_path: Path, clips: Artifact, model: Artifact, interval: int) -> None:
+    store = ClipStore(clips.path)
+    folder = _clip_folder(tmp_path, store, 2)
+    done = own_videos.run(tmp_path, model, folder, key_interval=interval)
+    system = Video("accel", load_video_model(model, "best"), CPU)
+    wanted = list(system.stream(store, 2, interval))
+    _same(own_videos.labels(done, "clip"), wanted)
+    for index, ids in enumerate(wanted):  # one step a frame equals the whole clip at once
+        clip_ids = system.scored(store, 2, index, index - index % interval, store.size)
+        assert (clip_ids != ids).mean() < 0.01
+    assert len(np.unique(wanted)) > 1
+    (video,) = _index(done)["videos"]
+    assert video["key_frames"] == list(range(0, len(wanted), interval))
+
+
+def test_the_default_interval_is_that_of_the_training(tmp_path: Path, model: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(7))
+    assert _index(own_videos.run(tmp_path, model, video))["videos"][0]["key_frames"] == [0, 3, 6]
+
+
+@pytest.mark.parametrize("branch", [None, "update"])
+def test_a_branch_alone(tmp_path: Path, clips: Artifact, branches: Artifact, branch: str | None) -> None:
+    store = ClipStore(clips.path)
+    done = own_videos.run(tmp_path, branches, _clip_folder(tmp_path, store, 2), branch=branch)
+    alone = PerFrame("", load_branch(branches, branch or "reference", "best"), CPU)
+    _same(own_videos.labels(done, "clip"), [alone.predict(store, 2, i, store.size) for i in range(5)])
+
+
+@pytest.mark.parametrize("size", [(45, 61), (7, 90), (1, 1)])
+@pytest.mark.parametrize("seen", ["train", "own", (24, 40)])
+def test_frames_of_any_size(tmp_path: Path, model: Artifact, size: tuple[int, int], seen: Any) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (*size, 3), np.uint8) for _ in range(3)]
+    done = own_videos.run(tmp_path, model, own_videos.write_folder(tmp_path / "v", frames), key_interval=2, size=seen)
+    (video,) = _index(done)["videos"]
+    assert video["size"] == list(size)
+    if seen == "train":
+        assert np.prod(video["seen_at"]) == pytest.approx(32 * 48, rel=0.1)
+    else:
+        assert video["seen_at"] == list(size if seen == "own" else seen)
+    found = own_videos.labels(done, "v")
+    assert list(found) == ["f1", "f2", "f3"]
+    assert {ids.shape for ids in found.values()} == {size}
+    (shape,) = {frame.shape[:2] for frame in own_videos.read_video(done.path / "v/overlay.mp4")}
+    assert shape == (size[0] + size[0] % 2, size[1] + size[1] % 2)
+
+
+def test_overlay_and_palette_have_the_colours_of_the_classes(tmp_path: Path, clips: Artifact, model: Artifact) -> None:
+    frames = own_videos.street(3)
+    folder = own_videos.write_folder(tmp_path / "v", frames)
+    labels = ClipStore(clips.path).labels
+    done = own_videos.run(tmp_path, model, folder, overlay=1.0)
+    assert _index(done)["classes"] == list(labels.names)
+    colors = np.array(labels.colors, np.uint8)
+    for picture, (name, ids) in zip(
+        own_videos.read_video(done.path / "v/overlay.mp4"), own_videos.labels(done, "v").items(), strict=True
+    ):
+        with Image.open(done.path / f"v/labels/{name}.png") as image:
+            assert image.mode == "P"
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), colors[ids])
+        assert np.abs(picture.astype(int) - colors[ids]).mean() < 12  # the codec is lossy
+    faint = own_videos.run(tmp_path, model, folder, overlay=0.05)
+    (first, *_) = own_videos.read_video(faint.path / "v/overlay.mp4")
+    assert np.abs(first.astype(int) - frames[0]).mean() < 15
+    none = own_videos.run(tmp_path, model, folder, overlay=0)
+    assert not list(none.path.glob("v/*.mp4"))
+    assert len(own_videos.labels(none, "v")) == 3
+
+
+def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) -> None:
+    frames = own_videos.street(8)
+    video = own_videos.write_video(tmp_path / "a.avi", frames)
+    own_videos.break_avi(video, 4)
+    folder = own_videos.write_folder(tmp_path / "b", frames)
+    (folder / "f3.png").write_bytes((folder / "f3.png").read_bytes()[:200])
+    Image.new("RGB", (50, 32)).save(folder / "f6.png")
+    told = Told()
+    done = own_videos.run(tmp_path, model, video, folder, key_interval=100, report=told)
+    a, b = _index(done)["videos"]
+    assert [item["frame"] for item in a["broken"]] == ["000004"]
+    assert [item["frame"] for item in b["broken"]] == ["f3", "f6"]
+    assert "32x50 pixels, the others have 32x48" in b["broken"][1]["fault"]
+    assert (a["frames"], b["frames"]) == (7, 6)
+    assert (a["key_frames"], b["key_frames"]) == ([0, 5], [0, 3, 6])  # nothing is carried over a gap
+    assert len(told.warnings) == 3
+    assert "a: frame 000004 is broken" in told.warnings[0]
+    assert any("a: 7 frames" in line and "1 broken" in line for line in told.lines)
+    assert told.texts[-1].endswith("frames/s")
+    assert set(own_videos.labels(done, "a")) == {f"{i:06}" for i in range(8) if i != 4}
+    assert set(own_videos.labels(done, "b")) == {"f1", "f2", "f4", "f5", "f7", "f8"}
+    shown = own_videos.read_video(done.path / "a/overlay.mp4")
+    assert len(shown) == 8  # time stays right: the picture before stands still
+    assert np.abs(shown[4].astype(int) - shown[3]).mean() < 2
+    assert done.manifest.metrics["broken"] == 3
+
+
+def test_a_video_that_is_cut_off(tmp_path: Path, model: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(12))
+    own_videos.cut_avi(video, 6)
+    told = Told()
+    done = own_videos.run(tmp_path, model, video, report=told)
+    (record,) = _index(done)["videos"]
+    assert 5 <= record["frames"] <= 6
+    (warning,) = told.warnings
+    assert "of 12 frames cannot be decoded; is the file cut off?" in warning
+
+
+def test_videos_without_a_single_frame_are_refused(tmp_path: Path, model: Artifact) -> None:
+    no_video = tmp_path / "a.mp4"
+    no_video.write_bytes(b"not a video")
+    with pytest.raises(DatasetError, match="cannot open it as a video"):
+        own_videos.run(tmp_path, model, no_video)
+    folder = tmp_path / "b"
+    folder.mkdir()
+    (folder / "f.png").write_bytes(b"not a picture")
+    with pytest.raises(DatasetError, match="cannot be read as an image"):
+        own_videos.run(tmp_path, model, folder)
+
+
+@pytest.mark.parametrize("slow", ["networks", "encoder"])
+def test_memory_does_not_grow_with_the_video(
+    tmp_path: Path, branches: Artifact, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """At most so many frames are alive, whichever end has to be waited for."""
+    video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(2))
+    alive, peak, lock = 0, 0, threading.Lock()
+
+    def gone() -> None:
+        nonlocal alive
+        with lock:
+            alive -= 1
+
+    def many(source: Source, size: tuple[int, int]) -> Iterator[Item]:
+        nonlocal alive, peak
+        for number in range(60):
+            frame = np.full((*size, 3), number, np.uint8)
+            with lock:
+                alive += 1
+                peak = max(peak, alive)
+            weakref.finalize(frame, gone)
+            yield Item(number, f"{number:06}", frame)
+            del frame
+
+    save = ifrkit.predict.outputs.save_label
+
+    def slowly(*args: Any) -> None:
+        time.sleep(0.01 if slow == "encoder" else 0)
+        save(*args)
+
+    monkeypatch.setattr(ifrkit.predict.outputs, "save_label", slowly)
+    monkeypatch.setattr(ifrkit.stages.predict, "read", many)
+    done = own_videos.run(tmp_path, branches, video, branch="update")
+    assert _index(done)["videos"][0]["frames"] == 60
+    # Both queues full, one item in the hands of each of the four threads, and one between the reader and its queue.
+    assert peak <= 2 * DEPTH + 5
+    if slow == "encoder":
+        assert peak > 3
+
+
+def test_an_encoder_that_fails_ends_the_run(
+    tmp_path: Path, branches: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ifrkit.predict.outputs, "save_label", full)
+    video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(9))
+    with pytest.raises(ResourceError, match="the disk took no more"):
+        own_videos.run(tmp_path, branches, video)
+
+
+def _after(calls: int) -> Any:
+    """A stop that comes at this frame."""
+    left = iter([0] * calls + [2] * 9)
+    return lambda: next(left)
+
+
+@pytest.mark.parametrize("policy", ["fixed", "adaptive"])
+def test_a_resumed_run_makes_the_same(tmp_path: Path, model: Artifact, policy: str) -> None:
+    first = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(4))
+    frames = own_videos.street(6) + own_videos.street(6, seed=8)
+    second = own_videos.write_video(tmp_path / "b.avi", frames)
+    own_videos.break_avi(second, 2)
+    changes = {"key_policy": policy, "key_interval": 4}
+    whole = own_videos.run(tmp_path / "whole", model, first, second, **changes)
+    with pytest.raises(InterruptedRun) as caught:
+        own_videos.run(tmp_path / "ws", model, first, second, stop=_after(13), **changes)
+    assert caught.value.exit_code == 130
+    place = Path(str(caught.value).rpartition(" ")[2])
+    assert place.name == "b"
+    assert len(own_videos.read_video(place / "overlay.mp4")) == 9  # playable
+    with pytest.raises(ConfigError, match="stopped at step 12 of 16"):
+        own_videos.run(tmp_path / "ws", model, first, second, **changes)
+    with pytest.raises(InterruptedRun):  # again, before it is as far as the first time
+        own_videos.run(tmp_path / "ws", model, first, second, resume=True, stop=_after(3), **changes)
+    done = own_videos.run(tmp_path / "ws", model, first, second, resume=True, **changes)
+    assert _index(done) == _index(whole)
+    assert done.manifest.files == whole.manifest.files
+
+
+def test_options_that_do_not_fit_the_model(tmp_path: Path, model: Artifact, branches: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(2))
+    with pytest.raises(ConfigError, match="--branch update"):
+        own_videos.run(tmp_path, model, video, branch="update")
+    for changes in ({"key_interval": 3}, {"key_policy": "adaptive"}):
+        with pytest.raises(ConfigError, match="no key frames"):
+            own_videos.run(tmp_path, branches, video, **changes)
+
+
+def test_what_is_in_the_videos_names_the_artifact(tmp_path: Path, branches: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(2))
+    there = tmp_path / "there"
+    there.mkdir()
+    first = own_videos.run(tmp_path, branches, video)
+    assert own_videos.run(tmp_path, branches, video.rename(there / "a.avi")).id == first.id
+    changed = own_videos.run(tmp_path, branches, own_videos.write_video(there / "a.avi", own_videos.street(3)))
+    assert changed.id != first.id
