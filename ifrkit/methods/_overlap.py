@@ -1,4 +1,4 @@
-"""Two crops of one frame, seen from their maps at 1/8."""
+"""Two crops of one frame, seen from their maps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from ifrkit.data.batch import Place
 
 
-def overlap(first: Place, second: Place, size: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns of the shared part on both 1/8 maps (h, w), mirrored maps turned back."""
+def overlap(
+    first: Place, second: Place, size: tuple[int, int], stride: int = 8
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back."""
     parts = []
     for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
-        shift = (b - a) // 8
+        shift = (b - a) // stride
         length = size[dim] - abs(shift)
         parts.append((slice(max(shift, 0), max(shift, 0) + length), slice(max(-shift, 0), max(-shift, 0) + length)))
     (rows_1, rows_2), (columns_1, columns_2) = parts

@@ -114,7 +114,7 @@ class Method(base.Method):
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
         size = (a.labels.shape[-2], a.labels.shape[-1])
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        cuts = [overlap(here, there, size) for here, there in places]
+        cuts = [overlap(here, there, size, network.stride) for here, there in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
         bank = Pixels(*(torch.cat(parts) for parts in zip(_cut(a, whole), _cut(b, whole), strict=True)))
@@ -124,7 +124,7 @@ class Method(base.Method):
         return {"context": c.weight * (step >= c.start) * loss}
 
     def _pixels(self, network: Network, batch: Batch, name: str, source: str) -> Pixels:
-        """Maps (b, ., h/8, w/8) of a view, mirrored images turned back."""
+        """Maps (b, ., h/stride, w/stride) of a view, mirrored images turned back."""
         f_bchw = network.features(batch.views[name])
         mirrored = torch.tensor([place.mirrored for place in batch.places[source]], device=f_bchw.device)
         f_bchw = torch.where(mirrored[:, None, None, None], f_bchw.flip(-1), f_bchw)

@@ -113,8 +113,8 @@ class Method(base.Method):
         if not c.weight:
             return {}
         names = [f"t{i}" for i in range(c.frames)]
-        weak_bchw = self._before_relu(network, torch.cat([batch.views[name] for name in names]))
-        strong_bchw = self._before_relu(network, torch.cat([batch.views[f"{name}_s"] for name in names]))
+        weak_bchw = network.before_relu(torch.cat([batch.views[name] for name in names]))
+        strong_bchw = network.before_relu(torch.cat([batch.views[f"{name}_s"] for name in names]))
         with torch.no_grad():  # dropout is active, as in the released code
             labels_bhw = network.classify(weak_bchw.relu()).argmax(1)
         for name, label_bhw in zip(names, labels_bhw.chunk(c.frames), strict=True):
@@ -122,7 +122,3 @@ class Method(base.Method):
         weak, strong, labels = (part.chunk(c.frames) for part in (weak_bchw, strong_bchw, labels_bhw))
         loss = temporal_loss(weak, strong, labels, self.g, self.sigmas[0], self.sigmas[1])
         return {"temporal": c.weight * 5 / c.frames * ramp_up(step, c.ramp_up) * loss}
-
-    @staticmethod
-    def _before_relu(network: Network, images_b3hw: Tensor) -> Tensor:
-        return network.decode_head.before_relu(network.backbone(images_b3hw))

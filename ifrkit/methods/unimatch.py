@@ -104,13 +104,13 @@ class Method(MeanTeacher):
 
     def _clean_and_dropped(self, network: Network, weak_b3hw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Logits of the weak view as it is, and with half of the channels dropped before the head; one head pass."""
-        x_bchw = network.backbone(weak_b3hw)
-        f_bchw = network.decode_head.features(torch.cat([x_bchw, F.dropout2d(x_bchw, 0.5)]))
+        maps = [torch.cat([x_bchw, F.dropout2d(x_bchw, 0.5)]) for x_bchw in network.backbone(weak_b3hw)]
+        f_bchw = network.decode_head.features(maps)
         clean_bkhw, dropped_bkhw = upsample(network.classify(f_bchw), size).chunk(2)
         return clean_bkhw, dropped_bkhw
 
     def _strong_logits(self, network: Network, seen_b3hw: Tensor, size: tuple[int, int]) -> Tensor:
-        x_bchw = network.backbone(seen_b3hw)
+        maps = network.backbone(seen_b3hw)
         if self.config.version == 2:
-            x_bchw = complementary_dropout(x_bchw)
-        return upsample(network.classify(network.decode_head.features(x_bchw)), size)
+            maps = [complementary_dropout(x_bchw) for x_bchw in maps]
+        return upsample(network.classify(network.decode_head.features(maps)), size)

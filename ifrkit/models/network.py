@@ -3,7 +3,7 @@
     backbone.stem.0.{conv,bn}N          stem (deep: N = 1..3, basic: N = 1)
     backbone.layerL.B.{conv,bn}N        block B of layer L; its projected shortcut is downsample.{0,1}
     decode_head.psp_modules.S.1         pyramid scale S (0 is the pooling)
-    decode_head.bottleneck              makes the feature f
+    decode_head.bottleneck              makes the feature f (of the other head: see deeplab.py)
     decode_head.conv_seg                the classifier
 
 Convolutions are `weight`, batch norms weight, bias, running_mean, running_var, num_batches_tracked.
@@ -16,28 +16,36 @@ from torch import Tensor, nn
 
 from ifrkit.config.stages import NetworkConfig
 from ifrkit.data.keyed import key_seed
+from ifrkit.models.deeplab import DeepLabV3PlusHead
 from ifrkit.models.layers import seeded
 from ifrkit.models.psp import PSPHead
 from ifrkit.models.resnet import ResNet
 
+HEADS: dict[str, type[PSPHead | DeepLabV3PlusHead]] = {"psp": PSPHead, "deeplabv3plus": DeepLabV3PlusHead}
+
 
 class Network(nn.Module):
-    """Backbone and head. Images are float32, normalised; maps are ceil(size / 8)."""
+    """Backbone and head. Images are float32, normalised; f and logits are ceil(size / stride), 8 (psp) or 4."""
 
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
         self.config, self.seed = config, 0
-        self.backbone = ResNet(config.backbone, config.stem, config.width)
-        self.decode_head = PSPHead(self.backbone.out_channels, num_classes, config.dropout)
-        self.num_classes = num_classes
+        head = HEADS[config.head]
+        self.backbone = ResNet(config.backbone, config.stem, config.width, head.low_level)
+        self.decode_head = head(self.backbone.channels, num_classes, config.dropout, config.width)
+        self.num_classes, self.stride = num_classes, head.stride
         self.feature_channels = self.decode_head.feature_channels
 
     def features(self, images_b3hw: Tensor) -> Tensor:
-        """The feature f of the paper: (b, feature_channels, h/8, w/8), after ReLU, before dropout."""
+        """The feature f of the paper: (b, feature_channels, h/stride, w/stride), after ReLU, before dropout."""
         return self.decode_head.features(self.backbone(images_b3hw))
 
+    def before_relu(self, images_b3hw: Tensor) -> Tensor:
+        """f before its ReLU, of either sign."""
+        return self.decode_head.before_relu(self.backbone(images_b3hw))
+
     def classify(self, f_bchw: Tensor) -> Tensor:
-        """Net_C of the paper: logits (b, num_classes, h/8, w/8). In training mode each call drops other channels."""
+        """Net_C of the paper: logits (b, num_classes, ...) at the size of f. In training each call drops channels."""
         return self.decode_head.classify(f_bchw)
 
     def forward(self, images_b3hw: Tensor) -> Tensor:

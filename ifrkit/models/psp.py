@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.errors import ConfigError
-from ifrkit.models.layers import ConvBNReLU, init_convolutions, scale_channels
+from ifrkit.models.layers import ConvBNReLU, init_convolutions, require_two, scale_channels
 
 _SCALES = (1, 2, 3, 6)
 
@@ -19,8 +21,13 @@ class PSPHead(nn.Module):
     mask of whole channels, and what a method reads from `features` is never dropped (spec 1.3).
     """
 
-    def __init__(self, inputs: int, num_classes: int, dropout: float = 0.1) -> None:
+    stride: ClassVar[int] = 8
+    low_level: ClassVar[bool] = False
+
+    def __init__(self, channels: Sequence[int], num_classes: int, dropout: float = 0.1, width: float = 1.0) -> None:
+        """channels: of the one backbone map; the head's own follow from them, so width has nothing to add."""
         super().__init__()
+        (inputs,) = channels
         self.feature_channels = context = scale_channels(inputs, 1 / 4)
         self.dropout = nn.Dropout2d(dropout)
         self.conv_seg = nn.Conv2d(self.feature_channels, num_classes, 1)
@@ -32,15 +39,14 @@ class PSPHead(nn.Module):
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)  # type: ignore[arg-type]  # bias=True
 
-    def features(self, x_bchw: Tensor) -> Tensor:
+    def features(self, maps: Sequence[Tensor]) -> Tensor:
         """Backbone map -> f (b, feature_channels, h, w), not negative."""
-        return self.before_relu(x_bchw).relu()
+        return self.before_relu(maps).relu()
 
-    def before_relu(self, x_bchw: Tensor) -> Tensor:
+    def before_relu(self, maps: Sequence[Tensor]) -> Tensor:
         """Backbone map -> f before its ReLU, of either sign (TDC compares directions of it)."""
-        if self.training and len(x_bchw) == 1:
-            fault = "batch norm after the PSP head's 1x1 pooling needs at least two images a pass"
-            raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
+        (x_bchw,) = maps
+        require_two(self, x_bchw)
         maps_bchw = torch.cat([x_bchw, *self._pyramid(x_bchw)], dim=1)
         f_bchw: Tensor = self.bottleneck.bn(self.bottleneck.conv(maps_bchw))
         return f_bchw

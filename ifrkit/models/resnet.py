@@ -1,4 +1,4 @@
-"""Dilated ResNets with output stride 8; only the last map is used.
+"""Dilated ResNets with output stride 8.
 
 The strides of layer3 and layer4 become dilations. The convolution that lost its stride still sees the denser grid
 that its predecessors made, so it dilates half as much as those after it (layer3: 1 then 2, layer4: 2 then 4).
@@ -115,15 +115,15 @@ _STEMS: dict[str, type[DeepStem | BasicStem]] = {"deep": DeepStem, "basic": Basi
 
 
 class ResNet(nn.Module):
-    """Images (b, 3, h, w) -> the map of layer4, (b, out_channels, ceil(h / 8), ceil(w / 8)), not negative.
+    """Images (b, 3, h, w) -> the map of layer4, (b, c, ceil(h / 8), ceil(w / 8)), not negative; channels: each map's c.
 
     name: resnet18, resnet34, resnet50, resnet101. stem: deep, basic. width multiplies every channel count.
+    low_level: the map of layer1, at 1/4, comes before it.
     """
 
-    out_channels: int
-
-    def __init__(self, name: str, stem: str = "deep", width: float = 1.0) -> None:
+    def __init__(self, name: str, stem: str = "deep", width: float = 1.0, low_level: bool = False) -> None:
         super().__init__()
+        self.low_level = low_level
         block, depths = _DEPTHS[name]
         first = _STEMS[stem](width)
         self.stem = nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1))
@@ -133,13 +133,15 @@ class ResNet(nn.Module):
             layers.append(_stage(block, depth, inputs, channels, stride, dilation))
             inputs = channels * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
-        self.out_channels = inputs
+        low = scale_channels(_STAGES[0][0], width) * block.expansion
+        self.channels = [low, inputs] if low_level else [inputs]
         init_convolutions(self)
 
-    def forward(self, images_b3hw: Tensor) -> Tensor:
-        """The map of layer4."""
-        x: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images_b3hw)))))
-        return x
+    def forward(self, images_b3hw: Tensor) -> list[Tensor]:
+        """The maps that the head reads, the one of layer4 last."""
+        low_bchw: Tensor = self.layer1(self.stem(images_b3hw))
+        high_bchw: Tensor = self.layer4(self.layer3(self.layer2(low_bchw)))
+        return [low_bchw, high_bchw] if self.low_level else [high_bchw]
 
 
 def _stage(

@@ -32,8 +32,8 @@ def count_passes(module: nn.Module, batch: Batch) -> Passes:
     """Of one step of `BranchLosses`, on a copy: batch statistics and random state are left alone."""
     counts = {True: 0, False: 0}
 
-    def count(backbone: nn.Module, images: tuple[Any, ...], x_bchw: Tensor) -> None:
-        counts[x_bchw.requires_grad] += len(images[0])
+    def count(backbone: nn.Module, images: tuple[Any, ...], maps: list[Tensor]) -> None:
+        counts[maps[-1].requires_grad] += len(images[0])
 
     probe = copy.deepcopy(module).train()
     for part in probe.modules():

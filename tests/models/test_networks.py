@@ -132,7 +132,7 @@ def test_dropout_is_inside_the_classifier() -> None:
 
 
 def test_dropout_drops_whole_channels_of_one_image() -> None:
-    head = PSPHead(64, 1, dropout=0.5).train()
+    head = PSPHead([64], 1, dropout=0.5).train()
     nn.init.ones_(head.conv_seg.weight)
     torch.manual_seed(0)
     logits = head.classify(torch.ones(8, head.feature_channels, 3, 3))
@@ -142,11 +142,11 @@ def test_dropout_drops_whole_channels_of_one_image() -> None:
 
 
 def test_pyramid_is_the_pooled_context_beside_the_map() -> None:
-    head = PSPHead(16, 3).eval()
+    head = PSPHead([16], 3).eval()
     x = torch.randn(1, 16, 7, 9)
     seen = []
     head.bottleneck.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    head.features(x)
+    head.features([x])
     assert torch.equal(seen[0][:, :16], x)
     first = head.psp_modules[0][1](x.mean((2, 3), keepdim=True))
     torch.testing.assert_close(seen[0][:, 16:24], first.expand(-1, -1, 7, 9))
@@ -169,7 +169,7 @@ def test_widths_are_multiples_of_eight(channels: int, width: float, scaled: int)
 
 def test_width_scales_every_stage() -> None:
     network = Network(tiny("resnet50", width=0.25), 5)
-    assert network.backbone.out_channels == 512
+    assert network.backbone.channels == [512]
     assert network.feature_channels == 128
     assert isinstance(network.backbone.layer1[0], Bottleneck)
     assert isinstance(Network(tiny(), 5).backbone.layer1[0], BasicBlock)
