@@ -7,7 +7,8 @@
         check_dataset(dataset)
         check_fingerprint(dataset)
 
-Every check raises AssertionError with a sentence that says what the contract (`data_prep/base.py`) wants.
+Every check raises AssertionError with a sentence that says what the contract (`data_prep/base.py`) wants. The modules
+of this package write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
 """
 
 from __future__ import annotations
