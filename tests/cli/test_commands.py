@@ -23,7 +23,7 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 --quiet --verbose --device --threads"""
 
 FLAGS = {
-    "prepare": "--root --clip-length",
+    "prepare": "--root --clip-length --allow-missing",
     "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
