@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     "--frames", type=click.Choice(["annotated", "all"]), help="all: every frame with a label, hidden ones too."
 )
 @click.option("--key-interval", type=click.IntRange(1), metavar="N", help="Frames from one key frame to the next.")
+@click.option(
+    "--distances",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Also mIoU 0..N-1 frames after the key frame, and of key intervals 1..N: tables and a curve.",
+)
 @click.option("--fail-under", multiple=True, metavar="METRIC=VALUE", help="Exit 7 below this fraction; repeatable.")
 def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None:
     """Measure a model: accuracy and temporal consistency, beside the free baselines.
@@ -33,6 +39,7 @@ def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None
     Examples:
       ifrkit train-fusion --recipe tiny | ifrkit eval --metric mIoU,TC
       ifrkit eval --metric mIoU --split train --frames all     # how far the model overfits inside a video
+      ifrkit eval --metric mIoU --distances 10                 # how far a key frame carries
       ifrkit eval --metric mIoU --fail-under mIoU=0.55 --json
     """
     from ifrkit.stages.evaluate import STAGE

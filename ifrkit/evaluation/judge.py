@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ifrkit.config.stages import EvalConfig
 from ifrkit.data.records import ClipRecord
 from ifrkit.data.store import ClipStore
+from ifrkit.evaluation.distances import Distances
 from ifrkit.evaluation.systems import System
 from ifrkit.flow.base import FlowSource
 from ifrkit.metrics._confusion import confusion, iou, mean_present
@@ -55,6 +56,7 @@ class Judge:
         longest = max(len(record.frames) for record in store.clips)
         self.by_offset = {system.name: np.zeros((2 * longest - 1, k, k), np.int64) for system in systems}
         """Confusion of each position before, at and after the annotated frame: inner-video overfitting (Table 2)."""
+        self.distances = Distances(store, systems, config.distances)
         self._flows: OrderedDict[tuple[str, str], PairFlow] = OrderedDict()
 
     def clip(self, clip: int) -> None:
@@ -62,6 +64,9 @@ class Judge:
         if "scored" in self.protocols:
             for index in scored_frames(self.store.clips[clip], self.config.frames):
                 self._scored(clip, index)
+        if self.config.distances:
+            for index in scored_frames(self.store.clips[clip], self.config.frames):
+                self.distances.add(clip, index, self._label(clip, index))
         if "stream" in self.protocols and len(self.store.clips[clip].frames) > 1:
             self._stream(clip)
 
@@ -110,7 +115,7 @@ class Judge:
 
     def counts(self) -> dict[str, NDArray[np.int64]]:
         """Every sum, by a name that is the same on every rank."""
-        counts: dict[str, NDArray[np.int64]] = {"frames": self.frames}
+        counts: dict[str, NDArray[np.int64]] = {"frames": self.frames, **self.distances.counts()}
         counts |= {f"offset/{name}": value for name, value in self.by_offset.items()}
         for system, metrics in self.metrics.items():
             for name, metric in metrics.items():
@@ -120,6 +125,7 @@ class Judge:
     def replace(self, counts: Mapping[str, NDArray[np.int64]]) -> None:
         """The sums of all ranks together, instead of this rank's own."""
         self.frames = counts["frames"]
+        self.distances.replace(counts)
         self.by_offset = {name: counts[f"offset/{name}"] for name in self.by_offset}
         for system, metrics in self.metrics.items():
             for name, metric in metrics.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,27 @@ def strip(frame_hw3: Rgb, label_hw: Ids, ids_hw: Ids, labels: LabelSpace, system
         draw.text((x + TEXT + 2, top - 3), labels.names[i], "black", font)
         x += TEXT + 2 + draw.textlength(labels.names[i], font) + 3 * GAP
     return sheet
+
+
+def save_distances(found: Mapping[str, Any], title: str, path: Path) -> None:
+    """Curves of `Distances.results`: mIoU over the distance to the key frame, and over the key interval."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, first, name in ((left, "at", 0, "distance to the key frame"), (right, "mean", 1, "key interval")):
+        for system, curves in found["systems"].items():
+            values = [float("nan") if value is None else 100 * value for value in curves[key]]
+            axes.plot(range(first, first + len(values)), values, marker="o", markersize=3, label=system)
+        axes.set_xlabel(name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    left.set_ylabel("mIoU (%)")
+    right.legend()
+    figure.savefig(path, dpi=100)
 
 
 def save_confusion(matrix_kk: NDArray[np.int64], labels: LabelSpace, title: str, path: Path) -> None:

@@ -58,6 +58,19 @@ def inner_video(report: Mapping[str, Any]) -> Table:
     return "Inner-video gap, mIoU (%)", ["", "annotated frames", "other frames", "gap"], rows
 
 
+def distances(report: Mapping[str, Any]) -> list[Table]:
+    """mIoU at each distance to the key frame, and of each key interval (the mean over its distances)."""
+    found = report["distances"]
+    systems, frames = found["systems"], found["scored_frames"]
+    count = len(next(iter(systems.values()))["at"])
+    at = [[str(d), *(percent(s["at"][d]) for s in systems.values())] for d in range(count)]
+    over = [[str(i + 1), *(percent(s["mean"][i]) for s in systems.values())] for i in range(count)]
+    return [
+        (f"mIoU (%) over the distance to the key frame, {frames} frames", ["distance", *systems], at),
+        ("mIoU (%) over the key interval", ["interval", *systems], over),
+    ]
+
+
 SAME = ("clips_id", "split", "frames", "key_interval", "distance", "label_size", "flow")
 """What reports must share before their numbers may stand in one table."""
 

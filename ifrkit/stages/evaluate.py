@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """Judge every system on the clips of the split; write report.json, confusion.png and the pictures."""
+    """Judge every system on the clips of the split; write report.json and its pictures."""
     import torch
 
     from ifrkit.data.store import ClipStore
@@ -36,6 +36,7 @@ def run(job: Job) -> None:
     distributed.start()
     systems = _systems(job, distributed.local_device(job.device))
     clips = _clips(config, store, job.inputs[0])
+    _check_distances(config, store, clips)
     flow = flow_source(config.flow, _flow_path(job)) if _needs_flow(config) else None
     judge = Judge(store, config, systems, flow, _Pictures(job, store, clips, systems[0].name))
     with torch.inference_mode():
@@ -59,6 +60,8 @@ def run(job: Job) -> None:
         "classes": list(store.labels.names),
         "systems": judge.results(),
     }
+    if config.distances:
+        report["distances"] = judge.distances.results()
     if config.frames == "all" and config.split == "train" and judge.frames[0]:
         report["inner_video"] = judge.inner_video()
     numbers = headlines(judge.results())
@@ -69,7 +72,7 @@ def run(job: Job) -> None:
 
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
     from ifrkit.evaluation import tables
-    from ifrkit.evaluation.pictures import save_confusion
+    from ifrkit.evaluation.pictures import save_confusion, save_distances
 
     (job.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     job.report.table(*tables.summary(report))
@@ -78,6 +81,10 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
         matrix = judge.metrics[system]["miou"].counts["confusion"]
         title = f"{system}, {store.name} {report['split']}"
         save_confusion(matrix, store.labels, title, job.directory / "confusion.png")
+    if "distances" in report:
+        for table in tables.distances(report):
+            job.report.table(*table)
+        save_distances(report["distances"], f"{store.name} {report['split']}", job.directory / "distances.png")
     if "inner_video" in report:
         job.report.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":
@@ -121,12 +128,13 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     own = given.kind == "branches"
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
     names = json.loads(branches.file("branches.json").read_text())["branches"]
-    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device) for n in names}
+    order = names if own else [name for name in ("reference", "update") if name in names]
+    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device) for n in order}
     copy = [CopyKey(alone["reference"])] if "reference" in alone else []
     if own:
         return [*alone.values(), *copy]
     model = load_video_model(given, job.config.checkpoint)
-    return [Video(given.manifest.config["arch"], model, device), alone["reference"], alone["update"], *copy]
+    return [Video(given.manifest.config["arch"], model, device), *alone.values(), *copy]
 
 
 def _training(job: Job) -> dict[str, Any]:
@@ -175,6 +183,15 @@ def _clips(config: EvalConfig, store: ClipStore, source: Artifact) -> list[int]:
         counts = ", ".join(f"{s} {len(store.clips_of(s))}" for s in ("train", "val", "test"))
         raise ConfigError(f"--split {config.split}: {store.name} has no such clips", f"clips there are: {counts}")
     return clips
+
+
+def _check_distances(config: EvalConfig, store: ClipStore, clips: list[int]) -> None:
+    from ifrkit.evaluation.judge import scored_frames
+
+    longest = max((max(scored_frames(store.clips[c], config.frames), default=-1) + 1 for c in clips), default=0)
+    if config.distances > longest:
+        fault = f"--distances {config.distances}: no scored frame has so many frames before it"
+        raise ConfigError(fault, f"at most {longest} for these clips")
 
 
 def _needs_flow(config: EvalConfig) -> bool:
