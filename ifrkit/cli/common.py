@@ -7,6 +7,7 @@ is awaited, and torch is imported only after it came.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,16 @@ __all__ = ["Flags", "Shared", "run_stage", "stage_command"]
 
 Flags = Mapping[str, tuple[Any, str]]
 """Dotted config key -> (value or None, the flag's name)."""
+
+NEXT = {
+    "clips": "ifrkit train-branches --ssl ifr",
+    "pseudo-labels": "ifrkit train-branches --ssl self-training",
+    "branches": "ifrkit train-fusion (the video model), or ifrkit eval --metric mIoU,TC",
+    "flow": "ifrkit train-fusion",
+    "video-model": "ifrkit eval --metric mIoU,TC, or ifrkit predict VIDEO",
+    "report": "ifrkit compare ifrkit_artifacts/report/*",
+}
+"""What a user does with a new artifact, by its kind: told on a terminal."""
 
 
 def run_stage(
@@ -64,6 +75,8 @@ def run_stage(
     artifact = _execute(stage, shared, config, inputs, report, origins, stop)
     if ranks.rank == 0:
         _print_line(artifact, shared, extra(artifact))
+        if sys.stdout.isatty() and artifact.kind in NEXT:  # in a pipe the next command is already there
+            report.info(f"next: {NEXT[artifact.kind]}")
     return artifact
 
 
