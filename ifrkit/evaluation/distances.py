@@ -56,7 +56,7 @@ class Distances:
         self.pooled = {name: counts[f"pooled/{name}"] for name in self.pooled}
 
     def results(self) -> dict[str, Any]:
-        """Of each system: mIoU `at` each distance; of intervals 1..count the `mean` over distances, and `pooled`."""
+        """Of each system: mIoU `at` each distance; of key intervals 1..count their `mean`, and all clips `pooled`."""
         systems = {}
         for name in self.at:
             at = [mean_present(iou(matrix)) for matrix in self.at[name]]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.errors import ConfigError
 from ifrkit.models.layers import scale_channels
 
 _SLOPE = 0.1
@@ -83,7 +84,10 @@ class CorrectionNet(nn.Module):
         self.predict_cc = nn.Conv2d(c64 + c32, num_classes, 1)
 
     def forward(self, images_b3hw: Tensor) -> Tensor:
-        """Normalised images of the full size."""
+        """Normalised images of the full size. Raises ConfigError where training has one value a channel at 1/64."""
+        if self.training and len(images_b3hw) == 1 and max(images_b3hw.shape[-2:]) <= 64:
+            fault = "batch norm of the correction network needs more than one value a channel at 1/64 of the crop"
+            raise ConfigError(fault, "use a crop larger than 64, or raise loop.batch")
         skip2 = self.conv2(self.conv1(images_b3hw))
         skip3 = self.conv3_1(self.conv3(skip2))
         skip4 = self.conv4_1(self.conv4(skip3))

@@ -9,6 +9,7 @@ from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor, nn
 
 from ifrkit.data.augment import normalise
+from ifrkit.errors import ConfigError
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
@@ -35,6 +36,14 @@ def test_size_of_the_correction_network(classes: int, count: int) -> None:
 def test_the_correction_network_is_at_a_quarter(size: tuple[int, int]) -> None:
     scores = CorrectionNet(5, 0.125).eval()(torch.rand(1, 3, *size))
     assert scores.shape == (1, 5, -(-size[0] // 4), -(-size[1] // 4))
+
+
+def test_one_small_crop_cannot_train_the_correction_network() -> None:
+    net = CorrectionNet(5, 0.125).train()
+    with pytest.raises(ConfigError, match="more than one value"):
+        net(torch.rand(1, 3, 64, 64))
+    assert net(torch.rand(1, 3, 64, 65)).isfinite().all()
+    assert net(torch.rand(2, 3, 24, 32)).isfinite().all()
 
 
 def test_the_distortion_network() -> None:
