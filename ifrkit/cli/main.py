@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure mIoU, temporal consistency and more.",
     "predict": "Segment your own videos.",
     "compare": "Put several reports into one table.",
+    "reproduce": "Run a table of the IFR paper, beside its numbers.",
     "artifacts": "List, show, verify and clean up what the stages made.",
     "doctor": "Check this installation, and how fast this machine is.",
 }

@@ -63,6 +63,11 @@ def test_flags_of_doctor_are_frozen() -> None:
     assert _long(load("doctor")) == {"--workspace", "--json", "--verbose", "--seconds"}
 
 
+def test_flags_of_reproduce_are_frozen() -> None:
+    own = "--dataset --root --seeds --scale --set --only --jobs --gpus --executor --dry-run --json --quiet --verbose"
+    assert _long(load("reproduce")) == {*own.split(), "--device", "--threads", "--workspace"}
+
+
 def test_every_stage_of_a_recipe_is_a_command() -> None:
     assert set(SECTIONS) == set(FLAGS)
     assert {*FLAGS, "artifacts"} <= set(COMMANDS)

@@ -1,0 +1,118 @@
+"""`ifrkit reproduce TABLE`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ifrkit.reproduce.matrix import Matrix
+
+NAMES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "fig4")
+
+
+@click.command("reproduce", context_settings=SETTINGS)
+@click.argument("table", type=click.Choice(NAMES), metavar="TABLE")
+@click.option("--dataset", metavar="NAME", help="Another dataset than the paper's.")
+@click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
+@click.option("--seeds", default="0", show_default=True, metavar="N-M", help="Seeds: 0-2, or 0,3.")
+@click.option("--scale", type=click.Choice(["full", "small", "tiny"]), default="full", show_default=True)
+@click.option("--set", "sets", multiple=True, metavar="STAGE.A.B=C", help="One config value of a stage; repeatable.")
+@click.option("--only", metavar="TEXT,...", help="Rows or columns whose names contain one of the texts.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Stages at once.")
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="GPUs of a training.")
+@click.option("-n", "--dry-run", is_flag=True, help="Check everything, print the plan, stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of torch.")
+def command(workspace: Path, dry_run: bool, as_json: bool, quiet: bool, **values: Any) -> int:
+    """Run an experiment of the IFR paper and put its numbers beside the paper's.
+
+    TABLE is 1 to 9 or fig4. Every run is a stage of its own, so what is finished is up to date, and the command goes on
+    where it was killed. Reads a downloaded dataset. Makes a `table`: text, CSV, JSON and a figure.
+
+    \b
+    Examples:
+      ifrkit reproduce 3 --scale tiny --only baseline,ifr,1/2     # on synthetic video, needs no data
+      ifrkit reproduce 3 --root cityscapes --seeds 0-2 --dry-run
+      ifrkit reproduce 5 --root cityscapes --set train-branches.update.pretrained=r18.pth
+    """
+    from ifrkit.reproduce.matrix import Matrix
+
+    matrix = Matrix.of(
+        values["table"], values["dataset"], values["root"], values["scale"], values["sets"],
+        _seeds(values["seeds"]), values["only"],
+    )  # fmt: skip
+    configs = matrix.check()
+    if dry_run:
+        _print_plan(matrix, configs, as_json)
+        return 0
+    return _run(matrix, workspace, as_json, quiet, values)
+
+
+def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: dict[str, Any]) -> int:
+    from ifrkit.artifacts.reference import format_reference
+    from ifrkit.cli.reporter import ConsoleReporter
+    from ifrkit.cli.signals import Stop
+    from ifrkit.reproduce import run
+
+    Stop().install()
+    report = ConsoleReporter("reproduce", quiet=quiet)
+    jobs, gpus = values["jobs"], values["gpus"]
+    shared = ["--workspace", str(workspace), "--device", values["device"], *(["-q"] if quiet or jobs > 1 else [])]
+    shared += ["--threads", str(values["threads"])] if values["threads"] else []
+    if jobs == 1 and gpus == 1:
+        outcome = run.run(matrix.nodes, run.serial(shared), 1, report)
+    else:
+        devices = _devices(values["device"])
+        with run.Processes(shared, jobs, gpus, devices, quiet=jobs > 1) as call:
+            outcome = run.run(matrix.nodes, call, jobs, report)
+    table = matrix.collect(outcome, workspace, report)
+    if not quiet:
+        click.echo(table.file("table.txt").read_text(), err=True, nl=False)
+    cells = {"cells": json.loads(table.file("table.json").read_text())["cells"]} if as_json else {}
+    print(format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells), flush=True)
+    return max(outcome.codes, default=0)
+
+
+def _devices(device: str) -> int:
+    """How many GPUs there are to deal out."""
+    if device == "cpu":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _print_plan(matrix: Matrix, configs: dict[str, Any], as_json: bool) -> None:
+    import shlex
+
+    commands = [(node.name, node.argv(lambda source: source.name)) for node in matrix.nodes]
+    if as_json:
+        nodes = [{"name": name, "command": ["ifrkit", *argv]} for name, argv in commands]
+        click.echo(json.dumps({"dry_run": True, "nodes": nodes}))
+        return
+    for name, argv in commands:
+        click.echo(f"{name}: ifrkit {shlex.join(argv)}")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        parts = [part.split("-") for part in text.split(",")]
+        found = [seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1) if len(part) < 3]
+    except ValueError:
+        found = []
+    if not found or len(set(found)) < len(found):
+        raise ConfigError(f"--seeds {text}: no list of seeds", "write for example 0-2 or 0,3")
+    return tuple(found)
+
+
+command.params.append(WORKSPACE)

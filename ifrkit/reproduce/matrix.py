@@ -1,0 +1,102 @@
+"""A table on a dataset, at a scale, for some seeds: its nodes, and their numbers once they have run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ifrkit.artifacts import store
+from ifrkit.artifacts.store import Artifact
+from ifrkit.errors import ConfigError, IfrkitError
+from ifrkit.reproduce import results
+from ifrkit.reproduce.plan import Builder, Node, ordered
+from ifrkit.reproduce.run import Outcome, in_process
+from ifrkit.reproduce.tables import TABLES, Measure, Table
+from ifrkit.stages.base import Reporter
+from ifrkit.stages.runner import execute
+
+ROOTLESS = ("synthetic",)
+"""Datasets that read nothing."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Chosen rows and columns of a table, and what measures each cell for each seed."""
+
+    name: str
+    table: Table
+    builder: Builder
+    rows: Sequence[str]
+    columns: Sequence[str]
+    measures: dict[tuple[str, str, int], Measure]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        dataset: str | None,
+        root: str | None,
+        scale: str,
+        sets: Iterable[str],
+        seeds: Sequence[int],
+        only: str | None,
+    ) -> Matrix:
+        """The matrix of a table. dataset: None for the paper's (tiny: synthetic). Raises ConfigError."""
+        usual, make = TABLES[name]
+        dataset = dataset or ("synthetic" if scale == "tiny" else usual)
+        if root is None and dataset not in ROOTLESS:
+            fault = f"reproduce {name} reads {dataset}, and no --root was given"
+            raise ConfigError(fault, f"say where {dataset} lies, or --scale tiny (synthetic video)")
+        builder = Builder(dataset, root, scale, sets)
+        table = make(builder)
+        rows, columns = _chosen(table, only)
+        places = [(row, column, seed) for row in rows for column in columns for seed in seeds]
+        found = {place: measure for place in places if (measure := table.measure(*place))}
+        return cls(name, table, builder, rows, columns, found)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All runs, inputs before what reads them."""
+        return ordered(measure.report for measure in self.measures.values())
+
+    def check(self) -> dict[str, Any]:
+        """The config of every node, by digest, from its own command: a mistake shows before hours of training."""
+        found = {}
+        for node in self.nodes:
+            printed = in_process([*node.argv(lambda source: source.name), "--print-config", "--json"])
+            found[node.digest] = json.loads(printed)["config"]
+        return found
+
+    def collect(self, outcome: Outcome, workspace: Path, report: Reporter) -> Artifact:
+        """Store the table of what was made. Raises IfrkitError if nothing was."""
+        reports: dict[str, Artifact] = {}
+        sources = []
+        for (row, column, seed), measure in self.measures.items():
+            if measure.report.digest in outcome.made:
+                path = Path(outcome.reference(measure.report))
+                artifact = store.open_artifact(path, ("report",), workspace=workspace)
+                reports[artifact.id] = artifact
+                keys = measure.keys
+                sources.append(results.Source(row=row, column=column, seed=seed, report=artifact.id, keys=keys))
+        if not reports:
+            raise IfrkitError("every cell failed", "see the errors above; the command goes on from here")
+        where = (self.builder.dataset, self.builder.scale, self.rows, self.columns)
+        config = results.config_of(self.name, self.table, *where, sources)
+        return execute(results.STAGE, config, workspace=workspace, inputs=list(reports.values()), report=report)
+
+
+def _chosen(table: Table, only: str | None) -> tuple[list[str], list[str]]:
+    """Rows and columns that --only names; a text that fits none is an error, with what there is."""
+    rows, columns = list(table.rows), list(table.columns)
+    texts = [text.strip().lower() for text in (only or "").split(",") if text.strip()]
+    found: tuple[list[str], list[str]] = ([], [])
+    for text in texts:
+        fits = [[name for name in names if text in name.lower()] for names in (rows, columns)]
+        if not any(fits):
+            raise ConfigError(f"--only {text}: no such row or column", f"known: {', '.join([*rows, *columns])}")
+        for chosen, names in zip(found, fits, strict=True):
+            chosen += names
+    return [r for r in rows if r in found[0] or not found[0]], [c for c in columns if c in found[1] or not found[1]]
