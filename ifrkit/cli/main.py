@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "train-fusion": "Train the video model: branches, flow and fusion.",
     "eval": "Measure mIoU, temporal consistency and more.",
     "compare": "Put several reports into one table.",
+    "report": "Make one page to look at: tables, curves, pictures.",
+    "log": "Follow a training: loss, mIoU, learning rate.",
     "artifacts": "List, show, verify and clean up what the stages made.",
 }
 """Built-in commands and their one line in `ifrkit --help`; NAME lives in `ifrkit/cli/NAME.py` as `command`."""

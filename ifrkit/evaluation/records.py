@@ -74,8 +74,8 @@ class Recorder:
         records = self.judge.store.clips
         names = [records[clip].frames[index] for clip, index in self.frames]
         clips = [records[clip].name for clip in self.clips]
-        texts = {"clips": np.array(clips, np.str_), "frames": np.array(names, np.str_)}
-        np.savez_compressed(path, **texts, **self.arrays)
+        texts: dict[str, Any] = {"clips": np.array(clips, np.str_), "frames": np.array(names, np.str_)}
+        np.savez_compressed(path, **{**texts, **self.arrays})
 
 
 @dataclass(frozen=True)
