@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts.store import Artifact
 
 
 @click.command("compare", context_settings=SETTINGS)
@@ -21,7 +25,8 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
 
     REPORT is a path or the beginning of an id. Reports of the same training with other seeds become one row: mean and
     standard deviation; other settings are named. Numbers that were measured differently (clips, split, flow, key
-    frames) are refused.
+    frames) are refused. Behind each row: its mIoU minus that of the first row, with a 95 % interval (paired
+    bootstrap over the clips, and over the seeds where there are several).
 
     \b
     Examples:
@@ -34,11 +39,12 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     if not references:
         raise ConfigError("no reports named", "give their paths: ifrkit compare ifrkit_artifacts/report/*")
     found = [store.resolve(workspace, reference, ("report",)) for reference in references]
-    unique = {artifact.id: artifact for artifact in found}.values()
+    unique = list({artifact.id: artifact for artifact in found}.values())
     reports = [json.loads(artifact.file("report.json").read_text()) for artifact in unique]
     if different := tables.differences(reports):
         raise ConfigError(f"the reports differ in {'; '.join(different)}", "compare reports of one kind")
     metrics, rows = tables.comparison(reports)
+    _add_differences(rows, unique, "miou" in metrics)
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -52,12 +58,31 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
             f"{r['passes']:.1f}",
             str(len(r["seeds"])),
             *(tables.spread(r["metrics"][m]) for m in metrics),
+            *([tables.interval(r["difference"])] if "difference" in r else []),
         ]
         for r in rows
     ]
+    columns = ["model", "passes", "seeds", *tables.titles(metrics)]
+    if "difference" in rows[0]:
+        columns.append("mIoU - first row [95 %]")
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
     console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
-    console.print(drawn(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells))
+    console.print(drawn(title, columns, cells))
+
+
+def _add_differences(rows: list[dict[str, Any]], reports: list[Artifact], measured: bool) -> None:
+    """Intervals, where every report has what they are made from; says so where one has not."""
+    from ifrkit.evaluation import tables
+    from ifrkit.evaluation.records import read_records
+
+    if not measured:
+        return
+    records = {report.path: read_records(report) for report in reports}
+    if without := [path for path, found in records.items() if found is None]:
+        remedy = "made by an older version: run `ifrkit eval --force` again for intervals"
+        click.echo(f"ifrkit compare: {without[0]} has no counts of single clips; {remedy}", err=True)
+        return
+    tables.against_first(rows, [found for found in records.values() if found is not None])
 
 
 command.params.append(WORKSPACE)

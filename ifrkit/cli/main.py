@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "predict": "Segment your own videos.",
     "compare": "Put several reports into one table.",
     "reproduce": "Run a table of the IFR paper, beside its numbers.",
+    "report": "Make one page to look at: tables, curves, pictures.",
+    "log": "Follow a training: loss, mIoU, learning rate.",
     "artifacts": "List, show, verify and clean up what the stages made.",
     "doctor": "Check this installation, and how fast this machine is.",
 }

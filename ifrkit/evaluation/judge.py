@@ -73,7 +73,7 @@ class Judge:
     def _scored(self, clip: int, index: int) -> None:
         key = max(0, index - self.config.distance)
         self.frames += [1, index - key < self.config.distance]
-        label_hw = self._label(clip, index)
+        label_hw = self.label(clip, index)
         size = (label_hw.shape[0], label_hw.shape[1])
         seen = {system.name: system.scored(self.store, clip, index, key, size) for system in self.systems}
         record = self.store.clips[clip]
@@ -99,7 +99,8 @@ class Judge:
             if metric.protocol == protocol:
                 metric.update(result)
 
-    def _label(self, clip: int, index: int) -> Ids:
+    def label(self, clip: int, index: int) -> Ids:
+        """The label that a frame is scored by."""
         full = self.config.label_size == "full"
         return self.store.full_label(clip, index) if full else self.store.label(clip, index, hidden=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ WRONG = (235, 40, 40)
 PANEL = (320, 800)
 """A panel is enlarged (by a whole factor) or shrunk to a width between these."""
 TEXT, GAP = 14, 4
+LOOP_FRAMES, LOOP_WIDTH, LOOP_MS = 16, 640, 200
+"""Of the animation: at most so many frames, pixels for both panels, milliseconds a frame."""
 
 Rgb = NDArray[np.uint8]
 """(h, w, 3)."""
@@ -91,6 +93,20 @@ def save_distances(found: Mapping[str, Any], title: str, path: Path) -> None:
     left.set_ylabel("mIoU (%)")
     right.legend()
     figure.savefig(path, dpi=100)
+
+
+def save_loop(frames: Sequence[Rgb], stream: Iterable[Ids], labels: LabelSpace, path: Path) -> None:
+    """The first frames of a clip beside their predictions, as a small endless animation (WebP).
+
+    stream: the predictions, at the size of the frames, in order.
+    """
+    sheets = []
+    for frame_hw3, ids_hw in zip(frames[:LOOP_FRAMES], stream, strict=False):
+        sheet = Image.fromarray(np.concatenate([frame_hw3, colored(ids_hw, labels)], 1))
+        scale = min(1.0, LOOP_WIDTH / sheet.width)
+        size = (round(sheet.width * scale), round(sheet.height * scale))
+        sheets.append(sheet.resize(size, Image.Resampling.BOX))
+    sheets[0].save(path, save_all=True, append_images=sheets[1:], duration=LOOP_MS, loop=0, quality=70)
 
 
 def save_confusion(matrix_kk: NDArray[np.int64], labels: LabelSpace, title: str, path: Path) -> None:

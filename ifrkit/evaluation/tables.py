@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ifrkit.plugins import load
+
+if TYPE_CHECKING:
+    from ifrkit.evaluation.records import Records
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
@@ -85,14 +88,15 @@ def differences(reports: Sequence[Mapping[str, Any]]) -> list[str]:
 def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     """Metrics that all reports have, and a row for each system of each training; seeds are put together.
 
-    A row has `model`, `system`, `passes` (cost of a step in supervised steps), `seeds`, and of each metric the values.
+    A row has `model`, `system`, `passes` (cost of a step in supervised steps), `seeds`, of each metric the values, and
+    `reports`: where each value stands among the given reports.
     Trainings of one name have their settings that differ behind it. What two reports judged counts once.
     """
     metrics = [m for m in next(iter(reports[0]["systems"].values())) if all(_has(report, m) for report in reports)]
     rows: dict[str, dict[str, Any]] = {}
     settings: dict[str, dict[str, Any]] = {}
     seen = set()
-    for report in reports:
+    for number, report in enumerate(reports):
         model = report["model"]
         name = f"{'+'.join(model['ssl'])} {model['labeled']} {'/'.join(model['backbones'].values())}"
         for place, (system, numbers) in enumerate(headlines(report["systems"]).items()):
@@ -107,10 +111,13 @@ def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[di
             if (weights := (training, model["id"] if own else model["branches_id"])) in seen:
                 continue
             seen.add(weights)
-            row = rows.setdefault(training, {"model": name, "system": system, "seeds": [], "metrics": {}})
+            row = rows.setdefault(
+                training, {"model": name, "system": system, "seeds": [], "metrics": {}, "reports": []}
+            )
             settings[training] = used
             row["passes"] = next(iter(model["passes"].values()))["cost"]
             row["seeds"].append(model["seed"])
+            row["reports"].append(number)
             for metric in metrics:
                 row["metrics"].setdefault(metric, []).append(numbers[metric])
     _tell_apart(rows, settings)
@@ -128,6 +135,32 @@ def _tell_apart(rows: Mapping[str, dict[str, Any]], settings: Mapping[str, Mappi
         for training in group if differ else ():
             said = ", ".join(f"{key}={json.dumps(settings[training].get(key))}" for key in differ)
             rows[training]["model"] += f" ({said})"
+
+
+def against_first(rows: Sequence[dict[str, Any]], records: Sequence[Records]) -> None:
+    """Give each row of `comparison` its `difference`: mIoU minus that of the first row, with `low` and `high` (95 %).
+
+    records: of each report. Rows of the same seeds are compared seed by seed.
+    """
+    from ifrkit.evaluation.bootstrap import difference
+
+    def counts(row: Mapping[str, Any]) -> list[Any]:
+        order = sorted(zip(row["seeds"], row["reports"], strict=True))
+        return [records[number].of(row["system"], "miou")["confusion"] for _, number in order]
+
+    for row in rows:
+        paired = sorted(row["seeds"]) == sorted(rows[0]["seeds"])
+        found = difference(counts(row), counts(rows[0]), paired_seeds=paired)
+        low, high = found.interval or (None, None)
+        row["difference"] = {"value": found.value, "low": low, "high": high}
+
+
+def interval(difference: Mapping[str, float | None]) -> str:
+    """A difference in points with its interval: "+1.20 [-0.30, +2.70]"."""
+    points = [
+        "-" if difference[k] is None else f"{100 * (difference[k] or 0.0):+.2f}" for k in ("value", "low", "high")
+    ]
+    return f"{points[0]} [{points[1]}, {points[2]}]"
 
 
 def spread(values: Sequence[float | None]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ifrkit.data.store import ClipStore
     from ifrkit.evaluation.judge import Judge
+    from ifrkit.evaluation.records import Recorder
     from ifrkit.evaluation.systems import System
 
 
@@ -26,7 +27,8 @@ def run(job: Job) -> None:
     import torch
 
     from ifrkit.data.store import ClipStore
-    from ifrkit.evaluation.judge import Judge
+    from ifrkit.evaluation.judge import Judge, scored_frames
+    from ifrkit.evaluation.records import FILE, Recorder
     from ifrkit.evaluation.tables import headlines
     from ifrkit.flow import flow_source
     from ifrkit.train import distributed
@@ -38,11 +40,15 @@ def run(job: Job) -> None:
     clips = _clips(config, store, job.inputs[0])
     _check_distances(config, store, clips)
     flow = flow_source(config.flow, _flow_path(job)) if _needs_flow(config) else None
-    judge = Judge(store, config, systems, flow, _Pictures(job, store, clips, systems[0].name))
+    scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
+    pictures = _Pictures(job, store, scored, systems[0])
+    judge = Judge(store, config, systems, flow, pictures)
+    pictures.recorder = recorder = Recorder(judge, clips, scored)
     with torch.inference_mode():
         for clip in job.report.track(clips[distributed.rank() :: distributed.world()], f"eval {config.split}"):
-            judge.clip(clip)
+            recorder.clip(clip)
     judge.replace(distributed.summed(judge.counts()))
+    recorder.arrays = distributed.summed(recorder.arrays)
     source = job.inputs[0]
     report = {
         "model": {"kind": source.kind, "id": source.id, "checkpoint": config.checkpoint, **_training(job)},
@@ -67,6 +73,9 @@ def run(job: Job) -> None:
     numbers = headlines(judge.results())
     job.metrics.update({**numbers[systems[0].name], "systems": numbers})
     if distributed.rank() == 0:
+        recorder.save(job.directory / FILE)
+        with torch.inference_mode():
+            pictures.after(clips[0])
         _present(job, store, report, judge, systems[0].name)
 
 
@@ -93,27 +102,50 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
 
 
 class _Pictures:
-    """Draws some frames, spread evenly over all that are scored."""
+    """Draws some of the scored frames, spread evenly; afterwards the best and the worst, and one clip that moves."""
 
-    def __init__(self, job: Job, store: ClipStore, clips: list[int], system: str) -> None:
-        from ifrkit.evaluation.judge import scored_frames
-
-        config: EvalConfig = job.config
-        scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
-        count = min(config.pictures, len(scored))
+    def __init__(self, job: Job, store: ClipStore, scored: list[tuple[int, int]], system: System) -> None:
+        self.config: EvalConfig = job.config
+        count = min(self.config.pictures, len(scored))
         self.chosen = {scored[(2 * i + 1) * len(scored) // (2 * count)] for i in range(count)}
-        self.directory, self.store, self.system = job.directory / "pictures", store, system
+        self.directory, self.store, self.system = job.directory, store, system
+        self.recorder: Recorder | None = None
         if count:
-            self.directory.mkdir(exist_ok=True)
+            (self.directory / "pictures").mkdir(exist_ok=True)
 
     def __call__(self, clip: int, index: int, label_hw: Any, predictions: Any) -> None:
+        ids_hw = predictions[self.system.name]
+        if self.recorder is not None:
+            self.recorder.frame(clip, index, label_hw, ids_hw)
+        if (clip, index) in self.chosen:
+            self._draw(clip, index, label_hw, ids_hw, f"pictures/{self._name(clip, index)}.png")
+
+    def after(self, clip: int) -> None:
+        """Predict and draw once more the frames that went best and worst; draw this whole clip as a stream."""
+        from ifrkit.evaluation.pictures import save_loop
+
+        if not self.config.pictures:
+            return
+        assert self.recorder is not None
+        for title, places in zip(("best", "worst"), self.recorder.extremes(), strict=True):
+            for number, (c, index) in enumerate(places, 1):
+                label_hw = self.recorder.judge.label(c, index)
+                key, size = max(0, index - self.config.distance), (label_hw.shape[0], label_hw.shape[1])
+                ids_hw = self.system.scored(self.store, c, index, key, size)
+                (self.directory / title).mkdir(exist_ok=True)
+                self._draw(c, index, label_hw, ids_hw, f"{title}/{number:02d}-{self._name(c, index)}.webp")
+        frames = [self.store.frame(clip, i) for i in range(len(self.store.clips[clip].frames))]
+        stream = self.system.stream(self.store, clip, self.config.key_interval)
+        save_loop(frames, stream, self.store.labels, self.directory / "clip.webp")
+
+    def _name(self, clip: int, index: int) -> str:
+        return self.store.clips[clip].frames[index].replace("/", "_")
+
+    def _draw(self, clip: int, index: int, label_hw: Any, ids_hw: Any, name: str) -> None:
         from ifrkit.evaluation.pictures import strip
 
-        if (clip, index) in self.chosen:
-            frame = self.store.frame(clip, index)
-            sheet = strip(frame, label_hw, predictions[self.system], self.store.labels, self.system)
-            name = self.store.clips[clip].frames[index].replace("/", "_")
-            sheet.save(self.directory / f"{name}.png")
+        sheet = strip(self.store.frame(clip, index), label_hw, ids_hw, self.store.labels, self.system.name)
+        sheet.save(self.directory / name)
 
 
 def _systems(job: Job, device: torch.device) -> list[System]:

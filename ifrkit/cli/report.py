@@ -1,0 +1,51 @@
+"""`ifrkit report`: one HTML page over reports and trainings. Prints the path of the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ifrkit.cli.options import SETTINGS, WORKSPACE
+
+KINDS = ("report", "branches", "flow", "video-model")
+
+
+@click.command("report", context_settings=SETTINGS)
+@click.argument("references", nargs=-1, metavar="REF...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the page goes, instead of there.")
+@click.option("--json", "as_json", is_flag=True, help="Print path, size and what is in it as JSON.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
+def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_json: bool) -> None:
+    """Make one page to look at: tables, curves, best and worst frames, how every model was made.
+
+    Reads reports of `ifrkit eval`, or trainings that were not judged; REF is a path, the beginning of an id, or a kind
+    (default: the newest report). Makes report.html in the workspace, anew each time; it needs no network and no script,
+    so it can be mailed. Reports that were measured differently (clips, split, flow, key frames) are refused.
+
+    \b
+    Examples:
+      ifrkit report
+      ifrkit report ifrkit_artifacts/report/* --out comparison.html
+    """
+    from ifrkit.artifacts import store
+    from ifrkit.artifacts.atomic import write_atomic
+    from ifrkit.errors import ConfigError
+    from ifrkit.report.page import page
+
+    target = out or workspace / "report.html"
+    if target.is_dir() or not target.parent.is_dir():
+        raise ConfigError(f"--out {target}: not a file in a directory that exists", "name it like report.html")
+    found = [store.resolve(workspace, reference, KINDS) for reference in references or ("report",)]
+    unique = list({artifact.id: artifact for artifact in found}.values())
+    data = page(unique).encode()
+    write_atomic(target, data)
+    path = str(target.resolve())
+    if as_json:
+        click.echo(json.dumps({"path": path, "bytes": len(data), "from": [artifact.id for artifact in unique]}))
+    else:
+        click.echo(path)
+
+
+command.params.append(WORKSPACE)

@@ -1,0 +1,91 @@
+"""The few forms that the page is built of. Every text is escaped here; nothing refers to anything outside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+Cell = str | tuple[str, float]
+"""A text, or a text with the length of its bar (0 to 1)."""
+
+WIDTH = 1440
+"""Pixels of a strip of four panels at most."""
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
+    """A table whose first column are row headers; it scrolls by itself where the screen is narrow."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(_text(row[0]))}</th>{"".join(map(_cell, row[1:]))}</tr>\n' for row in rows
+    )
+    inner = f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return scroller(inner, caption)
+
+
+def scroller(inner: str, label: str) -> str:
+    """What may be wider than the screen; the keyboard reaches it."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>\n'
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return f"<td>{escape(cell)}</td>"
+    return f'<td class="bar" style="--v:{100 * cell[1]:.1f}%">{escape(cell[0])}</td>'
+
+
+def section(title: str, inner: str, note: str = "") -> str:
+    """A section with its heading; empty for nothing inside."""
+    said = f"<p>{escape(note)}</p>\n" if note else ""
+    return f"<section><h2>{escape(title)}</h2>\n{said}{inner}</section>\n" if inner else ""
+
+
+def details(summary: str, inner: str, *, shown: bool = False) -> str:
+    """Something that opens and closes without any script."""
+    return f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>\n{inner}</details>\n"
+
+
+def figure(picture: str, alt: str, caption: str) -> str:
+    """picture: a data URI."""
+    image = f'<img src="{picture}" alt="{escape(alt)}" loading="lazy">'
+    return f"<figure>{scroller(image, alt)}<figcaption>{escape(caption)}</figcaption></figure>\n"
+
+
+def photo(path: Path) -> str:
+    """A picture as a data URI: WebP of at most WIDTH pixels. The header is checked before anything is decoded."""
+    with Image.open(path) as image:
+        _check(image, path)
+        scale = min(1.0, WIDTH / image.width)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=70)
+    return _uri(file.getvalue())
+
+
+def animation(path: Path) -> tuple[str, str]:
+    """An animated WebP as it is, and its first picture for readers who want nothing to move."""
+    with Image.open(path) as image:
+        _check(image, path)
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "WEBP", quality=70)
+    return _uri(path.read_bytes()), _uri(file.getvalue())
+
+
+def _check(image: Image.Image, path: Path) -> None:
+    from ifrkit.errors import ArtifactError
+
+    if image.width * image.height > 50_000_000:
+        raise ArtifactError(f"{path}: {image.width}x{image.height} pixels are no picture of a report", "evaluate again")
+
+
+def _uri(data: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -1,0 +1,56 @@
+"""The whole page: one file that needs no network and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.errors import ConfigError
+from ifrkit.evaluation.tables import differences
+from ifrkit.report import parts
+from ifrkit.report.gather import gather
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The page forbids itself to load anything."""
+
+
+def page(artifacts: Sequence[Artifact]) -> str:
+    """HTML of reports and trainings, side by side. Raises ConfigError where reports were measured differently."""
+    models = gather(list(artifacts))
+    judged = [model for model in models if model.tree]
+    if different := differences([model.tree for model in judged]) if judged else []:
+        raise ConfigError(f"the reports differ in {'; '.join(different)}", "make a page of each kind")
+    title = f"{judged[0].tree['dataset']}, {judged[0].tree['split']}" if judged else "Training"
+    sections = [
+        parts.summary(judged),
+        parts.per_class(judged),
+        parts.pictures(judged),
+        parts.loop(judged),
+        parts.confusion(judged),
+        parts.consistency(judged),
+        parts.curves(models),
+        parts.lineage(models),
+    ]
+    style = resources.files("ifrkit.report").joinpath("page.css").read_text()
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
+        f'content="light dark"><title>ifrkit: {escape(title)}</title>\n<style>\n{style}</style>'
+    )
+    said = f"<p>{escape(_measured(judged[0].tree))}</p>\n" if judged else ""
+    main = f"<h1>{escape(title)}</h1>\n{said}{''.join(sections)}"
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
+
+
+def _measured(tree: dict[str, Any]) -> str:
+    """How the numbers were measured, in words."""
+    facts = [f"{tree['clips']} clips", f"{tree['scored_frames']} scored frames ({tree['frames']})"]
+    facts.append(f"scored {tree['distance']} frames after the key frame")
+    facts.append(f"in streams a key frame every {tree['key_interval']} frames")
+    if tree["flow"]:
+        facts.append(f"flow of TC: {tree['flow']['source']}")
+    rule = "mIoU is the mean over classes of one confusion matrix of the whole split, ignored pixels left out"
+    return f"{'; '.join(facts)}. {rule}."

@@ -1,0 +1,86 @@
+"""Intervals of mIoU differences: exact where they must be, and as wide as they claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ifrkit.evaluation.bootstrap import difference, miou
+from ifrkit.metrics._confusion import iou, mean_present
+
+
+def counts(rng: np.random.Generator, seeds: int, clips: int, right: float = 0.7) -> list[NDArray[np.int64]]:
+    """Confusions of two classes, 200 pixels a clip, `right` of them right on average."""
+    share = np.clip(rng.normal(right, 0.08, (seeds, clips)), 0, 1)
+    hit = rng.binomial(100, share[..., None], (seeds, clips, 2))
+    return list(
+        np.stack([np.stack([hit[..., 0], 100 - hit[..., 0]], -1), np.stack([100 - hit[..., 1], hit[..., 1]], -1)], -2)
+    )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 6))
+@settings(max_examples=20, deadline=None)
+def test_a_model_against_itself_differs_by_exactly_nothing(seed: int, seeds: int, clips: int) -> None:
+    ours = counts(np.random.default_rng(seed), seeds, clips)
+    assert difference(ours, ours, paired_seeds=True, resamples=50) == (0.0, (0.0, 0.0))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 6))
+@settings(max_examples=20, deadline=None)
+def test_swapped_rows_mirror_the_interval(seed: int, seeds: int, clips: int) -> None:
+    rng = np.random.default_rng(seed)
+    ours, theirs = counts(rng, seeds, clips), counts(rng, seeds, clips, 0.6)
+    there, back = (difference(a, b, paired_seeds=True, resamples=80) for a, b in ((ours, theirs), (theirs, ours)))
+    assert there.interval is not None
+    assert back.interval is not None
+    assert back.value == -there.value
+    assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]), abs=1e-12)
+    assert there.interval[0] <= there.interval[1]
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """120 experiments of 40 clips; the truth is the difference over very many clips of the same kind."""
+    rng = np.random.default_rng(7)
+    pools = counts(rng, 1, 20000, 0.75)[0], counts(rng, 1, 20000, 0.70)[0]
+    truth = float(miou(pools[0].sum(0)) - miou(pools[1].sum(0)))
+    inside = 0
+    for experiment in range(120):
+        rows = rng.integers(0, 20000, 40)
+        found = difference([pools[0][rows]], [pools[1][rows]], paired_seeds=True, resamples=300, seed=experiment)
+        assert found.interval is not None
+        inside += found.interval[0] <= truth <= found.interval[1]
+    assert 0.88 <= inside / 120 <= 0.99
+
+
+def test_seeds_widen_the_interval_and_pairing_them_narrows_it() -> None:
+    rng = np.random.default_rng(0)
+    clips = counts(rng, 1, 30)[0]
+    shifts = [0, 6, 12]  # seeds that differ far more than clips do
+    ours = [clips + np.array([[s, -s], [-s, s]]) * (clips[:, :1, 1:] > s) for s in shifts]
+    assert len({float(miou(c.sum(0))) for c in ours}) == 3
+    alone, paired, free = (
+        difference(ours, ours[:1], paired_seeds=False),
+        difference(ours, ours, paired_seeds=True),
+        difference(ours, ours, paired_seeds=False),
+    )
+    widths = [found.interval[1] - found.interval[0] for found in (alone, paired, free) if found.interval]
+    assert widths[1] == 0
+    assert widths[2] > widths[0] > 0
+    assert difference(ours[:1], ours[1:2], paired_seeds=True).interval != (0.0, 0.0)
+
+
+def test_one_clip_has_no_interval() -> None:
+    ours, theirs = counts(np.random.default_rng(1), 2, 1), counts(np.random.default_rng(2), 2, 1)
+    found = difference(ours, theirs, paired_seeds=True)
+    assert found.interval is None
+    assert found.value != 0
+
+
+def test_miou_is_the_metric_s() -> None:
+    matrices = np.random.default_rng(3).integers(0, 3, (50, 4, 4)) * np.random.default_rng(4).integers(0, 2, (50, 1, 4))
+    matrices[0] = 0
+    expected = [mean_present(iou(matrix)) or 0.0 for matrix in matrices]
+    assert miou(matrices).tolist() == pytest.approx(expected, abs=1e-15)
