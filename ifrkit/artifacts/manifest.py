@@ -34,6 +34,7 @@ SCHEMAS: dict[str, int] = {
     "video-model": 1,
     "report": 1,
     "predictions": 1,
+    "exported": 1,
 }
 """Newest payload schema of each kind that this version reads."""
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "train-flow": "Train the flow network from the video itself.",
     "train-fusion": "Train the video model: branches, flow and fusion.",
     "eval": "Measure mIoU, temporal consistency and more.",
+    "export": "Write a trained model as ONNX or torch.export graphs.",
     "compare": "Put several reports into one table.",
     "artifacts": "List, show, verify and clean up what the stages made.",
 }

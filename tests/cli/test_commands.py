@@ -29,6 +29,7 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --steps",
     "eval": "--metric --flow --split --frames --key-interval --fail-under",
+    "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
 
