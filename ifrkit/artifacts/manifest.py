@@ -35,6 +35,7 @@ SCHEMAS: dict[str, int] = {
     "report": 1,
     "predictions": 1,
     "table": 1,
+    "exported": 1,
 }
 """Newest payload schema of each kind that this version reads."""
 

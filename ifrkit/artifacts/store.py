@@ -44,11 +44,11 @@ class Artifact:
         return self.manifest.id
 
     def file(self, name: str) -> Path:
-        """A payload file, after checking that it is listed, inside, and as recorded (sha256: weights and JSON only)."""
+        """A payload file, if it is listed, inside, and as recorded (sha256 only of weights, ONNX graphs and JSON)."""
         entry = next((f for f in self.manifest.files if f.path == name), None)
         if entry is None:
             raise ArtifactError(f"{self.path} has no file {name!r}", f"it is of kind {self.kind}; check the path")
-        problem = self._problem(entry, checksum=name.endswith((".safetensors", ".json")))
+        problem = self._problem(entry, checksum=name.endswith((".safetensors", ".onnx", ".json")))
         if problem:
             raise ArtifactError(f"{self.path / name}: {problem}", REMAKE)
         return self.path / name

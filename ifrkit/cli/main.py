@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "train-fusion": "Train the video model: branches, flow and fusion.",
     "eval": "Measure mIoU, temporal consistency and more.",
     "predict": "Segment your own videos.",
+    "export": "Write a trained model as ONNX or torch.export graphs.",
     "compare": "Put several reports into one table.",
     "reproduce": "Run a table of the IFR paper, beside its numbers.",
     "report": "Make one page to look at: tables, curves, pictures.",

@@ -18,7 +18,7 @@ from ifrkit.plugins import nearest
 
 C = TypeVar("C", bound=Config)
 
-SECTIONS = ("prepare", "train-branches", "pseudo-label", "train-flow", "train-fusion", "eval", "predict")
+SECTIONS = ("prepare", "train-branches", "pseudo-label", "train-flow", "train-fusion", "eval", "predict", "export")
 """Top-level sections of a recipe: the names of the stages."""
 
 DEFAULT = "default"

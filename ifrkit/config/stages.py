@@ -318,3 +318,13 @@ class PredictConfig(Config):
     """Frames a second of the overlay, where the source does not say."""
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
+
+
+class ExportConfig(Config):
+    """`ifrkit export`: graphs that run without ifrkit."""
+
+    format: Literal["onnx", "torch"] = "onnx"
+    """onnx (needs the `onnx` extra), or torch: programs of torch.export."""
+    checkpoint: Literal["best", "last"] = "best"
+    tolerance: float = Field(1e-3, gt=0)
+    """Largest difference to torch of any output on real frames, as a share of its largest value (at least 1)."""

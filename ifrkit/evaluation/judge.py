@@ -66,7 +66,7 @@ class Judge:
                 self._scored(clip, index)
         if self.config.distances:
             for index in scored_frames(self.store.clips[clip], self.config.frames):
-                self.distances.add(clip, index, self._label(clip, index))
+                self.distances.add(clip, index, self.label(clip, index))
         if "stream" in self.protocols and len(self.store.clips[clip].frames) > 1:
             self._stream(clip)
 

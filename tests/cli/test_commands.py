@@ -30,6 +30,7 @@ FLAGS = {
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
     "predict": "--branch --key-interval --key-policy",
+    "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
 
