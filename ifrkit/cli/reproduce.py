@@ -27,6 +27,14 @@ NAMES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "fig4")
 @click.option("--only", metavar="TEXT,...", help="Rows or columns whose names contain one of the texts.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Stages at once.")
 @click.option("--gpus", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="GPUs of a training.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "slurm", "print"]),
+    default="local",
+    show_default=True,
+    help="slurm: submit a job for each stage; print: write the sbatch files.",
+)
+@click.option("--refs", type=click.Path(path_type=Path), hidden=True)  # the last job on a cluster: run nothing, collect
 @click.option("-n", "--dry-run", is_flag=True, help="Check everything, print the plan, stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
@@ -62,14 +70,18 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
     from ifrkit.artifacts.reference import format_reference
     from ifrkit.cli.reporter import ConsoleReporter
     from ifrkit.cli.signals import Stop
-    from ifrkit.reproduce import run
+    from ifrkit.reproduce import cluster, run
 
     Stop().install()
     report = ConsoleReporter("reproduce", quiet=quiet)
     jobs, gpus = values["jobs"], values["gpus"]
     shared = ["--workspace", str(workspace), "--device", values["device"], *(["-q"] if quiet or jobs > 1 else [])]
     shared += ["--threads", str(values["threads"])] if values["threads"] else []
-    if jobs == 1 and gpus == 1:
+    if values["refs"]:
+        outcome = cluster.finished(values["refs"], matrix.nodes)
+    elif values["executor"] != "local":
+        return _dispatch(matrix, workspace, shared, as_json, values)
+    elif jobs == 1 and gpus == 1:
         outcome = run.run(matrix.nodes, run.serial(shared), 1, report)
     else:
         devices = _devices(values["device"])
@@ -81,6 +93,23 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
     cells = {"cells": json.loads(table.file("table.json").read_text())["cells"]} if as_json else {}
     print(format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells), flush=True)
     return max(outcome.codes, default=0)
+
+
+def _dispatch(matrix: Matrix, workspace: Path, shared: list[str], as_json: bool, values: dict[str, Any]) -> int:
+    """Write the jobs, and for slurm submit them. Prints their directory."""
+    from ifrkit.reproduce import cluster
+
+    directory = workspace.resolve() / "jobs" / f"table-{matrix.name}-{matrix.digest[:12]}"
+    where = ["--workspace", str(workspace.resolve())]
+    names = ("dataset", "root", "seeds", "scale", "only")
+    collect = ["reproduce", matrix.name, *where, "--refs", str(directory)]
+    collect += [word for name in names if values[name] is not None for word in (f"--{name}", values[name])]
+    collect += [word for text in values["sets"] for word in ("--set", text)]
+    gpus = 0 if values["device"] == "cpu" else values["gpus"]
+    cluster.write(directory, matrix.nodes, [*shared, *where], collect, gpus)
+    jobs = cluster.submit(directory, matrix.nodes, gpus) if values["executor"] == "slurm" else {}
+    click.echo(json.dumps({"directory": str(directory), "jobs": jobs}) if as_json else str(directory))
+    return 0
 
 
 def _devices(device: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ class Matrix:
     def nodes(self) -> list[Node]:
         """All runs, inputs before what reads them."""
         return ordered(measure.report for measure in self.measures.values())
+
+    @property
+    def digest(self) -> str:
+        """Of all runs and of what is shown: hexadecimal."""
+        parts = [self.rows, self.columns, [node.digest for node in self.nodes]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def check(self) -> dict[str, Any]:
         """The config of every node, by digest, from its own command: a mistake shows before hours of training."""

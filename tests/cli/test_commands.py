@@ -65,7 +65,7 @@ def test_flags_of_doctor_are_frozen() -> None:
 
 
 def test_flags_of_reproduce_are_frozen() -> None:
-    own = "--dataset --root --seeds --scale --set --only --jobs --gpus --executor --dry-run --json --quiet --verbose"
+    own = "--dataset --root --seeds --scale --set --only --jobs --gpus --executor --dry-run --json --quiet --verbose --refs"
     assert _long(load("reproduce")) == {*own.split(), "--device", "--threads", "--workspace"}
 
 
