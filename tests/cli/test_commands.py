@@ -65,8 +65,8 @@ def test_flags_of_doctor_are_frozen() -> None:
 
 
 def test_flags_of_reproduce_are_frozen() -> None:
-    own = "--dataset --root --seeds --scale --set --only --jobs --gpus --executor --dry-run --json --quiet --verbose --refs"
-    assert _long(load("reproduce")) == {*own.split(), "--device", "--threads", "--workspace"}
+    own = "--dataset --root --seeds --scale --set --only --jobs --gpus --executor --refs --dry-run --json --quiet"
+    assert _long(load("reproduce")) == {*own.split(), "--verbose", "--device", "--threads", "--workspace"}
 
 
 def test_every_stage_of_a_recipe_is_a_command() -> None:
