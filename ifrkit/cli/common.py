@@ -75,7 +75,8 @@ def run_stage(
     artifact = _execute(stage, shared, config, inputs, report, origins, stop)
     if ranks.rank == 0:
         _print_line(artifact, shared, extra(artifact))
-        if sys.stdout.isatty() and artifact.kind in NEXT:  # in a pipe the next command is already there
+        terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed from the start
+        if terminal and artifact.kind in NEXT:  # in a pipe the next command is already there
             report.info(f"next: {NEXT[artifact.kind]}")
     return artifact
 
