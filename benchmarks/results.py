@@ -70,9 +70,11 @@ def cell(args: argparse.Namespace, clips: Path, ssl: str, seed: int, budget: str
     video = next(iter(json.loads((inner / "report.json").read_text())["inner_video"].values()))
     tree = json.loads((branches / "branches.json").read_text())
     lines = (branches / "update.events.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
     passes = tree["passes"]["update"]
     return {
-        "steps": max(json.loads(line)["step"] for line in lines),
+        "steps": max(record["step"] for record in records),
+        "seconds": statistics.median(record["seconds"] for record in records if "seconds" in record),
         "passes": f"{passes['trained']:g} FB" + (f" + {passes['plain']:g} F" if passes["plain"] else ""),
         "last": tree["branches"]["update"]["last"]["miou"],
         "best": tree["branches"]["update"]["best"]["miou"],
@@ -92,8 +94,9 @@ def spread(rows: list[dict[str, Any]], key: str) -> str:
 
 def table(budget: str, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
     """Print one table; the baseline's row is the same in both."""
-    print(f"\nequal {budget}\n\n| method | image passes a step | steps | mIoU, last | gain | best | gap | TC |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"\nequal {budget}\n")
+    print("| method | image passes a step | steps | s a step | mIoU, last | gain | best | gap | TC |")
+    print("|---|---|---|---|---|---|---|---|---|")
     base = results.get(("none", "steps"), [])
     for (ssl, kind), rows in results.items():
         if kind != budget and ssl != "none":
@@ -101,7 +104,8 @@ def table(budget: str, results: dict[tuple[str, str], list[dict[str, Any]]]) -> 
         gain = statistics.mean(r["last"] for r in rows) - statistics.mean(r["last"] for r in base) if base else 0
         shown = f"{100 * gain:+.1f}" if base and ssl != "none" else ""
         numbers = [spread(rows, "last"), shown, *(spread(rows, key) for key in ("best", "gap", "tc"))]
-        print("| " + " | ".join([f"`{ssl}`", rows[0]["passes"], str(rows[0]["steps"]), *numbers]) + " |")
+        seconds = f"{statistics.median(row['seconds'] for row in rows):.2f}"
+        print("| " + " | ".join([f"`{ssl}`", rows[0]["passes"], str(rows[0]["steps"]), seconds, *numbers]) + " |")
 
 
 def main() -> None:
@@ -122,7 +126,7 @@ def main() -> None:
     keys = [key for key in budgets if key != ("none", "passes")]
     with ThreadPoolExecutor(args.jobs) as pool:
         runs = {
-            (key, seed): pool.submit(cell, args, clips, key[0], seed, key[1]) for key in keys for seed in args.seeds
+            (key, seed): pool.submit(cell, args, clips, key[0], seed, key[1]) for seed in args.seeds for key in keys
         }
         results = {key: [runs[key, seed].result() for seed in args.seeds] for key in keys}
     for budget in ("steps", "passes"):
