@@ -146,6 +146,9 @@ class Names:
         if written in self._all:
             return [written]
         directory, _, stem = written.rpartition("/")
+        flat = self._flat.get(stem, [])
+        if not directory and len(flat) == 1:
+            return flat  # it says the video too, which a stem does not
         found = {} if directory else dict.fromkeys(self._stems.get(stem, []))
         match = _NUMBERED.fullmatch(stem)
         if match:
@@ -154,7 +157,7 @@ class Names:
                 videos.add(self._only)
             for name in (video_frame(video, int(match["number"])) for video in videos):
                 found |= {name: None} if name in self._all else {}
-        return list(found or dict.fromkeys(self._flat.get(stem, [])))
+        return list(found) or flat
 
 
 def match_labels(reader: LabelReader, suffix: str, names: Names) -> Matches:

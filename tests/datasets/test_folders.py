@@ -153,7 +153,7 @@ def test_labels_in_which_nothing_is_labeled_are_no_labels(tmp_path: Path) -> Non
 def test_flat_names_are_found_in_any_directory(tmp_path: Path, video: str, stem: str, flat: str) -> None:
     for other in ("x", "y"):
         save(tmp_path / "frames" / other / f"{stem}.png", np.zeros((6, 8, 3), np.uint8))
-    for name in ("0", stem):
+    for name in (stem, f"{stem[:-1]}9"):
         save(tmp_path / "frames" / video / f"{name}.png", np.zeros((6, 8, 3), np.uint8))
     assert flat_name(f"{video}/{stem}") == flat
     for place in ("", "task 1/"):
