@@ -35,6 +35,21 @@ class Source(NamedTuple):
         return image_size(self.path) if self.number is None else video_size(self.path)
 
 
+class Pixels:
+    """Reads frames from their places. It holds one video file open, so frames of one in ascending order are cheap."""
+
+    def __init__(self) -> None:
+        self._reader: VideoReader | None = None
+
+    def read(self, source: Source) -> Frame:
+        """The frame at a place. Raises DatasetError that names the file."""
+        if source.number is None:
+            return read_rgb(source.path)
+        if self._reader is None or self._reader.path != source.path:
+            self._reader = VideoReader(source.path)
+        return self._reader.read(source.number)
+
+
 @dataclass
 class Catalog:
     """Everything found under a root, as plain values.
@@ -51,8 +66,6 @@ class Catalog:
 class CatalogDataset(Dataset):
     """A dataset that scans its root once and reads frames and labels by the catalog's paths."""
 
-    _reader: VideoReader | None = None
-
     @abstractmethod
     def scan(self) -> Catalog:
         """Look through the root. Raises DatasetError that names what does not fit."""
@@ -65,6 +78,10 @@ class CatalogDataset(Dataset):
         raise NotImplementedError
 
     @cached_property
+    def _pixels(self) -> Pixels:
+        return Pixels()
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The result of the scan, made when it is first needed."""
         if not self.root.is_dir():
@@ -75,12 +92,7 @@ class CatalogDataset(Dataset):
         return list(self.catalog.clips)
 
     def frame(self, name: str) -> Frame:
-        source = self._known(name, self.catalog.frames, "frame")
-        if source.number is None:
-            return read_rgb(source.path)
-        if self._reader is None or self._reader.path != source.path:
-            self._reader = VideoReader(source.path)
-        return self._reader.read(source.number)
+        return self._pixels.read(self._known(name, self.catalog.frames, "frame"))
 
     def label(self, name: str) -> Label:
         path = self._known(name, self.catalog.labels, "label")
