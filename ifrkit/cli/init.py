@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ifrkit.init.project import Project, Proposal
     from ifrkit.stages.base import Reporter
 
+DEFAULT_LENGTH = 30
+"""Of a clip, as in `prepare folders`."""
 _EXAMPLE = ("background", "object")
 
 
@@ -26,7 +28,12 @@ _EXAMPLE = ("background", "object")
 )
 @click.option("--classes", metavar="NAME,...", help="Class names for classes.yaml (default: an example to edit).")
 @click.option(
-    "--clip-length", type=click.IntRange(2), default=30, show_default=True, metavar="N", help="As in prepare."
+    "--clip-length",
+    type=click.IntRange(2),
+    default=DEFAULT_LENGTH,
+    show_default=True,
+    metavar="N",
+    help="As in prepare.",
 )
 @click.option("--from", "source", metavar="REF", help="Choose by the features of these branches, not by colours.")
 @click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of them (default: reference).")
@@ -64,7 +71,7 @@ def command(
         raise ConfigError("--branch: without --from there are no branches", "name them with --from")
     project, report = Project(path), ConsoleReporter("init", quiet=quiet)
     names = parse_classes(classes) if classes is not None else None
-    if names is not None and project.classes.exists() and names != list(project.class_names()):
+    if names is not None and project.classes.exists() and sorted(names) != sorted(project.class_names()):
         raise ConfigError(f"--classes: {project.classes} has others", "edit that file, or remove it")
     features = None
     if source is not None:
@@ -94,10 +101,9 @@ def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, re
         few = "the other clips look the same" if clips else f"each clip of {clip_length} frames gives one"
         report.warn(f"{len(names)} of {count} frames found: {few}; a shorter --clip-length gives more clips")
     report.info(f"classes: {', '.join(project.class_names())} ({project.classes})")
-    report.info(
-        f"next: label them with CVAT, Label Studio, LabelMe or as PNGs; put what it exports into {project.labels}/"
-    )
-    report.info(f"then: ifrkit prepare folders --root {project.path}")
+    report.info(f"next: label to_label/*.png, and put what your tool exports (or label PNGs) into {project.labels}/")
+    length = "" if clip_length == DEFAULT_LENGTH else f" --clip-length {clip_length}"
+    report.info(f"then: ifrkit prepare folders --root {project.path}{length}")
 
 
 command.params.append(WORKSPACE)

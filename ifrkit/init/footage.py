@@ -40,8 +40,11 @@ class Footage:
             for begin, end in segments(names):
                 labels = [i for i, name in enumerate(names[begin:end]) if name in taken]
                 pieces = cut(["train"] * (end - begin), labels, clip_length)
-                last = dict.fromkeys(names[begin + p.stop - 1] for p in pieces if p.annotated is None)
-                found += [name for name in last if name not in taken]
+                covered = 0
+                for piece in pieces:
+                    if piece.annotated is None and piece.start >= covered:
+                        found.append(names[begin + piece.stop - 1])
+                    covered = max(covered, piece.stop)
         return found
 
     def frames(self, names: Iterable[str]) -> Iterator[tuple[str, Frame]]:

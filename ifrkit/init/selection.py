@@ -33,8 +33,7 @@ def colors(frame: Frame) -> Vector:
 
     # As float32: L from 0 to 100, a and b up to about 100 on both sides of 0.
     small = cv2.resize(frame, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    vector: Vector = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).ravel()
-    return vector
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32).ravel()
 
 
 class BranchFeatures:
