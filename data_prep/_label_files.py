@@ -41,9 +41,9 @@ class LabelFiles:
         """All files, sorted; hidden ones are skipped. Raises DatasetError for an archive that must not be read."""
         if self.is_zip:
             with self._readable(str(self.path)):
-                found = [i for i in self._archive.infolist() if not i.is_dir() and not _hidden(i.filename)]
+                found = [info for info in self._archive.infolist() if not info.is_dir()]
             _check_archive(self.path, found)
-            return sorted(info.filename for info in found)
+            return sorted(info.filename for info in found if not _hidden(info.filename))
         if self.path.is_dir():
             return [name.as_posix() for name in _visible(self.path)]
         return [self.path.name] if self.path.is_file() else []
@@ -113,7 +113,7 @@ def _visible(directory: Path) -> list[PurePosixPath]:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") and part != ".." for part in name.split("/")) or name.startswith("__MACOSX/")
+    return any(part.startswith(".") for part in name.split("/")) or name.startswith("__MACOSX/")
 
 
 def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -33,7 +33,7 @@ _EXAMPLE = ("background", "object")
     default=DEFAULT_LENGTH,
     show_default=True,
     metavar="N",
-    help="As in prepare.",
+    help="Frames of a clip.",
 )
 @click.option("--from", "source", metavar="REF", help="Choose by the features of these branches, not by colours.")
 @click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of them (default: reference).")
