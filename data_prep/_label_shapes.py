@@ -50,7 +50,7 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
         if index is None:
             unknown[shape.name] += 1
         elif shape.points is not None:
-            pen.polygon(shape.points, fill=index, outline=index)
+            pen.polygon(shape.points, fill=index)
         elif shape.mask_hw is not None:
             canvas.paste(index, mask=Image.fromarray(shape.mask_hw))
     if unknown:

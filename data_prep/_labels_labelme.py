@@ -1,4 +1,4 @@
-"""LabelMe's files: one JSON an image, polygons, rectangles and masks in order.
+"""LabelMe's files: one JSON an image, polygons, rectangles, circles and masks in order.
 
     {"shapes": [{"label": "road", "points": [[x, y], ...], "shape_type": "polygon"}, ...],
      "imagePath": "street_000031.png", "imageHeight": 1080, "imageWidth": 1920}
@@ -75,13 +75,18 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     name = str(tree["label"])
     name = _SPECIAL.get(name, name)
     kind, points = tree.get("shape_type") or "polygon", tree["points"]
-    if kind == "polygon":
+    if kind in ("polygon", "oriented_rectangle"):
         return Shape(name, polygon(points))
-    if kind not in ("rectangle", "mask"):
+    if kind not in ("rectangle", "circle", "mask"):
         raise ValueError(f"a {kind} of class {name!r} has no area; draw a polygon")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
+    if kind == "circle":  # its centre, and a point of it
+        angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+        return Shape(
+            name, polygon(np.hypot(x1 - x0, y1 - y0) * np.stack([np.cos(angles), np.sin(angles)], 1) + (x0, y0))
+        )
     if size == (0, 0):
         return Shape(name)
     left, top, right, bottom = (int(value) for value in (x0, y0, x1, y1))

@@ -181,6 +181,17 @@ def test_special_names_of_labelme_and_ignored_names(tmp_path: Path) -> None:
     assert [set(row[a:b].tolist()) for a, b in ((0, 10), (10, 20), (20, 30), (30, 40))] == [{1}, {0}, {255}, {255}]
 
 
+def test_circles_of_labelme(tmp_path: Path) -> None:
+    exports.frames(tmp_path)
+    circle = exports.labelme_shape("car", [[20.0, 12.0], [20.0, 4.0]], "circle")
+    exports.packed(tmp_path / "labels", {"street_000003.json": exports.labelme("street_000003", [circle])})
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    distance = np.hypot(x - 20, y - 12)
+    found = _open(tmp_path, "labels").label("street/000003") == 0
+    assert found[distance < 7].all()
+    assert not found[distance > 9.5].any()
+
+
 def test_images_of_label_studio_by_any_address(tmp_path: Path) -> None:
     exports.frames(tmp_path, ["my street"])
     stroke = exports.strokes(np.zeros(SIZE, np.uint8))
