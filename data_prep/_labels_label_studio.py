@@ -1,6 +1,6 @@
 """Label Studio's export "JSON": one file with all tasks, brush strokes and polygons in order.
 
-    [{"data": {"image": "/data/upload/1/1a2b3c4d-street_000031.png"}, "annotations": [{"was_cancelled": false, "result":
+    [{"data": {"image": ".../upload/1/1a2b3c4d-street_000031.png"}, "annotations": [{"was_cancelled": false, "result":
       [{"type": "brushlabels", "original_height": 1080, "original_width": 1920,
         "value": {"format": "rle", "rle": [0, 126, ...], "brushlabels": ["road"]}},
        {"type": "polygonlabels", ..., "value": {"points": [[x, y], ...], "polygonlabels": ["car"]}}]}]}, ...]

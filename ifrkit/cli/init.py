@@ -61,7 +61,7 @@ def command(
 
     \b
     Examples:
-      ifrkit init my-project --frames videos/ --classes background,road,car
+      ifrkit init my-project --frames my-videos/ --classes background,road,car
       ifrkit init my-project --count 40 --from branches
     """
     from ifrkit.cli.reporter import ConsoleReporter

@@ -13,7 +13,12 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
 @stage_command("prepare")
 @click.argument("dataset", required=False)
 @click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
-@click.option("--frames", metavar="DIR", help="folders: videos and directories of frames, instead of ROOT/frames.")
+@click.option(
+    "--frames",
+    type=click.Path(),
+    metavar="DIR",
+    help="folders: videos and directories of frames, instead of ROOT/frames.",
+)
 @click.option(
     "--labels", metavar="FILE_OR_DIR", help="folders: PNGs or a labeling tool's export, instead of ROOT/labels."
 )
@@ -41,8 +46,8 @@ def command(
       ifrkit prepare synthetic --recipe tiny
       ifrkit prepare camvid --root CamVid --clip-length 5
       ifrkit prepare cityscapes --root cityscapes --recipe cityscapes --dry-run
-      ifrkit prepare folders --root my-project --dry-run
-      ifrkit prepare folders --frames videos --labels annotations.zip --set size=[360,640]
+      ifrkit prepare folders --root my-video --dry-run
+      ifrkit prepare folders --root my-video --labels my-video/labels --label-format png
     """
     from ifrkit.stages.prepare import STAGE
 

@@ -64,8 +64,11 @@ class Project:
         if self.path.resolve().is_relative_to(own):
             raise ConfigError(f"{self.path}: lies inside {frames}", "make the project beside its frames")
         link = self.frames / own.name if own.is_file() else self.frames
-        if link.exists() and link.resolve() != own:
-            raise ConfigError(f"{link}: holds other frames already", "leave --frames out, or name another project")
+        into_a_link = own.is_file() and self.frames.is_symlink()  # it would end up among the user's videos
+        if into_a_link or (link.exists() and link.resolve() != own):
+            raise ConfigError(
+                f"{self.frames}: holds other frames already", "leave --frames out, or name another project"
+            )
         for directory in (self.path, link.parent, self.labels, self.to_label):
             directory.mkdir(parents=True, exist_ok=True)
         if not link.exists():

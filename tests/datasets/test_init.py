@@ -179,6 +179,7 @@ def test_black_is_background_or_nothing(tmp_path: Path, cli: Cli) -> None:
         ("p --frames videos --classes road,road", 2, "an empty name, or one twice"),
         ("p --frames videos --from nothing", 3, "no artifact 'nothing'"),
         ("old --frames empty", 2, "old/frames: holds other frames already"),
+        ("old --frames more.mp4", 2, "old/frames: holds other frames already"),
         ("old --classes sky", 2, "--classes: old/classes.yaml has others; edit that file, or remove it"),
         ("spoiled", 4, "spoiled/to_label.txt: no frame 'gone/0001' in spoiled/frames; correct or remove the line"),
         ("same --frames same-names --clip-length 2", 4, "several frames would be named a_b_1; rename one"),
@@ -189,6 +190,7 @@ def test_refused(tmp_path: Path, cli: Cli, line: str, code: int, message: str) -
     for n in range(4):
         save(tmp_path / "videos" / "walk" / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "more.mp4").touch()
     for project in {"old", "spoiled"} & {line.split()[0]}:
         assert cli(f"ifrkit init {project} --frames videos -q").returncode == 0
         (tmp_path / project / "to_label.txt").write_text("gone/0001\n")

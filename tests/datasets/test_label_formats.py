@@ -121,7 +121,11 @@ def _polygons(kind: str, shapes: list = SHAPES) -> Files:
         return {"street_000003.json": exports.labelme("street_000003", drawn)}
     percent = [(label, [(100 * x / SIZE[1], 100 * y / SIZE[0]) for x, y in points]) for label, points in shapes]
     drawn = [exports.region("polygonlabels", label, {"points": points, "closed": True}) for label, points in percent]
-    return {"project.json": json.dumps([exports.task("/data/upload/1/0011aabb-street_000003.png", drawn)]).encode()}
+    return {
+        "project.json": json.dumps(
+            [exports.task("http://host:8080/data/upload/1/0011aabb-street_000003.png", drawn)]
+        ).encode()
+    }
 
 
 @pytest.mark.parametrize("kind", ["cityscapes-polygons", "labelme", "label-studio"])
@@ -195,10 +199,10 @@ def test_circles_of_labelme(tmp_path: Path) -> None:
 def test_images_of_label_studio_by_any_address(tmp_path: Path) -> None:
     exports.frames(tmp_path, ["my street"])
     stroke = exports.strokes(np.zeros(SIZE, np.uint8))
-    addresses = ["/data/local-files/?d=videos/my%20street/000002.png", "s3://bucket/my%20street/000004.jpg",
-                 "/data/upload/9/deadbeef-my_street_000006.png"]  # fmt: skip
+    addresses = ["http://host:8080/data/local-files/?d=videos/my%20street/000002.png", "s3://bucket/my%20street/000004.jpg",
+                 "http://host:8080/data/upload/9/deadbeef-my_street_000006.png"]  # fmt: skip
     tasks = [exports.task(address, stroke) for address in addresses]
-    tasks += [exports.task("/data/upload/9/deadbeef-my_street_000007.png", None)]
+    tasks += [exports.task("http://host:8080/data/upload/9/deadbeef-my_street_000007.png", None)]
     (tmp_path / "labels.json").write_text(json.dumps(tasks))
     dataset = _open(tmp_path, "labels.json")
     assert set(dataset.catalog.labels) == {f"my street/00000{n}" for n in (2, 4, 6)}

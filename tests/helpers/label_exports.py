@@ -147,7 +147,10 @@ def task(image: str, results: list[dict[str, Any]] | None, **more: Any) -> dict[
 
 def label_studio(ids: Mapping[str, Ids]) -> bytes:
     """Export "JSON": uploaded images get eight hexadecimal digits in front of their names."""
-    tasks = [task(f"/data/upload/3/{n:08x}-{name}.png", strokes(own)) for n, (name, own) in enumerate(ids.items())]
+    tasks = [
+        task(f"http://host:8080/data/upload/3/{n:08x}-{name}.png", strokes(own))
+        for n, (name, own) in enumerate(ids.items())
+    ]
     return json.dumps(tasks).encode()
 
 
