@@ -106,7 +106,7 @@ class LabelFiles:
 def _visible(directory: Path) -> list[PurePosixPath]:
     """Files below a directory, relative to it, sorted; hidden ones and what lies in hidden directories are skipped."""
     found = []
-    for here, directories, files in os.walk(directory):
+    for here, directories, files in os.walk(directory, followlinks=True):
         directories[:] = [d for d in directories if not _hidden(d)]
         found += [PurePosixPath(os.path.relpath(os.path.join(here, f), directory)) for f in files if not _hidden(f)]
     return sorted(found)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from data_prep._folders_classes import ClassTable
-from data_prep._images import MAX_PIXELS, SUFFIXES, check_size
+from data_prep._images import SUFFIXES, check_size
 from data_prep._label_base import Entry, LabelReader, well_formed
 from data_prep._label_files import LabelFiles
 from data_prep._label_rle import decode
@@ -117,7 +117,7 @@ def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) ->
         if result["type"] == "polygonlabels":
             yield Shape(name, polygon(value["points"], (size[1] / 100, size[0] / 100)))
             continue
-        if value["format"] != "rle" or size[0] * size[1] > MAX_PIXELS:
+        if value["format"] != "rle" or not isinstance(value["rle"], list):
             raise ValueError(f"a brush stroke in the format {value['format']!r}")
         rgba = decode(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(*size, 4)
         yield Shape(name, mask_hw=rgba[..., 3] >= 128)

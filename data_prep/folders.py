@@ -92,7 +92,7 @@ class Dataset(CatalogDataset):
     def export(self) -> tuple[str, LabelReader]:
         """The labels' format and their reader."""
         path = self.root / self.config.labels
-        if "labels" in self.config.model_fields_set and not path.exists():
+        if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
         return open_labels(path, self.config.label_format)
 
@@ -183,8 +183,10 @@ class Dataset(CatalogDataset):
     def summary(self) -> list[str]:
         """What was found, which splits it gives, and the classes."""
         table = self.root / self.config.classes
+        if not table.is_file() and not self.catalog.labels:
+            return [*super().summary(), f"no classes: there is no {table.name}, and no label"]
         source = table.name if table.is_file() else f"taken from the labels: there is no {table.name}"
-        names = self.label_space().names if table.is_file() or self.catalog.labels else ()
+        names = self.label_space().names
         return [*super().summary(), f"{len(names)} classes ({source}): {shown(names, 12)}"]
 
     def _owners(

@@ -148,6 +148,10 @@ BROKEN = {
         _studio(exports.task("street_000003.png", [_with(ROAD[0], rle=exports.brush(np.ones((9, 9), bool)))])),
         "a brush stroke of 324 words of 8 bits, expected 3840 of 8",
     ),
+    "stroke that is a number": (
+        _studio(exports.task("street_000003.png", [_with(ROAD[0], rle=10**15)])),
+        "a brush stroke in the format 'rle'",
+    ),
     "stroke of no bytes": (
         _studio(exports.task("street_000003.png", [_with(ROAD[0], rle=[1, 2, 999])])),
         "not as Label Studio writes it",

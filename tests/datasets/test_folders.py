@@ -204,6 +204,7 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     dataset = _open(tmp_path)
     assert [(c.split, len(c.frames), c.annotated) for c in dataset.clips()] == [("train", 6, None)] * 2
     assert "no labels in labels/: no clip has a label" in dataset.summary()
+    assert dataset.summary()[-1] == "no classes: there is no classes.yaml, and no label"
 
 
 def test_fraction_draws_videos_by_name_and_seed(tmp_path: Path) -> None:
