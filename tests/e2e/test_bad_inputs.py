@@ -40,6 +40,8 @@ def entries(chain: Chain) -> set[Path]:
         ("eval --from branches --metric TC --flow diss", 2, "dis, truth"),
         ("eval --from branches --metric TC --fail-under mIoU=0.5", 2, "add it to --metric"),
         (f"{ONE} --steps 9 --set sgd.lr_head=1e30", 6, "not finite"),
+        (f"{FLOW} --set loop.steps=9 --set lr=1e30", 6, "not finite"),
+        (f"{FUSION} --set loop.steps=9 --set lr=1e30 --set warmup_steps=0", 6, "not finite"),
     ],
 )
 def test_bad_arguments(chain: Chain, line: str, code: int, words: str) -> None:
