@@ -57,7 +57,7 @@ def run_stage(
 
     stop = _stop_flag()
     flags = {**flags, "seed": (shared.seed, "--seed")}
-    recipes = [name.strip() for name in (shared.recipe or "").split(",") if name.strip()]
+    recipes = [name.strip() for names in shared.recipes for name in names.split(",") if name.strip()]
     config, origins = resolve(
         stage.config, stage.name, recipes=recipes, file=shared.file, flags=flags, sets=shared.sets
     )

@@ -25,7 +25,7 @@ SHARED = (
     click.Option(["--out"], type=_PATH, metavar="DIR", help="Make the artifact exactly there."),
     WORKSPACE,
     click.Option(["--config", "file"], type=_PATH, metavar="FILE", help="YAML with config values."),
-    click.Option(["--recipe"], metavar="NAME,...", help="Named settings that come along; later ones win."),
+    click.Option(["--recipe", "recipes"], multiple=True, metavar="NAME,...", help="Named settings; later ones win."),
     click.Option(["--set", "sets"], multiple=True, metavar="A.B=C", help="One config value, as YAML; repeatable."),
     click.Option(["--seed"], type=int, metavar="N", help="Seed of everything random."),
     click.Option(["--resume"], is_flag=True, help="Go on with the interrupted run of the same config."),
@@ -48,7 +48,7 @@ class Shared:
     out: Path | None
     workspace: Path
     file: Path | None
-    recipe: str | None
+    recipes: tuple[str, ...]
     sets: tuple[str, ...]
     seed: int | None
     resume: bool

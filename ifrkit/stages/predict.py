@@ -76,7 +76,7 @@ def run(job: Job) -> None:
 
     config: PredictConfig = job.config
     found = [(source, facts(source)) for source in find_sources(config.videos)]
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     run = _Run(job, store.labels, store.size, _predictor(job), sum(fact.count for _, fact in found))
     for source, fact in found[len(run.done) :]:
         run.video(source, fact)

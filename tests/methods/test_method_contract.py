@@ -11,7 +11,7 @@ import pytest
 import tiny_run
 import torch
 
-from ifrkit.artifacts.store import Artifact
+from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.data.batch import Batch, Guess
 from ifrkit.data.partitions import labeled_clips
 from ifrkit.data.pseudo import PseudoLabels
@@ -42,9 +42,10 @@ def make_task(workspace: Path, clips: Artifact, ssl: str, **changes: Any) -> Bra
     config = tiny_run.branches_config(ssl=ssl, **changes)
     store = ClipStore(clips.path)
     labeled = labeled_clips(store, config.labeled)
-    found = [path for path in (workspace / "pseudo-labels").iterdir() if not path.name.startswith(".")]
+    found = newest(workspace, ("pseudo-labels",))
+    assert found is not None
     network = build_network(config.update, store.labels.num_classes, seed=0)
-    return BranchTask(network, config, store, labeled, torch.device("cpu"), PseudoLabels(found[0], store, labeled))
+    return BranchTask(network, config, store, labeled, torch.device("cpu"), PseudoLabels(found, store, labeled))
 
 
 def batches(task: BranchTask, steps: int) -> list[Batch]:
