@@ -10,7 +10,11 @@ import torch
 from spec_tensors import wave, weights
 from torch import Tensor
 
-from ifrkit.methods.tdc import joint_probability, temporal_loss
+from ifrkit.config.stages import NetworkConfig, SGDConfig
+from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
+from ifrkit.models.network import build_network
+from ifrkit.train.branch import BranchLosses
+from ifrkit.train.optim import branch_sgd
 
 K, C = 4, 6
 
@@ -60,3 +64,19 @@ def test_probabilities() -> None:
     silent = joint_probability(0 * features, torch.randn(K, C), one, prototypes, present, one)
     assert -math.log(1e-6 + silent[0, 0, 0, 0].item()) == pytest.approx(1.0986092, abs=1e-6)
     assert -math.log(1e-6 + silent[0, 3, 0, 0].item()) == pytest.approx(1.7917534, abs=1e-6)
+
+
+def test_half_precision_does_not_touch_the_cosines() -> None:
+    weak, strong, labels, g = clip()
+    ten = torch.tensor(10.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = temporal_loss(weak, strong, labels, g, ten, ten)
+    assert loss.item() == pytest.approx(16.631525, rel=1e-6)
+
+
+def test_the_vectors_learn_at_the_rate_of_the_head_and_the_scales_at_that_of_the_backbone() -> None:
+    method = Method(Method.Config())
+    module = BranchLosses(build_network(NetworkConfig(width=0.125), K, 0), {"tdc": method}, "all")
+    rates = {id(p): group["lr"] for group in branch_sgd(module, SGDConfig()).param_groups for p in group["params"]}
+    assert (rates[id(method.g)], rates[id(method.sigmas)]) == (1e-2, 1e-3)
+    assert (method.g.shape, method.sigmas.tolist()) == ((K, module.network.feature_channels), [1, 1])
