@@ -75,11 +75,27 @@ def test_perturbations_do_what_they_say() -> None:
     ratio = cct.feature_noise(f, things) / f
     assert 0.7 <= ratio.min() < 0.8 < 1.2 < ratio.max() <= 1.3
     assert torch.allclose(ratio[0], ratio[1], atol=1e-5)
-    erased = (cct.guided_cutout(f, things) == 0).all(1)
-    assert 0 < erased.float().mean() < 0.2
-    assert torch.equal(cct.guided_cutout(f, torch.zeros_like(things)), f)
     halved = (cct.dropout(f, things) == 0).all((2, 3)).float().mean()
     assert 0.2 < halved < 0.8
+
+
+def test_cutout_erases_a_box_inside_things_of_many_corners() -> None:
+    torch.manual_seed(0)
+    f = torch.ones(2, 3, 32, 48)
+    y, x = torch.meshgrid(torch.arange(256), torch.arange(384), indexing="ij")
+    disc = ((y - 128) ** 2 + (x - 200) ** 2 < 100**2)[None].expand(2, -1, -1)
+    kept = [cct.guided_cutout(f, disc) for _ in range(20)]
+    for seen in kept:
+        rows, columns = (seen[0, 0] == 0).nonzero().unbind(1)
+        assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+        assert len(rows) in (9 * 9, 9 * 10, 10 * 10)  # 0.4 of 199 pixels, at an eighth
+        assert 28 / 8 <= rows.min() <= rows.max() <= 228 / 8
+        assert 100 / 8 <= columns.min() <= columns.max() <= 300 / 8
+    assert len({tuple(seen.flatten().tolist()) for seen in kept}) > 5
+    box = torch.zeros_like(disc)
+    box[:, 16:200, 20:300] = True  # large, but with four corners
+    for blind in (box, torch.zeros_like(disc)):
+        assert torch.equal(cct.guided_cutout(f, blind), f)
 
 
 def test_the_adversarial_step_has_its_length_and_beats_a_random_one() -> None:
