@@ -13,6 +13,7 @@ from torch import Tensor
 from ifrkit.data.batch import Place
 from ifrkit.data.records import Window
 from ifrkit.data.sampler import Key, overlapping
+from ifrkit.methods import cac
 from ifrkit.methods._overlap import overlap
 from ifrkit.methods.cac import Pixels, _flat, directional_loss
 
@@ -49,6 +50,37 @@ def test_the_numbers_of_the_released_loss(temperature: float, threshold: float, 
     slopes = torch.autograd.grad(there + back, maps)
     found = (there.item(), back.item(), *(slope.norm().item() for slope in slopes))
     assert found == pytest.approx(expected, rel=2e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [32, 96])
+def test_nothing_of_the_size_of_the_bank_is_kept_for_the_backward_pass(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """And the chunk does not change the numbers, as long as the row maximum lies in the first one."""
+    maps, (first, second) = views()
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    kept = []
+    for times in (2, 40):
+        bank = Pixels(*(torch.cat([_flat(x)] * times) for x in second))
+        found, largest = [], 0
+        for columns in (8000, chunk):
+            monkeypatch.setattr(cac, "CHUNK", columns)
+            saved: list[int] = []
+            with torch.autograd.graph.saved_tensors_hooks(lambda x, to=saved: to.append(x.numel()) or x, lambda x: x):
+                loss = directional_loss(one, two, bank, threshold=0.0)
+            largest = max(saved)
+            found.append((loss.detach(), torch.autograd.grad(loss, maps[0], retain_graph=True)[0]))
+        kept.append(largest)
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+    assert kept[0] == kept[1] < len(one.labels) * chunk
+
+
+def test_half_precision_does_not_touch_the_cosines() -> None:
+    _, (first, second) = views()
+    bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(first, second, strict=True)))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = directional_loss(cut(first, slice(1, 6)), cut(second, slice(0, 5)), bank, threshold=0.0)
+    assert loss.item() == pytest.approx(10.339052, rel=2e-5)
 
 
 def test_equal_views_teach_nothing() -> None:
