@@ -99,12 +99,14 @@ class Method(base.Method):
         ]
 
     def build(self, network: Network) -> nn.Module | None:
+        from ifrkit.data.keyed import key_seed
+        from ifrkit.models.layers import seeded
+
         if not self.config.weight:
             return None
-        channels = network.feature_channels
-        self.projector = nn.Sequential(
-            nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, self.config.embedding, 1)
-        )
+        c, out = network.feature_channels, self.config.embedding
+        with seeded(key_seed(network.seed, "cac")):
+            self.projector = nn.Sequential(nn.Conv2d(c, c, 1), nn.ReLU(), nn.Conv2d(c, out, 1))
         return self.projector
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
@@ -113,9 +115,8 @@ class Method(base.Method):
         if not c.weight:
             return {}
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
-        size = (a.labels.shape[-2], a.labels.shape[-1])
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        cuts = [overlap(here, there, size, network.stride) for here, there in places]
+        cuts = [overlap(here, there, a.labels.shape[-2:], network.stride) for here, there in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
         bank = Pixels(*(torch.cat(parts) for parts in zip(_cut(a, whole), _cut(b, whole), strict=True)))
@@ -127,11 +128,10 @@ class Method(base.Method):
     def _pixels(self, network: Network, batch: Batch, name: str, source: str) -> Pixels:
         """Maps (b, ., h/stride, w/stride) of a view, mirrored images turned back."""
         f_bchw = network.features(batch.views[name])
-        mirrored = torch.tensor([place.mirrored for place in batch.places[source]], device=f_bchw.device)
-        f_bchw = torch.where(mirrored[:, None, None, None], f_bchw.flip(-1), f_bchw)
+        turned = torch.tensor([[[place.mirrored]] for place in batch.places[source]], device=f_bchw.device)
+        f_bchw = torch.where(turned[:, None], f_bchw.flip(-1), f_bchw)
         with torch.no_grad():
             confidence_bhw, label_bhw = network.classify(f_bchw).float().softmax(1).max(1)
-            turned = mirrored[:, None, None]
             seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))
             base.guess(batch, source, seen_bhw, sure_bhw > self.config.threshold)
         with torch.autocast(f_bchw.device.type, enabled=False):
