@@ -20,6 +20,7 @@ from ifrkit.testing.methods import LATE, toy_clips, toy_task
 from ifrkit.train.branch import BranchTask
 
 SIZE = (24, 32)
+THINGS = [1, 3, 5]
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +31,22 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def ready(ssl: str, clips: Artifact, **options: Any) -> tuple[BranchTask, Batch]:
     """A task in eval mode, so that nothing is drawn, and a batch of two clips.
 
-    The network is not as unsure as a fresh one, and its companions (teacher, second network) are other ones than it.
+    Every network (also teacher and second one) gets a classifier of its own under which most classes are seen.
     """
     task = toy_task(ssl, clips, method={ssl: {**load("methods", ssl).OPEN, **options}})
     task.module.eval()
-    rng = torch.Generator().manual_seed(0)
-    networks = [part for part in task.module.modules() if isinstance(part, Network)]
-    with torch.no_grad():
-        for number, network in enumerate(networks):
-            weight = network.decode_head.conv_seg.weight
-            weight.add_(number * torch.randn(weight.shape, generator=rng) * 0.01).mul_(30)
     batches = (task.to_device(raw) for raw in task.batches(0, 50))
-    return task, next(batch for batch in batches if len({*batch.clips.get("unlabeled", [0, 1])}) == 2)
+    batch = next(batch for batch in batches if len({*batch.clips.get("unlabeled", [0, 1])}) == 2)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for network in (part for part in task.module.modules() if isinstance(part, Network)):
+            f = network.features(batch.views["v0_0"]).flatten(2).transpose(0, 1).flatten(1)
+            conv = network.decode_head.conv_seg
+            conv.weight.copy_(torch.randn(conv.weight.shape, generator=rng) / (f.std(1)[:, None, None] + 1e-3) / 4)
+            assert conv.bias is not None
+            conv.bias.copy_(-conv.weight[:, :, 0, 0] @ f.mean(1))
+    assert len(seen(task.network, batch.views["v0_0"]).argmax(1).unique()) > 3
+    return task, batch
 
 
 def term(task: BranchTask, batch: Batch, name: str, step: int = LATE) -> float:
@@ -137,12 +142,14 @@ def test_cps(clips: Artifact, monkeypatch: pytest.MonkeyPatch, mixed: bool) -> N
 
 def test_cct(clips: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every perturbation replaced by a factor: the mean over decoders, images, classes and pixels, times 30."""
-    factors = dict(zip(cct.KINDS, range(1, 8), strict=True))
+    factors, guides = dict(zip(cct.KINDS, range(1, 8), strict=True)), list[Tensor]()
     for kind in cct_decoders.PERTURBATIONS:
-        monkeypatch.setitem(cct_decoders.PERTURBATIONS, kind, lambda f, _, by=factors[kind]: by * f)
+        scale = lambda f, guide, by=factors[kind]: guides.append(guide) or by * f  # noqa: E731
+        monkeypatch.setitem(cct_decoders.PERTURBATIONS, kind, scale)
     monkeypatch.setattr(cct_decoders, "adversarial", lambda decoder, f: factors["vat"] * f)
     counts = {"vat": 2, "dropout": 6, "cutout": 6, "context": 2, "object": 2, "drop": 6, "noise": 6}
-    task, batch = ready("cct", clips, things=[4, 5])
+    task, batch = ready("cct", clips, things=THINGS)
+    guides.clear()  # of the pass that counts passes
     method = task.methods["cct"]
     assert isinstance(method, cct.Method)
     target = seen(task.network, batch.views["v1_0"]).softmax(1)
@@ -156,6 +163,10 @@ def test_cct(clips: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = 30 * torch.stack(each).mean().item()
     assert term(task, batch, "cct.consistency") == pytest.approx(expected, rel=1e-4)
     assert expected / 30 <= 2 / task.network.num_classes
+    things = sum(target.argmax(1) == thing for thing in THINGS) > 0
+    assert 0 < things.float().mean() < 1
+    assert len(guides) == 28
+    assert all(torch.equal(guide, things) for guide in guides)
 
 
 def test_tdc(clips: Artifact) -> None:
@@ -169,6 +180,31 @@ def test_tdc(clips: Artifact) -> None:
     assert term(task, batch, "tdc.temporal") == pytest.approx(expected.item(), rel=1e-4)
     three = toy_task("tdc", clips, method={"tdc": {"frames": 3}})
     assert [view.name for view in three.views if view.distort_of is None] == ["v0_0", "t0", "t1", "t2"]
+
+
+def test_tdc_labels_frames_in_the_order_of_time_with_dropout(clips: Artifact) -> None:
+    task = toy_task("tdc", clips, method={"tdc": {"frames": 3}})
+    store, raws = task.store, list(task.batches(0, 6))
+    for raw in raws:
+        for sample, clip in enumerate(raw.clips["unlabeled"]):
+            place, order = raw.places["t0"][sample], []
+            for name in ("t0", "t1", "t2"):
+                image = raw.images[name][sample].permute(1, 2, 0).numpy()
+                image = image[:, ::-1] if place.mirrored else image
+                frames = (store.frame(clip, i)[place.y : place.y + 24, place.x : place.x + 32] for i in range(5))
+                order.append(next(i for i, frame in enumerate(frames) if (frame == image).all()))
+            assert order == sorted({*order})
+            assert raw.places["t1"][sample] == raw.places["t2"][sample] == place
+    assert len({place.mirrored for raw in raws for place in raw.places["t0"]}) == 2
+    batch = task.to_device(raws[0])
+    task.network.decode_head.dropout.p = 0.5
+    task.module.train()
+    labels = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        task.methods["tdc"].losses(task.network, batch, {}, 0)
+        labels.append(batch.guesses["t0"].label_bhw)
+    assert not torch.equal(*labels)
 
 
 def test_tps(clips: Artifact) -> None:

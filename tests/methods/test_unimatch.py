@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ifrkit.config.stages import NetworkConfig
 from ifrkit.data.batch import Batch
-from ifrkit.methods import fixmatch
+from ifrkit.methods import fixmatch, unimatch
 from ifrkit.methods._mean_teacher import confident_cross_entropy
 from ifrkit.methods.unimatch import Method
 from ifrkit.models.network import Network, build_network
@@ -115,6 +115,33 @@ def test_equal_strong_views_have_equal_losses_and_one_alone_is_fixmatch() -> Non
     other = fixmatch.Method(fixmatch.Method.Config(cutmix=0.0, threshold=0.4))
     other.build(net)
     assert other.losses(net, given, {}, 0)["strong"].item() == pytest.approx(terms["strong1"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_each_strong_view_has_a_box_of_its_own_and_the_label_is_pasted_along(
+    monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """The loss of each view, written out. Complementary dropout is replaced by a factor, and belongs to version 2."""
+    boxes = [torch.zeros(2, *SIZE, dtype=torch.bool) for _ in range(2)]
+    boxes[0][:, 2:12, 3:20], boxes[1][0, 8:, 5:] = True, True
+    drawn = iter(boxes)
+    monkeypatch.setattr(unimatch, "box_or_none", lambda *_: next(drawn))
+    monkeypatch.setattr(unimatch, "complementary_dropout", lambda x: 3 * x)
+    net = network().eval()
+    given = batch(Method(Method.Config()))
+    with torch.no_grad():
+        confidence, label = net(given.views["v1_0"]).softmax(1).max(1)
+        middle = confidence.median().item()
+        terms, _ = losses(net, {"version": version, "threshold": middle, "features": 0.0}, given)
+        for number, (name, box) in enumerate(zip(unimatch.STRONG, boxes, strict=True), start=1):
+            image = torch.where(box[:, None], given.views[name].flip(0), given.views[name])
+            maps = [x * (3 if version == 2 else 1) for x in net.backbone(image)]
+            logits = upsample(net.decode_head.conv_seg(net.decode_head.features(maps)), SIZE)
+            mixed = torch.where(box, label.flip(0), label)
+            keep = torch.where(box, confidence.flip(0), confidence) >= middle
+            assert 0 < keep.float().mean() < 1
+            loss = torch.nn.functional.cross_entropy(logits, mixed, reduction="none")[keep].sum() / keep.numel()
+            assert terms[f"strong{number}"].item() == pytest.approx(0.25 * version * loss.item(), rel=1e-4)
 
 
 def test_only_the_dropped_half_and_the_strong_views_get_a_gradient() -> None:
