@@ -39,10 +39,11 @@ class Pixels(NamedTuple):
 def directional_loss(
     anchors: Pixels, positives: Pixels, bank: Pixels, temperature: float = 0.1, threshold: float = 0.75
 ) -> Tensor:
-    """Mean InfoNCE of the anchors whose positive (the same pixel of the other view) is the surer one, and sure enough.
+    """l_dc: mean over M of -log(r(phi_1, phi_2) / (r(phi_1, phi_2) + sum_n r(phi_1, phi_n))), r = exp(cos / temp.).
 
-    Bank pixels with the anchor's label are no negatives. No gradient passes to positives and bank. The small constants
-    are those of the released code: they cap the loss at 18.4 and quieten the worst anchors.
+    M: anchors whose positive (the same pixel of the other view) is the surer one, and sure enough. n: pixels of the
+    bank with another pseudo label. No gradient passes to positives and bank. The small constants are those of the
+    released code: they cap the loss at 18.4 and quieten the worst anchors.
     """
     rows, columns = anchors.embeddings, bank.embeddings.detach()
     again = partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
@@ -55,7 +56,7 @@ def directional_loss(
             labels = anchors.labels, bank.labels[part]
             down_n = down_n + again(_negatives, rows, columns[part], *labels, largest_n, temperature)
     loss_n = -(up_n / (up_n + down_n + EPSILON) + EPSILON).log()
-    counts_n = (positives.confidences > threshold) & (anchors.confidences < positives.confidences)
+    counts_n = (positives.confidences > threshold) & (anchors.confidences < positives.confidences)  # M
     return (loss_n * counts_n).sum() / (counts_n.sum() + 1e-12)
 
 
@@ -110,9 +111,8 @@ class Method(base.Method):
         return self.projector
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * (loss of view a towards b + loss of b towards a)."""
-        c = self.config
-        if not c.weight:
+        """lambda L_dc: weight * (l_dc of view a towards b + l_dc of b towards a)."""
+        if not (c := self.config).weight:
             return {}
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)

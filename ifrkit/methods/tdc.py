@@ -39,7 +39,10 @@ def cosines(features_bchw: Tensor, vectors_kc: Tensor) -> Tensor:
 def joint_probability(
     features_bchw: Tensor, g_kc: Tensor, sigma_g: Tensor, prototypes_bkc: Tensor, present_bk: Tensor, sigma_l: Tensor
 ) -> Tensor:
-    """(b, k, h, w): one softmax over the global vectors and the local means that are present, then both parts added."""
+    """(b, k, h, w): one softmax over the global vectors and the local means that are present, then both parts added.
+
+    p_c ~ exp(sigma_g cos(s, g_c)) + [c present] exp(sigma_l cos(s, P_c)).
+    """
     of_globals = sigma_g * cosines(features_bchw, g_kc)
     of_locals = sigma_l * cosines(features_bchw, prototypes_bkc)
     lowest = torch.finfo(of_locals.dtype).min
@@ -57,7 +60,7 @@ def temporal_loss(
     sigma_g: Tensor,
     sigma_l: Tensor,
 ) -> Tensor:
-    """Half the sum of the forward and the backward chain over the frames of a clip.
+    """L_u: half the sum of the forward and the backward chain over the frames of a clip, -log(1e-6 + p_y) of each.
 
     weak, strong: features (b, c, h, w) of each frame, in order of time. labels: (b, h, w) of the weak ones.
     Prototypes carry gradients to the weak features; only the labels are cut off.

@@ -82,7 +82,7 @@ class Method(MeanTeacher):
         return super().exported(network) if self.config.version == 2 else network
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Cross entropies with the label of the weak view, where it is confident."""
+        """L_u: cross entropies with the label of the weak view, p^w, where it is confident."""
         c, (of_strong, of_features) = self.config, self._weights()
         if not (of_strong or of_features):
             return {}
@@ -97,11 +97,11 @@ class Method(MeanTeacher):
             for f_bchw in dropped:
                 logits_bkhw = upsample(network.classify(f_bchw), weak_b3hw.shape[-2:])
                 loss = confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold)
-                terms["features"] = of_features * loss
+                terms["features"] = of_features * loss  # p^fp
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         if of_strong:
             for number, loss in enumerate(self._strong(network, batch, label_bhw, confidence_bhw), start=1):
-                terms[f"strong{number}"] = of_strong * loss
+                terms[f"strong{number}"] = of_strong * loss  # p^s1, p^s2
         return terms
 
     def _weak(self, network: Network, weak_b3hw: Tensor, perturbed: bool) -> Sequence[Tensor]:
