@@ -30,6 +30,7 @@ def page(artifacts: Sequence[Artifact]) -> str:
         parts.pictures(judged),
         parts.loop(judged),
         parts.confusion(judged),
+        parts.distances(judged),
         parts.consistency(judged),
         parts.curves(models),
         parts.lineage(models),

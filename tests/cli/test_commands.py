@@ -29,7 +29,7 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
-    "predict": "--branch --key-interval --key-policy",
+    "predict": "--branch --key-interval --key-policy --backend",
     "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
