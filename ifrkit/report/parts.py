@@ -104,7 +104,7 @@ def curves(models: Sequence[Model]) -> str:
         last = "; ".join(f"{run.name}: last loss {run.loss[-1][1]:.4g}" for run in runs if run.loss)
         inner += f'<h3>{escape(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
         inner += f"<p>{escape(last)}</p>\n"
-    return html.section("Training", inner, "A ring marks the best step; the weights of that step are what was judged.")
+    return html.section("Training", inner, "A ring marks the best step; checkpoint=best means its weights.")
 
 
 def distances(judged: Sequence[Model]) -> str:
