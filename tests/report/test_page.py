@@ -132,6 +132,7 @@ def test_the_numbers_are_those_of_the_reports(read: Read, reports: list[Artifact
             for iou, label in zip(numbers["miou"]["iou"], tree["classes"], strict=True):
                 assert label in read.text["Classes"]
                 assert ("-" if iou is None else f"{100 * iou:.2f}") in read.text["Classes"].split()
+        assert f"(source: truth; consistent: {tree['flow']['consistent']})" in read.text[""]
         (first, *_) = tree["systems"]
         for value in tree["distances"]["systems"][first]["at"]:
             assert f"{100 * value:.2f}" in read.text["Distance to the key frame"].split()
