@@ -65,6 +65,11 @@ def test_flags_of_init_are_frozen() -> None:
     assert _long(load("init")) == set(own.split())
 
 
+def test_flags_of_report_and_log_are_frozen() -> None:
+    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out"}
+    assert _long(load("log")) == {"--workspace", "--json", "--verbose", "--plot", "--follow"}
+
+
 def test_flags_of_doctor_are_frozen() -> None:
     assert _long(load("doctor")) == {"--workspace", "--json", "--verbose", "--seconds"}
 

@@ -12,9 +12,11 @@ import pytest
 from chains import Chain, complaint
 
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.config.stages import ExportConfig
+from ifrkit.config.stages import ExportConfig, PredictConfig
+from ifrkit.data.records import LabelSpace
 from ifrkit.errors import ConfigError
 from ifrkit.export.formats import require_onnx
+from ifrkit.predict.segmenter import Segmenter
 from ifrkit.stages import export
 from ifrkit.stages.runner import execute
 
@@ -97,6 +99,16 @@ def test_what_graphs_cannot_do(
     assert "take 32x48 alone; --set size=[32,48]" in refused(video_graphs, video, wide)
     done = own_videos.run(tmp_path, video_graphs, wide, size=(32, 48))
     _same(done, own_videos.run(tmp_path, model, wide, size=(32, 48)))
+
+
+def test_graphs_of_open_size_have_a_smallest_one() -> None:
+    labels = LabelSpace(names=("a",), colors=((0, 0, 0),))
+    predictor: Any = None
+    segmenter = Segmenter(predictor, labels, (96, 192), smallest=65)
+    config = PredictConfig(videos=("a.mp4",))
+    assert segmenter.seen_at((1080, 1920), config) == (102, 181)
+    with pytest.raises(ConfigError, match=r"frames of 100x1000 at 43x429, and take no side below 65; --set size="):
+        segmenter.seen_at((100, 1000), config)
 
 
 def test_the_command_line(tmp_path: Path, workspace: Path, model: Artifact, video_graphs: Artifact) -> None:
