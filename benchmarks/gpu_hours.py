@@ -64,13 +64,14 @@ def counted(probe: Probe, training: Training) -> Work:
     return Work(part**2 * tflop, part**2 * frame, part**2 * seconds)
 
 
-def wanted(name: str) -> list[Training]:
-    """Every training of a table, one seed."""
+def wanted(name: str) -> dict[str, Training]:
+    """Every training of a table, one seed, by a name that tables share for a run that they share."""
     matrix = Matrix.of(name, None, "ROOT", "full", (), (0,), None)
-    configs, found = matrix.check(), []
+    configs, found = matrix.check(), {}
     for node in matrix.nodes:
         source, flow = (configs[each.digest] if each else {} for each in (node.source, dict(node.named).get("--flow")))
-        found += trainings(node.stage, configs[node.digest], source, flow)
+        for training in trainings(node.stage, configs[node.digest], source, flow):
+            found[f"{node.digest} {training.name}"] = training
     return found
 
 
@@ -82,13 +83,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     work: dict[str, Work] = {}
-    total, runs = Counter[str](), Counter[str]()
+    total, runs, shared = Counter[str](), Counter[str](), dict[str, float]()
     print(
         "| training | crop | TFLOP a step | CPU s a step | TFLOP a validation | GPU hours |", "|---" * 6 + "|", sep="\n"
     )
     with Probe("cpu") as probe:
         for name in args.tables:
-            for training in wanted(name):
+            for run, training in wanted(name).items():
                 fresh = training.key not in work
                 if fresh:
                     work[training.key] = counted(probe, training)
@@ -98,13 +99,15 @@ def main() -> None:
                 tflop = loop["steps"] * one.step + loop["steps"] // loop["eval_every"] * validation
                 total[name] += tflop
                 runs[name] += 1
+                shared[run] = tflop
                 if fresh:
                     numbers = (
                         f"{one.step:.3g} | {one.seconds:.3g} | {validation:.3g} | {tflop / args.tflops / 3600:.1f}"
                     )
                     print(f"| {training.label} | {crop_of(training)} | {numbers} |", flush=True)
     print(f"\nat {args.tflops:g} TFLOP/s, one seed\n\n| table | trainings | EFLOP | GPU hours |\n|---|---|---|---|")
-    for name in args.tables:
+    total["together"], runs["together"] = sum(shared.values()), len(shared)
+    for name in [*args.tables, "together"]:
         print(f"| {name} | {runs[name]} | {total[name] / 1e6:.3g} | {total[name] / args.tflops / 3600:,.0f} |")
 
 

@@ -91,7 +91,7 @@ def save_distances(found: Mapping[str, Any], title: str, path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     left.set_ylabel("mIoU (%)")
-    right.legend()
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(found["systems"]))
     figure.savefig(path, dpi=100)
 
 
