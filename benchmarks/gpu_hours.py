@@ -24,6 +24,7 @@ from ifrkit.reproduce.estimate import Training, trainings
 from ifrkit.reproduce.matrix import Matrix
 from ifrkit.reproduce.probe import Probe
 from ifrkit.reproduce.tables import TABLES
+from ifrkit.train.branch import BranchTask
 
 VALIDATED = {"cityscapes": 500, "cityscapes-vps": 400, "camvid": 0}
 """Annotated val clips (CamVid's protocol has a test split only)."""
@@ -32,11 +33,15 @@ FLOW_PAIRS = 16
 
 
 class Work(NamedTuple):
-    """At paper size. step, frame: TFLOP of a training step, of one validated frame. seconds: of a step on this CPU."""
+    """At paper size. step, frame: TFLOP of a training step, of one validated frame. seconds: of a step on this CPU.
+
+    passes: image passes of a step of stage one.
+    """
 
     step: float
     frame: float
     seconds: float
+    passes: str
 
 
 def crop_of(training: Training) -> tuple[int, int]:
@@ -61,7 +66,8 @@ def counted(probe: Probe, training: Training) -> Work:
     with FlopCounterMode(display=False) as frames, torch.no_grad():
         task.validate()
     tflop, frame = (mode.get_total_flops() / 1e12 for mode in (steps, frames))
-    return Work(part**2 * tflop, part**2 * frame, part**2 * seconds)
+    passes = f" ({task.passes})" if isinstance(task, BranchTask) else ""
+    return Work(part**2 * tflop, part**2 * frame, part**2 * seconds, passes)
 
 
 def wanted(name: str) -> dict[str, Training]:
@@ -104,7 +110,7 @@ def main() -> None:
                     numbers = (
                         f"{one.step:.3g} | {one.seconds:.3g} | {validation:.3g} | {tflop / args.tflops / 3600:.1f}"
                     )
-                    print(f"| {training.label} | {crop_of(training)} | {numbers} |", flush=True)
+                    print(f"| {training.label}{one.passes} | {crop_of(training)} | {numbers} |", flush=True)
     print(f"\nat {args.tflops:g} TFLOP/s, one seed\n\n| table | trainings | EFLOP | GPU hours |\n|---|---|---|---|")
     total["together"], runs["together"] = sum(shared.values()), len(shared)
     for name in [*args.tables, "together"]:

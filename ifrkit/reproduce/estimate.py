@@ -17,7 +17,10 @@ from ifrkit.stages.base import Reporter
 
 Tree = dict[str, Any]
 
-_IRRELEVANT = ("seed", "runtime", "labeled", "branches", "update", "reference", "flow", "pretrain", "checkpoint", "sgd")
+_IRRELEVANT = (
+    *("seed", "runtime", "labeled", "unlabeled", "branches", "update", "reference", "sgd"),
+    *("flow", "pretrain", "checkpoint"),
+)
 """Keys of a config that say nothing about the time of a step (networks are named beside it)."""
 
 
