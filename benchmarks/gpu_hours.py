@@ -20,7 +20,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ifrkit.config.stages import LoopConfig
-from ifrkit.reproduce.estimate import Training, trainings
+from ifrkit.reproduce.estimate import Training, planned
 from ifrkit.reproduce.matrix import Matrix
 from ifrkit.reproduce.probe import Probe
 from ifrkit.reproduce.tables import TABLES
@@ -73,12 +73,7 @@ def counted(probe: Probe, training: Training) -> Work:
 def wanted(name: str) -> dict[str, Training]:
     """Every training of a table, one seed, by a name that tables share for a run that they share."""
     matrix = Matrix.of(name, None, "ROOT", "full", (), (0,), None)
-    configs, found = matrix.check(), {}
-    for node in matrix.nodes:
-        source, flow = (configs[each.digest] if each else {} for each in (node.source, dict(node.named).get("--flow")))
-        for training in trainings(node.stage, configs[node.digest], source, flow):
-            found[f"{node.digest} {training.name}"] = training
-    return found
+    return {f"{node.digest} {training.name}": training for node, training in planned(matrix.nodes, matrix.check())}
 
 
 def main() -> None:

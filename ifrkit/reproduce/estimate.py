@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 from ifrkit.artifacts import store
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.stages import NetworkConfig
-from ifrkit.reproduce.plan import TRAINING, Node
+from ifrkit.errors import IfrkitError
+from ifrkit.reproduce.plan import Node
 from ifrkit.stages.base import Reporter
 
 Tree = dict[str, Any]
@@ -98,6 +100,14 @@ def trainings(stage: str, config: Tree, source: Tree, flow: Tree) -> list[Traini
     return [Training(stage, phase.name, config, networks, width) for phase in model.phases()]
 
 
+def planned(nodes: Iterable[Node], configs: Mapping[str, Tree]) -> Iterator[tuple[Node, Training]]:
+    """What each run of a plan trains. configs: of every run, by its digest."""
+    for node in nodes:
+        source, flow = (configs[each.digest] if each else {} for each in (node.source, dict(node.named).get("--flow")))
+        for training in trainings(node.stage, configs[node.digest], source, flow):
+            yield node, training
+
+
 def _shape(network: Tree) -> Tree:
     return {key: value for key, value in network.items() if key not in ("pretrained", "dropout")}
 
@@ -123,20 +133,25 @@ def _told(stage: str, config: Tree) -> str:
 
 def measured(workspace: Path) -> dict[str, Step]:
     """Steps of the finished trainings of a workspace, by key: the median of their event logs."""
-    from ifrkit.train.passes import Passes
-
     times: dict[str, list[float]] = {}
     passes: dict[str, str] = {}
     for artifact in store.artifacts(workspace):
-        if artifact.manifest.stage not in TRAINING:
-            continue
-        for training in _of(artifact):
-            records = [json.loads(x) for x in artifact.file(f"{training.name}.events.jsonl").read_text().splitlines()]
-            times.setdefault(training.key, []).extend(r["seconds"] for r in records if "seconds" in r)
-            if training.stage == "train-branches":
-                counts = json.loads(artifact.file("branches.json").read_text())["passes"][training.name]
-                passes[training.key] = str(Passes(counts["trained"], counts["plain"]))
-    return {key: Step(median(some), passes.get(key, ""), True) for key, some in times.items() if some}
+        with contextlib.suppress(IfrkitError, KeyError):  # what is damaged or of another version tells nothing
+            for training in _of(artifact):
+                passes[training.key] = _passes(artifact, training)
+                lines = artifact.file(f"{training.name}.events.jsonl").read_text().splitlines()
+                records = [json.loads(line) for line in lines]
+                times.setdefault(training.key, []).extend(r["seconds"] for r in records if "seconds" in r)
+    return {key: Step(median(some), passes[key], measured=True) for key, some in times.items() if some}
+
+
+def _passes(artifact: Artifact, training: Training) -> str:
+    from ifrkit.train.passes import Passes
+
+    if training.stage != "train-branches":
+        return ""
+    counts = json.loads(artifact.file("branches.json").read_text())["passes"][training.name]
+    return str(Passes(counts["trained"], counts["plain"]))
 
 
 def _of(artifact: Artifact) -> list[Training]:
@@ -153,10 +168,8 @@ def costs(
     from ifrkit.reproduce.probe import Probe
 
     grouped: dict[tuple[str, int], list[Training]] = {}
-    for node in nodes:
-        source, flow = (configs[each.digest] if each else {} for each in (node.source, dict(node.named).get("--flow")))
-        for training in trainings(node.stage, configs[node.digest], source, flow):
-            grouped.setdefault((training.key, training.steps), []).append(training)
+    for _, training in planned(nodes, configs):
+        grouped.setdefault((training.key, training.steps), []).append(training)
     steps = measured(workspace)
     with Probe(device) as probe:
         for (key, _), same in report.track(grouped.items(), "step times", total=len(grouped)):

@@ -51,6 +51,8 @@ def test_finished_runs_are_done_and_tell_the_time_of_the_others(
     assert [node["done"] for node in longer["nodes"]] == [True, False, False]
     assert longer["trainings"][0]["seconds"] == row["seconds"]
     assert plan(reproduce)["trainings"] == []
+    log.unlink()  # damaged: its times are unknown, and the probe is asked
+    assert [row["measured"] for row in plan(reproduce, "--seeds", "0-1")["trainings"]] == [False]
 
 
 def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
@@ -74,10 +76,4 @@ def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
 
 def test_switched_off_terms_have_a_cost_of_their_own() -> None:
     matrix = Matrix.of("5", "cityscapes", "somewhere", "full", (), (0, 1), None)
-    configs = matrix.check()
-    keys = {
-        training.key
-        for node in matrix.nodes
-        for training in estimate.trainings(node.stage, configs[node.digest], {"dataset": "cityscapes"}, {})
-    }
-    assert len(keys) == 6
+    assert len({training.key for _, training in estimate.planned(matrix.nodes, matrix.check())}) == 6
