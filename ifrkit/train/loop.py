@@ -30,7 +30,7 @@ from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state
 
-_AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Task:
@@ -149,7 +149,7 @@ class _Fit:
             batch = self.task.to_device(next(batches))
             torch.manual_seed(key_seed(self.seed, "step", self.name, step, micro, self.rank))
             with self._no_sync(micro):
-                with torch.autocast(self.device.type, _AMP[self.loop.amp], enabled=self.loop.amp != "off"):
+                with torch.autocast(self.device.type, AMP[self.loop.amp], enabled=self.loop.amp != "off"):
                     terms = self.wrapped(batch, step)
                 total = torch.stack([term.float() for term in terms.values()]).sum()
                 self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]
