@@ -31,7 +31,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     \b
     Examples:
       ifrkit compare ifrkit_artifacts/report/*
-      ifrkit compare 3f2a 9c41 --json
+      ifrkit compare "$A" "$B" --json             # two lines that `ifrkit eval` printed
     """
     from ifrkit.artifacts import store
     from ifrkit.evaluation import tables

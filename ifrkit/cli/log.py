@@ -35,7 +35,7 @@ def command(ref: str, plot: Path | None, workspace: Path, as_json: bool) -> None
     \b
     Examples:
       ifrkit log branches
-      ifrkit log 3f2a --plot curves.png
+      ifrkit log video-model --plot curves.png
     """
     from ifrkit.report.curves import draw, read_runs
 

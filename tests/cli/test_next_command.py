@@ -1,45 +1,70 @@
-"""On a terminal a stage names the command that comes next; in a pipe it keeps quiet about it."""
+"""On a terminal a stage names the command that comes next, as a line that works; in a pipe it keeps quiet about it."""
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import subprocess
+import shutil
 from pathlib import Path
 
 import pytest
+import tiny_run
+from pages import Place, on_terminal
 from toystages import Shell
 
-from ifrkit.cli.common import NEXT
-from ifrkit.cli.main import COMMANDS, load
+
+def hint(standard_error: str) -> str:
+    """The command behind `next:`, as it was printed."""
+    (line,) = re.findall(r"next: (ifrkit .*\S)", standard_error)
+    return str(line)
 
 
-def on_terminal(shell: Shell, line: str) -> str:
-    """Standard error of a command whose standard output is a terminal."""
-    ours, theirs = pty.openpty()
-    try:
-        done = subprocess.run(
-            line, shell=True, cwd=shell.cwd, env=shell.env, stdin=subprocess.DEVNULL, stdout=theirs,
-            stderr=subprocess.PIPE, text=True, timeout=60, check=True,
-        )  # fmt: skip
-    finally:
-        os.close(theirs)
-        os.close(ours)
-    return done.stderr
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
 
 
-def test_the_hint_is_for_terminals_that_want_to_hear_it(tmp_path: Path) -> None:
+def test_the_hint_is_for_terminals_that_want_to_hear_it(place: Place) -> None:
+    line = "ifrkit prepare synthetic"
+    assert hint(on_terminal(line, place)) == "ifrkit train-branches --ssl ifr --recipe tiny"
+    assert "next:" not in on_terminal(f"{line} -q", place)
+    assert "next:" not in place.ok(line).stderr
+
+
+def test_it_names_what_the_next_stage_would_not_find_alone(place: Place) -> None:
+    elsewhere = on_terminal("ifrkit prepare synthetic --workspace 'my runs' --recipe tiny", place)
+    assert hint(elsewhere) == "ifrkit train-branches --ssl ifr --recipe tiny --workspace 'my runs'"
+    exactly = hint(on_terminal("ifrkit prepare synthetic --out clips", place))
+    assert exactly.startswith("ifrkit train-branches --ssl ifr --from ")
+    assert "up to date" not in place.ok(f"{exactly} --dry-run").stdout
+    place.env["IFRKIT_WORKSPACE"] = "ws"
+    assert "--workspace" not in hint(on_terminal("ifrkit prepare synthetic", place))
+
+
+def test_the_recipe_of_a_dataset_whose_crops_fit(place: Place) -> None:
+    place.lay_out()
+    small, large = (on_terminal(f"ifrkit prepare camvid --root CamVid {size}", place) for size in ("", "--set size=[360,480]"))
+    assert "--recipe tiny" in hint(small)
+    assert "--recipe camvid" in hint(large)
+
+
+def test_stages_without_a_next_one_say_nothing(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    assert f"next: {NEXT['clips']}" in on_terminal(shell, "ifrkit toy-source")
-    assert "next:" not in on_terminal(shell, "ifrkit toy-source --size 5 -q")
-    assert "next:" not in shell.run("ifrkit toy-source --size 6").stderr
+    made = tiny_run.make_clips(shell.workspace, val_videos=0)
+    shutil.copytree(made.path, shell.workspace / "clips" / "again")
+    trained = tiny_run.train(shell.workspace, tiny_run.branches_config(ssl="none"), made)
+    assert "next:" not in on_terminal(f"ifrkit export --format torch --from {trained.path} --device cpu", shell)
 
 
-@pytest.mark.parametrize("kind", NEXT)
-def test_every_hint_is_a_command_with_options_that_exist(kind: str) -> None:
-    for words in re.findall(r"ifrkit ([a-z][^,(]*)", NEXT[kind]):
-        name, *rest = words.split()
-        assert name in COMMANDS
-        options = {option for param in load(name).params for option in param.opts}
-        assert {word for word in rest if word.startswith("--")} <= options
+@pytest.mark.slow
+def test_a_newcomer_who_types_every_hint_arrives_at_a_report(place: Place) -> None:
+    """From `prepare` on, nothing is typed but what the terminal said, on small networks."""
+    seen, line = [], "ifrkit prepare synthetic"
+    while len(seen) < 6:
+        said = on_terminal(line, place)
+        seen.append(line.split()[1])
+        if "next:" not in said:
+            break
+        line = hint(said)
+    assert seen == ["prepare", "train-branches", "train-fusion", "eval", "report"]
+    assert hint(on_terminal("ifrkit train-flow --recipe tiny", place)) == "ifrkit train-fusion --recipe tiny"
+    assert "self-training" in hint(on_terminal("ifrkit pseudo-label", place))
