@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ArtifactError
 
@@ -46,7 +47,7 @@ def command() -> None:
 
 
 @_command("ls")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.references)
 def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
     """List artifacts, oldest first; KIND limits it to one kind.
 
@@ -70,7 +71,7 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
 
 
 @_command("show")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 def show(ref: str, workspace: Path, as_json: bool) -> None:
     """Show what REF is and how it was made: inputs, config with origins, command, metrics, files.
 
@@ -102,7 +103,7 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
 
 
 @_command("verify")
-@click.argument("ref", required=False)
+@click.argument("ref", required=False, shell_complete=completion.references)
 def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
     """Check size and sha256 of every file of REF, or of all artifacts. Exit 3 if anything is wrong.
 
@@ -128,7 +129,7 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
 
 
 @_command("lineage")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 def lineage(ref: str, workspace: Path, as_json: bool) -> None:
     """Show what REF was made from, back to the data.
 

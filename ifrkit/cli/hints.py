@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 from typing import TYPE_CHECKING
 
 from ifrkit.cli.options import WORKSPACE, Shared
-from ifrkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -79,12 +77,12 @@ def _recipe(artifact: Artifact, shared: Shared, stage: str) -> str:
 
 def _fitting(clips: Artifact) -> list[str]:
     """The recipe of this dataset if its crops fit into the frames, none if the default's do, else the tiny one."""
-    from ifrkit.config.resolve import read_recipe
+    from ifrkit.config.resolve import read_recipe, recipe_names
 
     height, width = json.loads(clips.file("clips.json").read_text())["size"]
-    crops: dict[str, tuple[int, int]] = {}
-    with contextlib.suppress(ConfigError):  # most datasets have none
-        dataset = str(clips.manifest.config.get("dataset"))
-        crops[dataset] = read_recipe(dataset)["train-branches"]["crop"]["size"]
-    crops[""] = _DEFAULT_CROP
-    return next(([name] if name else [] for name, (h, w) in crops.items() if h <= height and w <= width), ["tiny"])
+    dataset = clips.manifest.config.get("dataset")
+    if dataset in recipe_names():
+        crop = read_recipe(dataset)["train-branches"]["crop"]["size"]
+        if crop[0] <= height and crop[1] <= width:
+            return [dataset]
+    return ["tiny"] if height < _DEFAULT_CROP[0] or width < _DEFAULT_CROP[1] else []

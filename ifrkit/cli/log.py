@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ArtifactError, ConfigError
 
@@ -21,7 +22,7 @@ LINES = 12
 
 
 @click.command("log", context_settings=SETTINGS)
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves into this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
 
 
 @stage_command("prepare")
-@click.argument("dataset", required=False)
-@click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
+@click.argument("dataset", required=False, shell_complete=completion.plugins("datasets"))
+@click.option("--root", type=click.Path(), metavar="DIR", help="Where the downloaded dataset lies.")
 @click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
 @click.option("--allow-missing", is_flag=True, default=None, help="Leave out clips whose frames or labels are missing.")
 def command(

@@ -42,7 +42,9 @@ def test_it_names_what_the_next_stage_would_not_find_alone(place: Place) -> None
 
 def test_the_recipe_of_a_dataset_whose_crops_fit(place: Place) -> None:
     place.lay_out()
-    small, large = (on_terminal(f"ifrkit prepare camvid --root CamVid {size}", place) for size in ("", "--set size=[360,480]"))
+    small, large = (
+        on_terminal(f"ifrkit prepare camvid --root CamVid {size}", place) for size in ("", "--set size=[360,480]")
+    )
     assert "--recipe tiny" in hint(small)
     assert "--recipe camvid" in hint(large)
 

@@ -63,7 +63,7 @@ def test_what_is_read_from_a_page(tmp_path: Path) -> None:
     page.write_text(
         "Text `ifrkit doctor` and `ifrkit eval ...`.\n\n    ROOT/frames/a.png\n\nMore.\n\n"
         "    ifrkit prepare synthetic --recipe tiny \\\n      | ifrkit-train-flow   # flow\n\n"
-        "```yaml\nifrkit: 1\n```\n\n```sh\nMODEL=$(ifrkit train-fusion --from \"$BRANCHES\" 2> log)\n"
+        '```yaml\nifrkit: 1\n```\n\n```sh\nMODEL=$(ifrkit train-fusion --from "$BRANCHES" 2> log)\n'
         "for ssl in none ifr; do\n  ifrkit train-branches --ssl $ssl --seed SEED\ndone\n```\n"
     )
     first, second = blocks(page)
@@ -77,6 +77,11 @@ def test_what_is_read_from_a_page(tmp_path: Path) -> None:
 
 
 def test_wrong_commands_are_found(place: Place) -> None:
-    for line in ("prepare synthetic --sed 1", "prepare synthetic --set options.nosuch=1", "nosuch", "eval --set flow2=1"):
+    for line in (
+        "prepare synthetic --sed 1",
+        "prepare synthetic --set options.nosuch=1",
+        "nosuch",
+        "eval --set flow2=1",
+    ):
         with pytest.raises((AssertionError, click.UsageError, ConfigError)):
             check(line.split())
