@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ifrkit.plugins import load
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from ifrkit.artifacts.store import Artifact
@@ -150,7 +149,7 @@ def _wanted(config: Any, directory: Path) -> list[Artifact]:
 
 
 def check_architecture(name: str) -> None:
-    """`ifrkit/video/base.py`: clip and stream agree at odd sizes, samples are independent, phases train what they say."""
+    """`ifrkit/video/base.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
     import torch
 
     for size in ((32, 48), (33, 50)):
@@ -230,7 +229,7 @@ def _check_phase(model: VideoModel, index: int) -> None:
 
 
 def check_metric(name: str) -> None:
-    """`ifrkit/metrics/base.py`: plain numbers from 0 to 1, None where nothing counts, the same in every order and shard."""
+    """`ifrkit/metrics/base.py`: plain numbers from 0 to 1, None where nothing counts; order does not matter."""
     import json
 
     import numpy as np

@@ -1,4 +1,4 @@
-"""Every command in a help text or on a page exists, with its options, and its settings fit the stage's configuration."""
+"""Every command in a help text or on a page exists, with its options, and its settings fit the configuration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from pages import PAGES, Place, blocks, check, commands, examples, filled, invocations, spans
 
 from ifrkit.cli import signals
+from ifrkit.cli.main import COMMANDS
 from ifrkit.errors import ConfigError
 
 
@@ -51,6 +52,9 @@ def test_commands_of_pages_parse(page: Path, capsys: pytest.CaptureFixture[str])
                 raise AssertionError(f"{block.where}: ifrkit {' '.join(words)}") from error
     for span in spans(page):
         for words in invocations(span):
+            if len(words) == 1:  # named, not typed
+                assert words[0] in COMMANDS, f"{page.name}: `{span}`"
+                continue
             try:
                 check(words)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""The templates of docs/extending.md, taken off the page, registered as it says, and put through the contract checks."""
+"""The templates of docs/extending.md, taken off the page, registered as it says, put through the contract checks."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
     assert "6 clips of 5 frames" in done.stdout
 
 
-def test_the_checks_catch_what_breaks_a_contract(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_catch_what_breaks_a_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One fault at a time, put into the templates."""
-    method, arch, metric = (load(*which) for which in (("methods", "my-method"), ("video", "my-arch"), ("metrics", "my-metric")))
+    method, arch, metric = load("methods", "my-method"), load("video", "my-arch"), load("metrics", "my-metric")
     with monkeypatch.context() as patch:
         patch.setattr(method, "OFF", {"weight": 0.5})
         with pytest.raises(AssertionError, match="under OFF training equals `none`"):
@@ -100,6 +100,9 @@ def test_built_in_architectures_pass(name: str) -> None:
     testing.check_architecture(name)
 
 
-@pytest.mark.parametrize("name", ["none", *(pytest.param(ssl, marks=pytest.mark.slow) for ssl in ("ifr", "self-training"))])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in names("methods") if name != "none"]
+
+
+@pytest.mark.parametrize("name", ["none", *SLOW])
 def test_built_in_methods_pass(name: str, tmp_path: Path) -> None:
     testing.check_method(name, tmp_path)

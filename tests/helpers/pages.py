@@ -44,10 +44,11 @@ SHELL = (
 """Words that begin a command, by which an indented block is known as one. So does NAME=$(...)."""
 
 STANDS_FOR = {
+    "COMMAND": "prepare",
+    "DATASET": "synthetic",
     "ROOT": "my-video",
     "DIR": "my-video",
     "NAME": "ifr",
-    "DATASET": "synthetic",
     "SSL": "none",
     "SEED": "0",
     "BUDGET": "steps",
@@ -71,7 +72,7 @@ _IF_SAID = {
     "loop.amp=fp16": "--set loop.amp=off",
     "--fail-under": "--fail-under mIoU=0",
 }
-"""Further words, where the command holds this one: toys have few clips, a CPU has no fp16, and two steps teach little."""
+"""Further words, where the command holds this one: toys have few clips, a CPU no fp16, and two steps teach little."""
 
 
 class Block(NamedTuple):
@@ -225,12 +226,10 @@ class Place:
         self.workspace = self.cwd / "ifrkit_artifacts"
         self.cwd.mkdir()
         self.bin.mkdir()
-        code = "import sys; from pages import shrunk; from ifrkit.cli.main import main; sys.argv[1:] = shrunk({}); main({})"
-        self._script("ifrkit", code.format("sys.argv[1:]", ""))
+        code = "import sys, pages; from ifrkit.cli.main import main; sys.argv[1:] = pages.shrunk(sys.argv[1:])"
+        self._script("ifrkit", f"{code}; main()")
         for name in COMMANDS:
-            self._script(
-                f"ifrkit-{name}", f"import sys; sys.argv.insert(1, {name!r}); {code.format('sys.argv[1:]', '')}"
-            )
+            self._script(f"ifrkit-{name}", f"import sys; sys.argv.insert(1, {name!r}); {code}; main()")
         run = "import runpy, sys; i = sys.argv.index('-m'); sys.argv[i : i + 2] = [{!r}]; sys.argv[1:1] = {!r}; {}"
         start = "runpy.run_module('torch.distributed.run', run_name='__main__')"
         self._script("torchrun", run.format(str(self.bin / "ifrkit"), ["--standalone"], start))
@@ -264,7 +263,8 @@ class Place:
             (self.cwd / video).parent.mkdir(exist_ok=True)
             own_videos.write_video(self.cwd / video, own_videos.street(8))
         own_videos.write_folder(self.cwd / "frames", own_videos.street(8))
-        (self.cwd / "benchmarks").symlink_to(ROOT / "benchmarks")
+        for scripts in ("benchmarks", "docs"):
+            (self.cwd / scripts).symlink_to(ROOT / scripts)
         for name, backbone in (
             ("resnet18-deep.pth", "resnet18"),
             ("resnet101-deep.pth", "resnet101"),
