@@ -6,6 +6,7 @@ is awaited, and torch is imported only after it came.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -73,8 +74,9 @@ def run_stage(
 def _hint(artifact: Artifact, shared: Shared, report: Reporter) -> None:
     from ifrkit.cli.hints import next_command
 
-    if not shared.quiet and (command := next_command(artifact, shared)):
-        report.info(f"next: {command}")
+    with contextlib.suppress(Exception):  # the artifact is made, perhaps by a stranger's stage: no reason to fail
+        if not shared.quiet and (command := next_command(artifact, shared)):
+            report.info(f"next: {command}")
 
 
 def _stop_flag() -> Any:
