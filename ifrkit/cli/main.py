@@ -16,6 +16,7 @@ from ifrkit.cli.options import SETTINGS
 from ifrkit.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
+    "init": "Begin with your own videos: which frames to label.",
     "prepare": "Read a dataset once and write the clip store.",
     "train-branches": "Train the light and the heavy branch, semi-supervised.",
     "pseudo-label": "Write hard labels and confidence of every training frame.",

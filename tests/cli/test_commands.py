@@ -23,7 +23,7 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 --quiet --verbose --device --threads"""
 
 FLAGS = {
-    "prepare": "--root --clip-length --allow-missing",
+    "prepare": "--root --frames --labels --label-format --clip-length --allow-missing",
     "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
@@ -58,6 +58,11 @@ def test_flags_of_artifacts_are_frozen() -> None:
 
 def test_flags_of_compare_are_frozen() -> None:
     assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
+
+
+def test_flags_of_init_are_frozen() -> None:
+    own = "--frames --count --classes --clip-length --from --branch --json --quiet --verbose --workspace"
+    assert _long(load("init")) == set(own.split())
 
 
 def test_flags_of_doctor_are_frozen() -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_run
 from pages import Place, on_terminal
-from toystages import Shell
+from tiny_video import make_branches
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.cli.hints import next_command
+from ifrkit.cli.main import load
+from ifrkit.cli.options import SHARED, Shared
+from ifrkit.config.stages import PrepareConfig
+from ifrkit.stages import prepare
+from ifrkit.stages.runner import execute
+from ifrkit.testing import toy
 
 
 def hint(standard_error: str) -> str:
@@ -18,49 +27,59 @@ def hint(standard_error: str) -> str:
     return str(line)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def after(artifact: Artifact, *words: str) -> str:
+    """The next command, where the stage was run with these options. It has to parse."""
+    context = load("train-flow").make_context("x", list(words))
+    shared = Shared(**{option.name or "": context.params[option.name or ""] for option in SHARED})
+    command = next_command(artifact, shared)
+    if command is None:
+        return ""
+    name, *rest = re.sub(r"'my runs'", "runs", command).split()[1:]
+    load(name).make_context(name, rest)
+    return command
 
 
-def test_the_hint_is_for_terminals_that_want_to_hear_it(place: Place) -> None:
+def test_the_hint_is_for_terminals_that_want_to_hear_it(tmp_path: Path) -> None:
+    place = Place(tmp_path)
     line = "ifrkit prepare synthetic"
     assert hint(on_terminal(line, place)) == "ifrkit train-branches --ssl ifr --recipe tiny"
     assert "next:" not in on_terminal(f"{line} -q", place)
     assert "next:" not in place.ok(line).stderr
 
 
-def test_it_names_what_the_next_stage_would_not_find_alone(place: Place) -> None:
-    elsewhere = on_terminal("ifrkit prepare synthetic --workspace 'my runs' --recipe tiny", place)
-    assert hint(elsewhere) == "ifrkit train-branches --ssl ifr --recipe tiny --workspace 'my runs'"
-    exactly = hint(on_terminal("ifrkit prepare synthetic --out clips", place))
-    assert exactly.startswith("ifrkit train-branches --ssl ifr --from ")
-    assert "up to date" not in place.ok(f"{exactly} --dry-run").stdout
-    place.env["IFRKIT_WORKSPACE"] = "ws"
-    assert "--workspace" not in hint(on_terminal("ifrkit prepare synthetic", place))
+def test_it_names_what_the_next_stage_would_not_find_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IFRKIT_WORKSPACE", raising=False)
+    clips = tiny_run.make_clips(tmp_path)
+    train = "ifrkit train-branches --ssl ifr"
+    assert after(clips) == f"{train} --recipe tiny"  # the frames are smaller than the default's crops
+    assert after(clips, "--recipe", "camvid,tiny") == f"{train} --recipe camvid,tiny"
+    assert after(clips, "--workspace", "my runs") == f"{train} --recipe tiny --workspace 'my runs'"
+    assert after(clips, "--out", "clips") == f"{train} --from {clips.path} --recipe tiny"
+    monkeypatch.setenv("IFRKIT_WORKSPACE", "elsewhere")
+    assert after(clips) == f"{train} --recipe tiny"
 
 
-def test_the_recipe_of_a_dataset_whose_crops_fit(place: Place) -> None:
-    place.lay_out()
-    small, large = (
-        on_terminal(f"ifrkit prepare camvid --root CamVid {size}", place) for size in ("", "--set size=[360,480]")
-    )
-    assert "--recipe tiny" in hint(small)
-    assert "--recipe camvid" in hint(large)
+def test_the_recipe_of_a_dataset_is_named_where_its_crops_fit(tmp_path: Path) -> None:
+    toy("camvid", tmp_path / "CamVid")
+    for size, recipe in (((48, 64), "tiny"), ((200, 240), "camvid")):
+        config = PrepareConfig.model_validate({"dataset": "camvid", "root": str(tmp_path / "CamVid"), "size": size})
+        clips = execute(prepare.STAGE, config, workspace=tmp_path, inputs=[])
+        assert after(clips) == f"ifrkit train-branches --ssl ifr --recipe {recipe}"
 
 
-def test_stages_without_a_next_one_say_nothing(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    made = tiny_run.make_clips(shell.workspace, val_videos=0)
-    shutil.copytree(made.path, shell.workspace / "clips" / "again")
-    trained = tiny_run.train(shell.workspace, tiny_run.branches_config(ssl="none"), made)
-    assert "next:" not in on_terminal(f"ifrkit export --format torch --from {trained.path} --device cpu", shell)
+def test_what_follows_depends_on_what_there_is(tmp_path: Path) -> None:
+    clips, bare = tiny_run.make_clips(tmp_path), tiny_run.make_clips(tmp_path, val_videos=0)
+    options: dict[str, Any] = {"ssl": "none", "loop": {"steps": 1, "batch": 2, "eval_every": 1}}
+    one, unjudged = (tiny_run.train(tmp_path, tiny_run.branches_config(**options), made) for made in (clips, bare))
+    assert after(one, "--recipe", "tiny") == "ifrkit eval --metric mIoU,TC"  # the recipe has nothing for eval
+    assert after(unjudged) == ""  # nothing is held out
+    assert after(make_branches(tmp_path, clips), "--recipe", "tiny") == "ifrkit train-fusion --recipe tiny"
 
 
 @pytest.mark.slow
-def test_a_newcomer_who_types_every_hint_arrives_at_a_report(place: Place) -> None:
+def test_a_newcomer_who_types_every_hint_arrives_at_a_report(tmp_path: Path) -> None:
     """From `prepare` on, nothing is typed but what the terminal said, on small networks."""
-    seen, line = [], "ifrkit prepare synthetic"
+    place, seen, line = Place(tmp_path), [], "ifrkit prepare synthetic"
     while len(seen) < 6:
         said = on_terminal(line, place)
         seen.append(line.split()[1])

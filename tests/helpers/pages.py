@@ -261,7 +261,7 @@ class Place:
             plugin("datasets", name).make_toy(self.cwd / where, 0)
         for video in ("street.mp4", "my-videos/a.mp4", "more-videos/b.mp4", "video.mp4"):
             (self.cwd / video).parent.mkdir(exist_ok=True)
-            own_videos.write_video(self.cwd / video, own_videos.street(8))
+            own_videos.write_video(self.cwd / video, own_videos.street(40 if "/" in video else 8))
         own_videos.write_folder(self.cwd / "frames", own_videos.street(8))
         for scripts in ("benchmarks", "docs"):
             (self.cwd / scripts).symlink_to(ROOT / scripts)
