@@ -24,23 +24,29 @@ ELSEWHERE = {
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Toy data, and a workspace with an artifact of every kind. For the examples; pages get copies of it."""
+    """Toy data, and a workspace with an artifact of every kind. Copied for each test."""
     place = Place(tmp_path_factory.mktemp("trained"))
     place.lay_out(weights=True)
     place.train()
     return place
 
 
+@pytest.fixture
+def place(trained: Place, tmp_path: Path) -> Place:
+    """A copy of it, to be changed."""
+    place = Place(tmp_path)
+    shutil.copytree(trained.cwd, place.cwd, dirs_exist_ok=True, symlinks=True)
+    return place
+
+
 @pytest.mark.parametrize("name", commands())
-def test_examples_run(name: str, trained: Place) -> None:
+def test_examples_run(name: str, place: Place) -> None:
     for example in examples(name):
-        trained.ok(filled(example), timeout=600)
+        place.ok(filled(example), timeout=600)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_runs_from_top_to_bottom(page: Path, trained: Place, tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    shutil.copytree(trained.cwd, place.cwd, dirs_exist_ok=True, symlinks=True)
+def test_a_page_runs_from_top_to_bottom(page: Path, place: Place) -> None:
     lines = []
     for block in blocks(page):
         if not _elsewhere(block):

@@ -71,6 +71,7 @@ _IF_SAID = {
     "--distances": "--set distances=3",
     "loop.amp=fp16": "--set loop.amp=off",
     "--fail-under": "--fail-under mIoU=0",
+    "options.clip_length=8": "--set options.clip_length=5",
 }
 """Further words, where the command holds this one: toys have few clips, a CPU no fp16, and two steps teach little."""
 
