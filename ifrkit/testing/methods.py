@@ -91,6 +91,8 @@ def terms_of(task: BranchTask, batch: Batch, step: int = LATE) -> dict[str, torc
     """The loss terms of a batch; random draws depend on the step alone."""
     torch.manual_seed(step)
     terms: dict[str, torch.Tensor] = task.module(batch, step)
+    others = [name for name, term in terms.items() if term.shape != ()]
+    _require(not others, f"terms are scalars (not {others})")
     return terms
 
 

@@ -188,7 +188,8 @@ class _Fit:
         seconds = (time.monotonic() - self._clock) / max(1, done - self._clock_step)
         loss, lrs = sum(losses.values()), [group["lr"] for group in self._groups()]
         images = f"  {self.task.images / seconds:.1f} img/s" if self.task.images else ""
-        self.report.status(f"loss {loss:.4g}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
+        terms = f" ({', '.join(f'{name} {value:.3g}' for name, value in losses.items())})" if len(losses) > 1 else ""
+        self.report.status(f"loss {loss:.4g}{terms}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
         if self.events:
             self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5), **notes)
         self._start_clock(done)
