@@ -7,7 +7,7 @@
         check_dataset(dataset)
         check_fingerprint(dataset)
 
-`check_architecture`, `check_metric` and, in `ifrkit.testing.methods`, `check_method` do the same for the other plug-ins.
+`check_architecture`, `check_metric` and `check_method` (in `ifrkit.testing.methods`) do so for the other plug-ins.
 Every check raises AssertionError with a sentence that says what the contract (the `base.py` of each kind) wants. The
 other modules write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
 """
