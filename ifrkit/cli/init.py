@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ConfigError
 
@@ -35,7 +36,13 @@ _EXAMPLE = ("background", "object")
     metavar="N",
     help="Frames of a clip.",
 )
-@click.option("--from", "source", metavar="REF", help="Choose by the features of these branches, not by colours.")
+@click.option(
+    "--from",
+    "source",
+    metavar="REF",
+    shell_complete=completion.references,
+    help="Choose by the features of these branches, not by colours.",
+)
 @click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of them (default: reference).")
 @click.option("--json", "as_json", is_flag=True, help="Print the project, its frames and its classes as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
