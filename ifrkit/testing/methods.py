@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ifrkit.artifacts.store import Artifact
+from ifrkit.artifacts.manifest import Manifest
+from ifrkit.artifacts.store import Artifact, begin, commit, open_artifact
 from ifrkit.config.stages import PrepareConfig, TrainBranchesConfig
 from ifrkit.data.batch import Batch
 from ifrkit.data.keyed import key_rng
@@ -90,6 +91,8 @@ def terms_of(task: BranchTask, batch: Batch, step: int = LATE) -> dict[str, torc
     """The loss terms of a batch; random draws depend on the step alone."""
     torch.manual_seed(step)
     terms: dict[str, torch.Tensor] = task.module(batch, step)
+    others = [name for name, term in terms.items() if term.shape != ()]
+    _require(not others, f"terms are scalars (not {others})")
     return terms
 
 
@@ -207,15 +210,15 @@ def _check_state(task: BranchTask, other: BranchTask) -> None:
     _require(task.state().keys() == plain.state_dict().keys(), "what is exported is a plain network")
 
 
-def _random_labels(clips: Artifact, store: ClipStore) -> Path:
-    root = clips.path.parent.parent / "random-labels" / clips.id
-    if not (root / INDEX).exists():
-        root.mkdir(parents=True)
-        frames, rng = list(training_frames(store)), key_rng(0, "labels")
-        shape = (len(frames), *store.size)
-        with PseudoWriter(root / file_name(0), len(frames), store.size) as writer:
-            ids = rng.integers(store.labels.num_classes, size=shape, dtype=np.uint8)
-            writer.write(0, ids, rng.random(shape, dtype=np.float32))
-        index = {"frames": frames, "per_file": len(frames), "size": store.size, "num_classes": store.labels.num_classes}
-        (root / INDEX).write_text(json.dumps(index))
-    return root
+def _random_labels(clips: Artifact, store: ClipStore) -> Artifact:
+    target = clips.path.parent.parent / "pseudo-labels" / clips.id
+    if target.exists():
+        return open_artifact(target)
+    partial, frames, rng = begin(target), list(training_frames(store)), key_rng(0, "labels")
+    shape = (len(frames), *store.size)
+    with PseudoWriter(partial / file_name(0), len(frames), store.size) as writer:
+        ids = rng.integers(store.labels.num_classes, size=shape, dtype=np.uint8)
+        writer.write(0, ids, rng.random(shape, dtype=np.float32))
+    index = {"frames": frames, "per_file": len(frames), "size": store.size, "num_classes": store.labels.num_classes}
+    (partial / INDEX).write_text(json.dumps(index))
+    return commit(partial, target, Manifest(kind="pseudo-labels", id=clips.id))
