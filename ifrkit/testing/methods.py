@@ -100,10 +100,10 @@ def check_method(name: str, root: Path, options: Mapping[str, Any] | None = None
     """The whole contract. root: an empty directory. options: of the method, beside its `OPEN` ones."""
     clips, method = toy_clips(root), load("methods", name)
     chosen = {"method": {name: {**method.OPEN, **(options or {})}}}
+    _check_views(toy_task(name, clips, **chosen))
     for size in ((24, 32), (25, 31)):
         _check_steps(toy_task(name, clips, **chosen, crop={"size": size}))
     _check_fairness(toy_task(name, clips, **chosen), toy_task("none", clips))
-    _check_views(toy_task(name, clips, **chosen))
     _check_without_labels(toy_task(name, clips, **chosen, ce_mean="valid"))
     _check_one_clip(toy_task(name, toy_clips(root, videos=1), **chosen))
     torch.manual_seed(1)
@@ -187,9 +187,11 @@ def _check_without_labels(task: BranchTask) -> None:
     batch = task.to_device(next(iter(task.batches(0, 1))))
     for label in batch.labels.values():
         label.fill_(255)
-    torch.autograd.backward(torch.stack(list(terms_of(task, batch).values())).sum())
-    finite = all(p.grad is None or bool(p.grad.isfinite().all()) for p in task.module.parameters())
-    _require(finite, "a crop without any label gives finite gradients")
+    terms = torch.stack(list(terms_of(task, batch).values()))
+    torch.autograd.backward(terms.sum())
+    gradients = [p.grad for p in task.module.parameters() if p.grad is not None]
+    finite = all(bool(x.isfinite().all()) for x in (terms, *gradients))
+    _require(finite, "a crop without any label gives finite terms and gradients")
 
 
 def _check_one_clip(task: BranchTask) -> None:

@@ -93,7 +93,7 @@ def test_only_anchors_whose_positive_is_surer_and_sure_enough_count() -> None:
     """Four anchors: positive surer and sure enough; surer but unsure; less sure; equally sure."""
     torch.manual_seed(0)
     rows = F.normalize(torch.randn(4, 8), dim=1).requires_grad_()
-    anchors = Pixels(rows, torch.arange(4), torch.tensor([0.8, 0.5, 0.95, 0.9]))
+    anchors = Pixels(rows, torch.arange(4), torch.tensor([0.5, 0.5, 0.95, 0.9]))
     positives = Pixels(F.normalize(torch.randn(4, 8), dim=1), torch.arange(4), torch.tensor([0.9, 0.7, 0.9, 0.9]))
     loss = directional_loss(anchors, positives, positives, threshold=0.75)
     (slope,) = torch.autograd.grad(loss, rows)

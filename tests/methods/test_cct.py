@@ -110,6 +110,7 @@ def test_the_adversarial_step_has_its_length_and_beats_a_random_one() -> None:
     step = (moved - f).flatten(1).norm(dim=1)
     assert step.tolist() == pytest.approx([2.0, 2.0], rel=1e-3)
     assert all(p.grad is None for p in head.parameters())
+    assert torch.equal(torch.autograd.grad(moved.sum(), f)[0], torch.ones_like(f))  # the step itself is a constant
     noise = torch.randn_like(f).flatten(1)
     random = f + (2 * noise / noise.norm(dim=1, keepdim=True)).view_as(f)
     before = head(f)

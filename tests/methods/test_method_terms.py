@@ -31,7 +31,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def ready(ssl: str, clips: Artifact, **options: Any) -> tuple[BranchTask, Batch]:
     """A task in eval mode, so that nothing is drawn, and a batch of two clips.
 
-    Every network (also teacher and second one) gets a classifier of its own under which most classes are seen.
+    Every network (also teacher and second one) gets the batch statistics of some images, without which features are all
+    alike, and a classifier of its own under which most classes are seen.
     """
     task = toy_task(ssl, clips, method={ssl: {**load("methods", ssl).OPEN, **options}})
     task.module.eval()
@@ -40,7 +41,10 @@ def ready(ssl: str, clips: Artifact, **options: Any) -> tuple[BranchTask, Batch]
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for network in (part for part in task.module.modules() if isinstance(part, Network)):
-            f = network.features(batch.views["v0_0"]).flatten(2).transpose(0, 1).flatten(1)
+            for norm in (part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+                norm.momentum = 1.0
+            network.train().features(batch.views["v0_0"])
+            f = network.eval().features(batch.views["v0_0"]).flatten(2).transpose(0, 1).flatten(1)
             conv = network.decode_head.conv_seg
             conv.weight.copy_(torch.randn(conv.weight.shape, generator=rng) / (f.std(1)[:, None, None] + 1e-3) / 4)
             assert conv.bias is not None

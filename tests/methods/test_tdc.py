@@ -55,6 +55,20 @@ def test_what_must_not_matter() -> None:
     assert backwards.item() == pytest.approx(loss, rel=1e-6)
 
 
+def test_every_frame_of_every_clip_has_prototypes_of_its_own() -> None:
+    """Never pooled over the batch: the loss of two clips is the mean of their losses."""
+    torch.manual_seed(0)
+    weak, strong = (list(torch.randn(3, 2, C, 3, 5)) for _ in range(2))
+    labels, g, one = list(torch.randint(K, (3, 2, 3, 5))), torch.randn(K, C), torch.tensor(1.0)
+    alone = [
+        temporal_loss(*([x[i : i + 1] for x in frames] for frames in (weak, strong, labels)), g, one, one)
+        for i in range(2)
+    ]
+    both = temporal_loss(weak, strong, labels, g, one, one)
+    assert both.item() == pytest.approx(sum(alone).item() / 2, rel=1e-5)
+    assert alone[0].item() != pytest.approx(alone[1].item(), rel=1e-3)
+
+
 def test_probabilities() -> None:
     torch.manual_seed(0)
     features, prototypes = torch.randn(2, C, 3, 5), torch.randn(2, K, C)
