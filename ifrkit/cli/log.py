@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ArtifactError, ConfigError
 
@@ -24,7 +25,7 @@ SECONDS = 1.0
 
 
 @click.command("log", context_settings=SETTINGS)
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves into this PNG.")
 @click.option("-f", "--follow", is_flag=True, help="Then a line for each new event, until the run ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
@@ -39,7 +40,7 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
     \b
     Examples:
       ifrkit log branches
-      ifrkit log 3f2a --plot curves.png
+      ifrkit log video-model --plot curves.png
     """
     from ifrkit.report.curves import draw, read_runs
 

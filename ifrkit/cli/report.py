@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 
 KINDS = ("report", "branches", "flow", "video-model")
 
 
 @click.command("report", context_settings=SETTINGS)
-@click.argument("references", nargs=-1, metavar="REF...")
+@click.argument("references", nargs=-1, metavar="REF...", shell_complete=completion.references)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the page goes, instead of there.")
 @click.option("--json", "as_json", is_flag=True, help="Print path, size and what is in it as JSON.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")

@@ -49,7 +49,7 @@ def open_segmenter(job: Job) -> Segmenter:
     given, device = job.inputs[0], torch.device(job.device)
     if given.kind == "exported":
         return _graphs(given, config)
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     if given.kind == "video-model":
         if config.branch is not None:
             fault = f"--branch {config.branch}: {given.path} is a video model, which uses both"

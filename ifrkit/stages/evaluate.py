@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     from ifrkit.train import distributed
 
     config: EvalConfig = job.config
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     distributed.start()
     systems = _systems(job, distributed.local_device(job.device))
     clips = _clips(config, store, job.inputs[0])

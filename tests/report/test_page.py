@@ -183,8 +183,8 @@ def test_commands_stand_as_somebody_else_would_type_them(branches: Artifact) -> 
     def said(*command: str) -> str:
         return command_line(replace(branches, manifest=branches.manifest.model_copy(update={"command": command})))
 
-    assert said("/opt/me/bin/ifrkit-eval", "--from", "a b") == "ifrkit-eval --from 'a b'"
-    assert said("/opt/me/ifrkit/__main__.py", "eval") == "ifrkit eval"
+    assert said("/opt/some/bin/ifrkit-eval", "--from", "a b") == "ifrkit-eval --from 'a b'"
+    assert said("/opt/some/ifrkit/__main__.py", "eval") == "ifrkit eval"
     assert said() == ""
 
 
