@@ -53,6 +53,8 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS:
+            if ctx.resilient_parsing:  # a shell asks for completions: nothing may run
+                return None, None, args
             self._execute(name, args[1:])
         return super().resolve_command(ctx, args)
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
 
 
 @stage_command("prepare")
-@click.argument("dataset", required=False)
-@click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
+@click.argument("dataset", required=False, shell_complete=completion.plugins("datasets"))
+@click.option("--root", type=click.Path(), metavar="DIR", help="Where the downloaded dataset lies.")
 @click.option(
     "--frames",
     type=click.Path(),
@@ -20,7 +21,10 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
     help="folders: videos and directories of frames, instead of ROOT/frames.",
 )
 @click.option(
-    "--labels", metavar="FILE_OR_DIR", help="folders: PNGs or a labeling tool's export, instead of ROOT/labels."
+    "--labels",
+    type=click.Path(),
+    metavar="FILE_OR_DIR",
+    help="folders: PNGs or a labeling tool's export, instead of ROOT/labels.",
 )
 @click.option("--label-format", metavar="NAME", help="folders: auto, png, cvat, label-studio, labelme, ...")
 @click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
