@@ -36,7 +36,7 @@ NAMES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "fig4")
     help="slurm: submit a job for each stage; print: write the sbatch files.",
 )
 @click.option("--refs", type=click.Path(path_type=Path), hidden=True)  # the last job on a cluster: run nothing, collect
-@click.option("-n", "--dry-run", is_flag=True, help="Check everything, print the plan, stop.")
+@click.option("-n", "--dry-run", is_flag=True, help="Check everything, print the plan and what it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
