@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test slow clean
 
 demo: $(VENV)/.core
 	PATH="$(BIN):$$PATH" sh demo.sh
@@ -13,6 +13,9 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+slow: $(VENV)/.test
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -22,13 +22,8 @@ from typing import Any
 
 METHODS = ["none", "ifr", "cct", "cac", "cps", "fixmatch", "unimatch", "tdc", "self-training", "tps", "fixmatch,cac"]
 DATASETS: dict[str, dict[str, Any]] = {
-    "synthetic": {"prepare": ["--recipe", "tiny"], "steps": 200, "train": [], "things": "[6,7]"},
-    "camvid": {
-        "prepare": ["--set", "size=[180,240]"],
-        "steps": 400,
-        "train": ["--set", "crop.size=[96,160]"],
-        "things": "[8,9,10]",
-    },
+    "synthetic": {"prepare": ["--recipe", "tiny"], "things": "[6,7]"},
+    "camvid": {"prepare": ["--set", "size=[120,160]"], "things": "[8,9,10]"},
 }
 TRAIN = ["--recipe", "tiny", "--branch", "update"]
 
@@ -47,9 +42,8 @@ def command(args: argparse.Namespace, *words: str) -> Path:
 
 def train(args: argparse.Namespace, clips: Path, ssl: str, seed: int, budget: str) -> Path:
     """The branches of one cell. Self-training has a teacher first; at equal passes both share the budget."""
-    preset = DATASETS[args.dataset]
-    steps = args.steps or preset["steps"]
-    words = ["train-branches", *TRAIN, *preset["train"], "--seed", str(seed), "--threads", "1", "--resume"]
+    steps = args.steps
+    words = ["train-branches", *TRAIN, "--seed", str(seed), "--threads", "1", "--resume"]
     source = clips
     if ssl == "self-training":
         steps = steps // 2 if budget == "passes" else steps
@@ -57,7 +51,7 @@ def train(args: argparse.Namespace, clips: Path, ssl: str, seed: int, budget: st
         last = ["--branch", "update", "--set", "checkpoint=last"]
         source = command(args, "pseudo-label", *last, "--from", str(teacher))
     if ssl == "cct":
-        words += ["--set", f"method.cct.things={preset['things']}"]
+        words += ["--set", f"method.cct.things={DATASETS[args.dataset]['things']}"]
     return command(args, *words, "--ssl", ssl, "--steps", str(steps), "--budget", budget, "--from", str(source))
 
 
@@ -116,7 +110,7 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, default=Path("work"))
     parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, help="of the baseline; without it 200 (synthetic) or 400 (camvid)")
+    parser.add_argument("--steps", type=int, default=200, help="of the baseline")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from data_prep._images import image_size, read_rgb
+from data_prep._images import check_size, image_size, read_rgb
 from data_prep._video import VideoReader, video_size
 from data_prep.base import Dataset, Frame, Label
 from ifrkit.data.records import ClipRecord
@@ -29,6 +29,25 @@ class Source(NamedTuple):
 
     path: Path
     number: int | None = None
+
+    def size(self) -> tuple[int, int]:
+        """(height, width), without decoding an image."""
+        return image_size(self.path) if self.number is None else video_size(self.path)
+
+
+class Pixels:
+    """Reads frames from their places. It holds one video file open, so frames of one in ascending order are cheap."""
+
+    def __init__(self) -> None:
+        self._reader: VideoReader | None = None
+
+    def read(self, source: Source) -> Frame:
+        """The frame at a place. Raises DatasetError that names the file."""
+        if source.number is None:
+            return read_rgb(source.path)
+        if self._reader is None or self._reader.path != source.path:
+            self._reader = VideoReader(source.path)
+        return self._reader.read(source.number)
 
 
 @dataclass
@@ -47,15 +66,20 @@ class Catalog:
 class CatalogDataset(Dataset):
     """A dataset that scans its root once and reads frames and labels by the catalog's paths."""
 
-    _reader: VideoReader | None = None
-
     @abstractmethod
     def scan(self) -> Catalog:
         """Look through the root. Raises DatasetError that names what does not fit."""
 
-    @abstractmethod
     def read_label(self, path: Path) -> Label:
-        """One label file as class ids, 255 = ignore. Raises DatasetError for ids or colours that do not fit."""
+        """One label file as class ids, 255 = ignore. Raises DatasetError for ids or colours that do not fit.
+
+        A subclass whose labels are not one file each overrides `label` instead.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        return Pixels()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -68,23 +92,12 @@ class CatalogDataset(Dataset):
         return list(self.catalog.clips)
 
     def frame(self, name: str) -> Frame:
-        source = self._known(name, self.catalog.frames, "frame")
-        if source.number is None:
-            return read_rgb(source.path)
-        if self._reader is None or self._reader.path != source.path:
-            self._reader = VideoReader(source.path)
-        return self._reader.read(source.number)
+        return self._pixels.read(self._known(name, self.catalog.frames, "frame"))
 
     def label(self, name: str) -> Label:
         path = self._known(name, self.catalog.labels, "label")
         label = self.read_label(path)
-        source = self.catalog.frames[name]
-        size = image_size(source.path) if source.number is None else video_size(source.path)
-        if label.shape != size:
-            raise DatasetError(
-                f"{path}: label is {label.shape[1]}x{label.shape[0]}, its frame {name} is {size[1]}x{size[0]}",
-                "make both the same size",
-            )
+        check_size(path, (label.shape[0], label.shape[1]), self.catalog.frames[name].size(), name)
         return label
 
     def source_files(self) -> set[Path]:

@@ -1,4 +1,4 @@
-"""Find the user's videos and labels on disk, and which label belongs to which frame."""
+"""Find the user's videos on disk, the names of their frames, and which label belongs to which frame."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_prep import _images, _video
 from data_prep._catalog import Source
+from data_prep._label_base import Entry, LabelReader
 from ifrkit.errors import DatasetError
 
 _NUMBERED = re.compile(r"(?:(?P<base>.+?)_?)?(?P<number>\d+)")
@@ -20,19 +21,18 @@ _NUMBERED = re.compile(r"(?:(?P<base>.+?)_?)?(?P<number>\d+)")
 class Tree:
     """What lies on disk, nothing decoded.
 
-    images: video -> image files in order. videos: video -> video file. labels: label images.
+    images: video -> image files in order. videos: video -> video file.
     """
 
     images: dict[str, list[Path]] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
-    labels: list[Path] = field(default_factory=list)
 
 
 @dataclass
 class Matches:
-    """labels: frame name -> label file. unmatched: label names of no frame, or of frames in several videos."""
+    """labels: frame name -> its label. unmatched: label names of no frame, or of frames in several videos."""
 
-    labels: dict[str, Path] = field(default_factory=dict)
+    labels: dict[str, Entry] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
 
 
@@ -42,9 +42,14 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def find_tree(frames: Path, labels: Path) -> Tree:
-    """Videos below `frames`: every directory of images, every video file; a flat directory by name up to the number."""
+    """Videos below `frames`: every directory of images, every video file; a flat directory by name up to the number.
+
+    frames may also be one video file. labels: a directory that holds no frames.
+    """
+    if frames.is_file() and frames.suffix.lower() in _video.SUFFIXES:
+        return Tree(videos={frames.stem: frames})
     if not frames.is_dir():
-        raise DatasetError(f"{frames}: no such directory", "put the frames there, or name it with options.frames")
+        raise DatasetError(f"{frames}: no such directory", "put the frames there, or name them with --frames")
     tree = Tree()
     for here, files in _walk(frames, without=labels):
         name = here.relative_to(frames).as_posix()
@@ -65,8 +70,6 @@ def find_tree(frames: Path, labels: Path) -> Tree:
         )
     for paths in tree.images.values():
         paths.sort(key=lambda p: natural(p.stem))
-    if labels.is_dir():
-        tree.labels = [p for _, files in _walk(labels) for p in files if p.suffix.lower() == ".png"]
     return tree
 
 
@@ -107,52 +110,75 @@ def video_frame(video: str, number: int) -> str:
     return f"{video}/{video.rpartition('/')[2]}_{number:06}"
 
 
+def flat_name(name: str) -> str:
+    """A frame's name as one file name: `street/000031` is street_000031, `a/clip/clip_000007` a_clip_000007.
+
+    Labeling tools show it, keep it, and some upload without directories.
+    """
+    *videos, stem = name.split("/")
+    if videos and stem.startswith(videos[-1]):
+        behind = stem[len(videos[-1]) :][:1]
+        if not behind.isalnum() or (behind.isdigit() and not videos[-1][-1].isdigit()):
+            videos.pop()
+    return re.sub(r"[^\w.-]+", "_", "_".join([*videos, stem]))
+
+
 class Names:
     """Finds the frame that a label or a line of a list means.
 
-    Accepted: VIDEO/STEM, STEM where only one video has it, and for video files VIDEO_NUMBER, VIDEO/NUMBER or
-    VIDEO/ANYTHING_NUMBER with any number of leading zeros.
+    Accepted: VIDEO/STEM; STEM where only one video has it; the flat name (see above), in any directory; and for video
+    files VIDEO_NUMBER, VIDEO/NUMBER or VIDEO/ANYTHING_NUMBER with any number of leading zeros, and frame_NUMBER, as
+    CVAT has it, where there is only one video.
     """
 
     def __init__(self, tree: Tree, frames: dict[str, dict[str, Source]]) -> None:
         self._videos = tree.videos
+        self._only = next(iter(tree.videos)) if len(frames) == 1 and tree.videos else None
         self._all = {name for table in frames.values() for name in table}
         self._stems: dict[str, list[str]] = defaultdict(list)
+        self._flat: dict[str, list[str]] = defaultdict(list)
         for video in tree.images:
             for name in frames[video]:
                 self._stems[name.rpartition("/")[2]].append(name)
+        for name in self._all:
+            self._flat[flat_name(name)].append(name)
 
     def find(self, written: str) -> list[str]:
         """The frames that `written` may mean: one, none, or several (then it is ambiguous)."""
         if written in self._all:
             return [written]
         directory, _, stem = written.rpartition("/")
-        found = [] if directory else list(self._stems.get(stem, []))
+        flat = self._flat.get(stem, [])
+        if not directory and len(flat) == 1:
+            return flat  # it says the video too, which a stem does not
+        found = {} if directory else dict.fromkeys(self._stems.get(stem, []))
         match = _NUMBERED.fullmatch(stem)
         if match:
-            for video in {directory, "/".join(filter(None, (directory, match["base"])))} & set(self._videos):
-                name = video_frame(video, int(match["number"]))
-                found += [name] if name in self._all else []
-        return found
+            videos = {directory, "/".join(filter(None, (directory, match["base"])))} & set(self._videos)
+            if self._only and not directory and match["base"] == "frame":
+                videos.add(self._only)
+            for name in (video_frame(video, int(match["number"])) for video in videos):
+                found |= {name: None} if name in self._all else {}
+        return list(found) or flat
 
 
-def match_labels(tree: Tree, directory: Path, suffix: str, names: Names) -> Matches:
-    """Give every label image its frame. suffix: end of label names that frame names lack ("_L")."""
+def match_labels(reader: LabelReader, suffix: str, names: Names) -> Matches:
+    """Give every label its frame. suffix: end of label names that frame names lack ("_L")."""
     matches = Matches()
-    for path in tree.labels:
-        written = path.relative_to(directory).with_suffix("").as_posix().removesuffix(suffix)
-        found = names.find(written)
+    entries = reader.entries()
+    for entry in entries:
+        written = [name.removesuffix(suffix) for name in entry.names]
+        found = next((found for name in written if (found := names.find(name))), [])
         if len(found) != 1:
-            matches.unmatched.append(written + (" (in several videos)" if found else ""))
+            matches.unmatched.append(written[0] + (" (in several videos)" if found else ""))
         elif found[0] in matches.labels:
-            raise DatasetError(
-                f"{path} and {matches.labels[found[0]]}: both label frame {found[0]!r}", "keep one of them"
-            )
+            first, second = (reader.files.where(e.key) for e in (matches.labels[found[0]], entry))
+            raise DatasetError(f"{second} and {first}: both label frame {found[0]!r}", "keep one of them")
         else:
-            matches.labels[found[0]] = path
-    if tree.labels and not matches.labels:
+            matches.labels[found[0]] = entry
+    if entries and not matches.labels:
         raise DatasetError(
-            f"{directory}: none of {len(tree.labels)} labels has a frame's name (first: {matches.unmatched[0]!r})",
+            f"{reader.files.path}: none of {len(entries)} labels has a frame's name (first: {matches.unmatched[0]!r})",
             "name labels like their frames, or set options.label_suffix",
         )
     return matches

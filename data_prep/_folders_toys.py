@@ -20,7 +20,7 @@ _LABELED = {"street": [12, 27], "park": [20], "night": [10, 15]}
 
 
 def folders(root: Path, seed: int = 0) -> None:
-    """A directory of PNG frames, a flat series of JPEG frames, an AVI; colour labels, one of them of no frame."""
+    """A directory of PNG frames, a flat series of JPEG frames, an AVI; colour labels."""
     for n in range(40):
         save(root / "frames" / "street" / f"{n:06}.png", picture("street", n, 3, seed)[0])
         save(root / "frames" / f"park_{n:04}.jpg", picture("park", n, 3, seed)[0])
@@ -31,5 +31,4 @@ def folders(root: Path, seed: int = 0) -> None:
             colors = _COLORS[picture(video, n, 3, seed)[1]]
             colors[:2] = 0
             save(root / "labels" / f"{written[video].format(n)}.png", colors)
-    save(root / "labels" / "nowhere_000001.png", _COLORS[picture("street", 0, 3, seed)[1]])
     (root / "classes.yaml").write_text(CLASSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from collections.abc import Iterator
@@ -24,14 +25,15 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name."""
     try:
         with warnings.catch_warnings():
             # Our own limit below speaks in one line; Pillow's warning would start at 89 megapixels.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
             try:
-                image = Image.open(path)
+                image = Image.open(path if data is None else io.BytesIO(data))
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         with image:
@@ -47,7 +49,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DatasetError(f"{path}: cannot be read as an image ({reason})", "copy or download it again") from error
 
 
-def _too_large(path: Path) -> DatasetError:
+def _too_large(path: Path | str) -> DatasetError:
     return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
 
 
@@ -63,15 +65,31 @@ def read_rgb(path: Path) -> Frame:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def read_raw_label(path: Path) -> NDArray[np.int64]:
-    """A label image as it is stored: (h, w) ids (grey or indexed) or (h, w, 3) colours, int64. Alpha is dropped."""
-    with _opened(path) as image:
-        if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr"):
+def read_raw_label(
+    path: Path | str, data: bytes | None = None, size: tuple[int, int] | None = None, palette: bool = False
+) -> NDArray[np.int64]:
+    """A label image as it is stored: (h, w) ids (grey or indexed) or (h, w, 3) colours, int64. Alpha is dropped.
+
+    data: its bytes, `path` being only their name. size: (height, width) of its frame; another one is refused before
+    anything is decoded. palette: an indexed image gives the colours of its palette.
+    """
+    with _opened(path, data) as image:
+        if size is not None:
+            check_size(path, (image.height, image.width), size)
+        if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr") or (palette and image.mode in ("P", "PA")):
             image = image.convert("RGB")
         elif image.mode in ("LA", "PA"):
             image = image.getchannel(0)
         # Indexed images ("P") hold the ids themselves; their palette is for the eye.
         return np.asarray(image).astype(np.int64)
+
+
+def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int], name: str = "") -> None:
+    """Raises DatasetError where a label and its frame (called `name`) differ in (height, width)."""
+    if label != frame:
+        its = f"its frame {name}".rstrip()
+        fault = f"{where}: label is {label[1]}x{label[0]}, {its} is {frame[1]}x{frame[0]}"
+        raise DatasetError(fault, "make both the same size")
 
 
 def list_images(directory: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ArtifactError, ConfigError
 
@@ -23,7 +24,7 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A subcommand with the options that all of them have."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        sub = command.command(name)(function)
+        sub = command.command(name, context_settings=SETTINGS)(function)
         sub.params += [WORKSPACE, _JSON, _VERBOSE]
         return sub
 
@@ -46,9 +47,15 @@ def command() -> None:
 
 
 @_command("ls")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.references)
 def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
-    """List artifacts, oldest first; KIND limits it to one kind."""
+    """List artifacts, oldest first; KIND limits it to one kind.
+
+    \b
+    Examples:
+      ifrkit artifacts ls
+      ifrkit artifacts ls branches --json
+    """
     from ifrkit.artifacts import store
     from ifrkit.plugins import nearest
 
@@ -67,9 +74,15 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
 
 
 @_command("show")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 def show(ref: str, workspace: Path, as_json: bool) -> None:
-    """Show what REF is and how it was made: inputs, config with origins, command, metrics, files."""
+    """Show what REF is and how it was made: inputs, config with origins, command, metrics, files.
+
+    \b
+    Examples:
+      ifrkit artifacts show report
+      ifrkit artifacts show video-model --json
+    """
     from ifrkit.artifacts import store
 
     artifact = store.resolve(workspace, ref)
@@ -93,9 +106,15 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
 
 
 @_command("verify")
-@click.argument("ref", required=False)
+@click.argument("ref", required=False, shell_complete=completion.references)
 def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
-    """Check size and sha256 of every file of REF, or of all artifacts. Exit 3 if anything is wrong."""
+    """Check size and sha256 of every file of REF, or of all artifacts. Exit 3 if anything is wrong.
+
+    \b
+    Examples:
+      ifrkit artifacts verify
+      ifrkit artifacts verify clips
+    """
     from ifrkit.artifacts import store
 
     if ref is None:
@@ -113,9 +132,15 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
 
 
 @_command("lineage")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.references)
 def lineage(ref: str, workspace: Path, as_json: bool) -> None:
-    """Show what REF was made from, back to the data."""
+    """Show what REF was made from, back to the data.
+
+    \b
+    Examples:
+      ifrkit artifacts lineage report
+      ifrkit artifacts lineage video-model --json
+    """
     from ifrkit.artifacts import store
 
     artifact = store.resolve(workspace, ref)
@@ -130,7 +155,13 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
 @click.option("-n", "--dry-run", "dry_run", is_flag=True, help="Only list what would be removed.")
 @click.option("--interrupted", is_flag=True, help="Also runs that --resume could still continue.")
 def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None:
-    """Remove dead partial directories and leftovers of replaced artifacts. Never an artifact, never a running one."""
+    """Remove dead partial directories and leftovers of replaced artifacts. Never an artifact, never a running one.
+
+    \b
+    Examples:
+      ifrkit artifacts gc --dry-run
+      ifrkit artifacts gc --interrupted
+    """
     from ifrkit.artifacts.gc import collect
 
     items = collect(workspace, interrupted=interrupted, remove=not dry_run)

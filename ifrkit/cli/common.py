@@ -6,6 +6,7 @@ is awaited, and torch is imported only after it came.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -21,20 +22,10 @@ if TYPE_CHECKING:
     from ifrkit.stages.base import Reporter, Stage
     from ifrkit.stages.ranks import Ranks
 
-__all__ = ["Flags", "Shared", "run_stage", "stage_command"]
+__all__ = ["Flags", "Shared", "chosen_device", "run_stage", "stage_command"]
 
 Flags = Mapping[str, tuple[Any, str]]
 """Dotted config key -> (value or None, the flag's name)."""
-
-NEXT = {
-    "clips": "ifrkit train-branches --ssl ifr",
-    "pseudo-labels": "ifrkit train-branches --ssl self-training",
-    "branches": "ifrkit train-fusion (the video model), or ifrkit eval --metric mIoU,TC",
-    "flow": "ifrkit train-fusion",
-    "video-model": "ifrkit eval --metric mIoU,TC, or ifrkit predict VIDEO",
-    "report": "ifrkit compare ifrkit_artifacts/report/*",
-}
-"""What a user does with a new artifact, by its kind: told on a terminal."""
 
 
 def run_stage(
@@ -57,9 +48,8 @@ def run_stage(
 
     stop = _stop_flag()
     flags = {**flags, "seed": (shared.seed, "--seed")}
-    recipes = [name.strip() for names in shared.recipes for name in names.split(",") if name.strip()]
     config, origins = resolve(
-        stage.config, stage.name, recipes=recipes, file=shared.file, flags=flags, sets=shared.sets
+        stage.config, stage.name, recipes=shared.recipe_names, file=shared.file, flags=flags, sets=shared.sets
     )
     check(config)
     config.identity()  # files that it names must be there
@@ -75,10 +65,17 @@ def run_stage(
     artifact = _execute(stage, shared, config, inputs, report, origins, stop)
     if ranks.rank == 0:
         _print_line(artifact, shared, extra(artifact))
-        terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed from the start
-        if terminal and artifact.kind in NEXT:  # in a pipe the next command is already there
-            report.info(f"next: {NEXT[artifact.kind]}")
+        if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
+            _hint(artifact, shared, report)  # in a pipe the next command is already there
     return artifact
+
+
+def _hint(artifact: Artifact, shared: Shared, report: Reporter) -> None:
+    from ifrkit.cli.hints import next_command
+
+    with contextlib.suppress(Exception):  # the artifact is made, perhaps by a stranger's stage: no reason to fail
+        if not shared.quiet and (command := next_command(artifact, shared)):
+            report.info(f"next: {command}")
 
 
 def _stop_flag() -> Any:
@@ -110,7 +107,7 @@ def _execute(
     where: dict[str, Any] = {"workspace": shared.workspace, "inputs": inputs, "out": shared.out, "force": shared.force}
     # An answer that is up to date, and a stage that starts from files, do not wait for torch.
     idle = not stage.needs or plan(stage, config, **where).existing is not None
-    device = _device(shared.device, shared.threads) if not idle else "cpu"
+    device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
     stop.saving = stage.resumable
     try:
         return execute(
@@ -120,7 +117,7 @@ def _execute(
         stop.saving = False
 
 
-def _device(name: str, threads: int | None) -> str:
+def chosen_device(name: str, threads: int | None) -> str:
     """The device as torch names it; imports torch unless nothing has to be asked or set."""
     if name == "cpu" and threads is None:
         return name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.errors import ConfigError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", context_settings=SETTINGS)
-@click.argument("references", nargs=-1, metavar="REPORT...")
+@click.argument("references", nargs=-1, metavar="REPORT...", shell_complete=completion.references)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the value of every seed.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
 def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None:
@@ -31,7 +32,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     \b
     Examples:
       ifrkit compare ifrkit_artifacts/report/*
-      ifrkit compare 3f2a 9c41 --json
+      ifrkit compare "$A" "$B" --json             # two lines that `ifrkit eval` printed
     """
     from ifrkit.artifacts import store
     from ifrkit.evaluation import tables

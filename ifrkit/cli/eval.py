@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
 from ifrkit.errors import ConfigError, ThresholdError
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 @stage_command("eval")
-@click.option("--metric", metavar="NAME,...", help="Metrics: mIoU, TC, ... (an unknown name lists them all).")
+@click.option(
+    "--metric",
+    metavar="NAME,...",
+    shell_complete=completion.plugins("metrics"),
+    help="Metrics: mIoU, TC, ... (an unknown name lists them all).",
+)
 @click.option("--flow", metavar="SOURCE", help="Flow for TC: dis, truth, a flow artifact, or a folder of .flo files.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Which clips.")
 @click.option(

@@ -16,6 +16,7 @@ from ifrkit.cli.options import SETTINGS
 from ifrkit.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
+    "init": "Begin with your own videos: which frames to label.",
     "prepare": "Read a dataset once and write the clip store.",
     "train-branches": "Train the light and the heavy branch, semi-supervised.",
     "pseudo-label": "Write hard labels and confidence of every training frame.",
@@ -52,6 +53,8 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS:
+            if ctx.resilient_parsing:  # a shell asks for completions: nothing may run
+                return None, None, args
             self._execute(name, args[1:])
         return super().resolve_command(ctx, args)
 

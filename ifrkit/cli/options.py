@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from ifrkit.cli import completion
+
 _WORKSPACE = "Where artifacts live ($IFRKIT_WORKSPACE, else ./ifrkit_artifacts)."
 _PATH = click.Path(path_type=Path)
 
@@ -21,12 +23,29 @@ WORKSPACE = click.Option(
 )
 
 SHARED = (
-    click.Option(["--from", "source"], metavar="REF", help="Input artifact: path, id or kind; - reads standard input."),
+    click.Option(
+        ["--from", "source"],
+        metavar="REF",
+        shell_complete=completion.references,
+        help="Input artifact: path, id or kind; - reads standard input.",
+    ),
     click.Option(["--out"], type=_PATH, metavar="DIR", help="Make the artifact exactly there."),
     WORKSPACE,
     click.Option(["--config", "file"], type=_PATH, metavar="FILE", help="YAML with config values."),
-    click.Option(["--recipe", "recipes"], multiple=True, metavar="NAME,...", help="Named settings; later ones win."),
-    click.Option(["--set", "sets"], multiple=True, metavar="A.B=C", help="One config value, as YAML; repeatable."),
+    click.Option(
+        ["--recipe", "recipes"],
+        multiple=True,
+        metavar="NAME,...",
+        shell_complete=completion.recipes,
+        help="Named settings; later ones win.",
+    ),
+    click.Option(
+        ["--set", "sets"],
+        multiple=True,
+        metavar="A.B=C",
+        shell_complete=completion.keys,
+        help="One config value, as YAML; repeatable.",
+    ),
     click.Option(["--seed"], type=int, metavar="N", help="Seed of everything random."),
     click.Option(["--resume"], is_flag=True, help="Go on with the interrupted run of the same config."),
     click.Option(["--force"], is_flag=True, help="Make it anew even if it exists."),
@@ -60,6 +79,11 @@ class Shared:
     verbose: bool
     device: str
     threads: int | None
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """--recipe may be repeated, and each may hold a list."""
+        return [name.strip() for names in self.recipes for name in names.split(",") if name.strip()]
 
 
 def stage_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

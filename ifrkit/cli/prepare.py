@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
 
 
 @stage_command("prepare")
-@click.argument("dataset", required=False)
-@click.option("--root", metavar="DIR", help="Where the downloaded dataset lies.")
+@click.argument("dataset", required=False, shell_complete=completion.plugins("datasets"))
+@click.option("--root", type=click.Path(), metavar="DIR", help="Where the downloaded dataset lies.")
+@click.option(
+    "--frames",
+    type=click.Path(),
+    metavar="DIR",
+    help="folders: videos and directories of frames, instead of ROOT/frames.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(),
+    metavar="FILE_OR_DIR",
+    help="folders: PNGs or a labeling tool's export, instead of ROOT/labels.",
+)
+@click.option("--label-format", metavar="NAME", help="folders: auto, png, cvat, label-studio, labelme, ...")
 @click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
-@click.option("--allow-missing", is_flag=True, default=None, help="Leave out clips whose frames or labels are missing.")
+@click.option("--allow-missing", is_flag=True, default=None, help="Leave out what lacks its frame or label.")
 def command(
-    shared: Shared, dataset: str | None, root: str | None, clip_length: int | None, allow_missing: bool | None
+    shared: Shared,
+    dataset: str | None,
+    root: str | None,
+    frames: str | None,
+    labels: str | None,
+    label_format: str | None,
+    clip_length: int | None,
+    allow_missing: bool | None,
 ) -> None:
     """Read a dataset once and write the clip store: frames, labels and splits in a form that trains fast.
 
@@ -29,17 +51,25 @@ def command(
       ifrkit prepare camvid --root CamVid --clip-length 5
       ifrkit prepare cityscapes --root cityscapes --recipe cityscapes --dry-run
       ifrkit prepare folders --root my-video --dry-run
-      ifrkit prepare folders --root my-video --set options.val_fraction=0.3 --set size=[360,480]
+      ifrkit prepare folders --root my-video --labels my-video/labels --label-format png
     """
     from ifrkit.stages.prepare import STAGE
 
     flags = {
         "dataset": (dataset, "DATASET"),
         "root": (root, "--root"),
+        "options.frames": (_absolute(frames), "--frames"),
+        "options.labels": (_absolute(labels), "--labels"),
+        "options.label_format": (label_format, "--label-format"),
         "options.clip_length": (clip_length, "--clip-length"),
         "options.allow_missing": (allow_missing, "--allow-missing"),
     }
     run_stage(STAGE, shared, flags, describe=_summary)
+
+
+def _absolute(path: str | None) -> str | None:
+    """A path as the shell means it: options that name one are relative to the root."""
+    return None if path is None else os.path.abspath(path)
 
 
 def _summary(config: Any) -> list[str]:

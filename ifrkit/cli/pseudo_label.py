@@ -17,7 +17,7 @@ def command(shared: Shared, branch: str | None) -> None:
     \b
     Examples:
       ifrkit train-branches --ssl none | ifrkit pseudo-label --branch reference
-      ifrkit pseudo-label --from 3fa91c20
+      ifrkit pseudo-label --from branches --set flip=false
     """
     from ifrkit.stages.pseudo_label import STAGE
 

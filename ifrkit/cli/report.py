@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 
 KINDS = ("report", "branches", "flow", "video-model")
 
 
 @click.command("report", context_settings=SETTINGS)
-@click.argument("references", nargs=-1, metavar="REF...")
+@click.argument("references", nargs=-1, metavar="REF...", shell_complete=completion.references)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the page goes, instead of there.")
 @click.option("--json", "as_json", is_flag=True, help="Print path, size and what is in it as JSON.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
@@ -34,10 +35,12 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     from ifrkit.errors import ConfigError
     from ifrkit.report.page import page
 
-    target = out or workspace / "report.html"
-    if target.is_dir() or not target.parent.is_dir():
-        raise ConfigError(f"--out {target}: not a file in a directory that exists", "name it like report.html")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out {out}: not a file in a directory that exists", "name it like report.html")
     found = [store.resolve(workspace, reference, KINDS) for reference in references or ("report",)]
+    target = out or workspace / "report.html"
+    if not target.parent.is_dir():
+        raise ConfigError(f"{workspace}: no such directory to write report.html into", "name the page with --out")
     unique = list({artifact.id: artifact for artifact in found}.values())
     data = page(unique).encode()
     write_atomic(target, data)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,20 @@ T = TypeVar("T")
 
 _PLAIN_SECONDS = 15.0
 """Without a terminal, a line of progress at most this often."""
+
+
+def pace(a_second: float | None) -> str:
+    """Throughput as a person reads it: "3.2/s", or below one "4.1 s each"; empty while unknown."""
+    if not a_second:
+        return ""
+    return f"{a_second:.1f}/s" if a_second >= 1 else f"{1 / a_second:.1f} s each"
+
+
+class _Pace(ProgressColumn):
+    """Items a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text(pace(task.finished_speed or task.speed), "cyan")
 
 
 def drawn(title: str, columns: list[str], rows: list[list[str]]) -> Group:
@@ -61,7 +75,7 @@ class ConsoleReporter:
             return items
         if total is None and isinstance(items, Sized):
             total = len(items) + start
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             return self._draw(items, title, total, start)
         return self._lines(items, title, total, start)
 
@@ -89,8 +103,9 @@ class ConsoleReporter:
 
     def _start_bars(self) -> Progress:
         if self._bars is None:
-            columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-            columns += [TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[status]}", markup=False)]
+            columns: list[Any] = [TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), _Pace()]
+            columns += [TimeRemainingColumn(elapsed_when_finished=True)]
+            columns += [TextColumn("{task.fields[status]}", markup=False)]
             self._bars = Progress(*columns, console=self.console)
             self._bars.start()
         return self._bars
@@ -108,7 +123,8 @@ class ConsoleReporter:
                 self.info(self._line(title, done, total, (now - begun) / (done - start)))
 
     def _line(self, title: str, done: int, total: int | None, seconds_each: float) -> str:
+        speed = pace(1 / max(seconds_each, 1e-9))
         if total is None:
-            return f"{title} {done}  {self._status}".rstrip()
+            return f"{title} {done}  {speed}  {self._status}".rstrip()
         left = timedelta(seconds=round(max(0, total - done) * seconds_each))
-        return f"{title} {done}/{total}  {left} left  {self._status}".rstrip()
+        return f"{title} {done}/{total}  {speed}  {left} left  {self._status}".rstrip()

@@ -6,17 +6,23 @@ from typing import Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Flags, Shared, run_stage, stage_command
 from ifrkit.errors import ConfigError
 
 
 @stage_command("train-branches")
-@click.option("--ssl", metavar="NAME,...", help="Semi-supervised methods, added up: none, ifr, fixmatch, cps, ...")
+@click.option(
+    "--ssl",
+    metavar="NAME,...",
+    shell_complete=completion.plugins("methods"),
+    help="Semi-supervised methods, added up: none, ifr, fixmatch, cps, ...",
+)
 @click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
 @click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
 @click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
 @click.option("--partition-seed", type=int, metavar="N", help="Which draw of that size.")
-@click.option("--labeled-list", metavar="FILE", help="A published list of labeled frames instead.")
+@click.option("--labeled-list", type=click.Path(), metavar="FILE", help="A published list of labeled frames instead.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
 @click.option(
     "--budget",

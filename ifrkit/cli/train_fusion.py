@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
 
 
 @stage_command("train-fusion")
-@click.option("--arch", metavar="NAME", help="Video architecture: accel, dff, davss.")
-@click.option("--flow", metavar="REF", help="Flow artifact to start from (default: the newest for the same clips).")
+@click.option(
+    "--arch",
+    metavar="NAME",
+    shell_complete=completion.plugins("video"),
+    help="Video architecture: accel, dff, davss.",
+)
+@click.option(
+    "--flow",
+    metavar="REF",
+    shell_complete=completion.references,
+    help="Flow artifact to start from (default: the newest for the same clips).",
+)
 @click.option("--ssl", metavar="NAME", help="none, or pseudo: train on unlabeled clips, too.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
 def command(shared: Shared, arch: str | None, flow: str | None, ssl: str | None, steps: int | None) -> None:

@@ -106,13 +106,19 @@ def resolve(
     return config, {key: layers.origins[key] for key in sorted(layers.origins)}
 
 
+def recipe_names() -> list[str]:
+    """All recipes, sorted."""
+    directory = resources.files("ifrkit") / "recipes"
+    return sorted(p.name.removesuffix(".yaml") for p in directory.iterdir() if p.name.endswith(".yaml"))
+
+
 def read_recipe(name: str) -> Any:
     """A recipe by its name. Raises ConfigError with the nearest one."""
-    directory = resources.files("ifrkit") / "recipes"
-    known = sorted(p.name.removesuffix(".yaml") for p in directory.iterdir() if p.name.endswith(".yaml"))
+    known = recipe_names()
     if name not in known:
         raise ConfigError(f"no recipe named {name!r}", nearest(name, known) + " (your own file goes to --config)")
-    return parse_yaml((directory / f"{name}.yaml").read_text(), f"recipe {name}")
+    text = (resources.files("ifrkit") / "recipes" / f"{name}.yaml").read_text()
+    return parse_yaml(text, f"recipe {name}")
 
 
 def parse_set(assignment: str) -> dict[str, Any]:

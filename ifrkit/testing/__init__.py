@@ -7,8 +7,9 @@
         check_dataset(dataset)
         check_fingerprint(dataset)
 
-Every check raises AssertionError with a sentence that says what the contract (`data_prep/base.py`) wants. The modules
-of this package write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
+`check_architecture`, `check_metric` and `check_method` (in `ifrkit.testing.methods`) do so for the other plug-ins.
+Every check raises AssertionError with a sentence that says what the contract (the `base.py` of each kind) wants. The
+other modules write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ import numpy as np
 from data_prep.base import Dataset
 from ifrkit.data.records import IGNORE, ClipRecord
 from ifrkit.plugins import load
+from ifrkit.testing.contracts import check_architecture, check_metric
+
+__all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_metric", "toy"]
 
 
 def toy(name: str, root: Path, *, seed: int = 0, **options: Any) -> Dataset:

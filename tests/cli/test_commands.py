@@ -23,13 +23,13 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 --quiet --verbose --device --threads"""
 
 FLAGS = {
-    "prepare": "--root --clip-length --allow-missing",
+    "prepare": "--root --frames --labels --label-format --clip-length --allow-missing",
     "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
-    "predict": "--branch --key-interval --key-policy",
+    "predict": "--branch --key-interval --key-policy --backend",
     "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
@@ -58,6 +58,16 @@ def test_flags_of_artifacts_are_frozen() -> None:
 
 def test_flags_of_compare_are_frozen() -> None:
     assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
+
+
+def test_flags_of_init_are_frozen() -> None:
+    own = "--frames --count --classes --clip-length --from --branch --json --quiet --verbose --workspace"
+    assert _long(load("init")) == set(own.split())
+
+
+def test_flags_of_report_and_log_are_frozen() -> None:
+    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out"}
+    assert _long(load("log")) == {"--workspace", "--json", "--verbose", "--plot", "--follow"}
 
 
 def test_flags_of_doctor_are_frozen() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from ifrkit.cli import reporter
-from ifrkit.cli.reporter import ConsoleReporter
+from ifrkit.cli.reporter import ConsoleReporter, pace
 
 
 def test_plain_lines_are_sparse(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,12 +20,16 @@ def test_plain_lines_are_sparse(capsys: pytest.CaptureFixture[str], monkeypatch:
     for _ in report.track(iter("ab"), "steps", total=4, start=2):
         report.status("loss 0.5")
     lines = capsys.readouterr().err.splitlines()
-    assert [line.rstrip() for line in lines] == [
-        "toy: steps 3/4  0:00:00 left  loss 0.5",
-        "toy: steps 4/4  0:00:00 left  loss 0.5",
+    assert [re.sub(r"[\d.]+/s", "N/s", line.rstrip()) for line in lines] == [
+        "toy: steps 3/4  N/s  0:00:00 left  loss 0.5",
+        "toy: steps 4/4  N/s  0:00:00 left  loss 0.5",
     ]
     list(report.track(iter("a"), "unknown length"))
     assert "unknown length 1" in capsys.readouterr().err
+
+
+def test_pace_is_as_people_say_it() -> None:
+    assert [pace(speed) for speed in (None, 0.0, 31.44, 1.0, 0.25)] == ["", "", "31.4/s", "1.0/s", "4.0 s each"]
 
 
 def test_text_is_never_markup_and_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep._folders_cut import cut
+from data_prep._folders_find import flat_name
+from data_prep._images import read_raw_label
 from data_prep._toys import save, save_video
 from data_prep.folders import Dataset
 from ifrkit.errors import DatasetError
@@ -81,7 +83,7 @@ def test_toy_finds_directories_series_and_video_files(tmp_path: Path) -> None:
     assert {c.video for c in dataset.clips()} == {"street", "park", "night"}
     text = "\n".join(dataset.summary())
     assert "2 directories or series of images, 1 video files, 115 frames: night, park, street" in text
-    assert "1 labels left out, no frame has their name: nowhere_000001" in text
+    assert "5 labels have a frame (png: labels)" in text
     assert "3 classes (classes.yaml): sky, building, road" in text
     assert set(_annotated(dataset)) == {"street/000012", "street/000027", "park/park_0020", "night/night_000010",
                                         "night/night_000015"}  # fmt: skip
@@ -118,14 +120,57 @@ def test_label_names_of_video_files(tmp_path: Path, name: str) -> None:
     assert set(_annotated(_open(tmp_path))) == {"deep/clip/clip_000005"}
 
 
-def test_ambiguous_label_is_left_out_and_reported(tmp_path: Path) -> None:
+def test_labels_without_a_frame_are_counted_named_and_left_out_on_request(tmp_path: Path) -> None:
     _frames(tmp_path, "a", 8)
     _frames(tmp_path, "b", 8)
-    _label(tmp_path, "0003")
+    for name in ("0003", "c/0004", "a/0005"):
+        _label(tmp_path, name)
+    dataset = _open(tmp_path, allow_missing=True)
+    assert set(_annotated(dataset)) == {"a/0005"}
+    assert "2 labels left out, no frame has their name: 0003 (in several videos), c/0004" in dataset.summary()
+    with pytest.raises(DatasetError, match=r"2 of 3 labels have no frame of their name: 0003 .*--allow-missing"):
+        _open(tmp_path).clips()
+
+
+def test_labels_in_which_nothing_is_labeled_are_no_labels(tmp_path: Path) -> None:
+    _frames(tmp_path, "a", 14)
     _label(tmp_path, "a/0005")
+    _label(tmp_path, "a/0012", 255)
     dataset = _open(tmp_path)
     assert set(_annotated(dataset)) == {"a/0005"}
-    assert "1 labels left out, no frame has their name: 0003 (in several videos)" in dataset.summary()
+    assert "1 labels left out, nothing is labeled in them: a/0012" in dataset.summary()
+
+
+@pytest.mark.parametrize(
+    ("video", "stem", "flat"),
+    [
+        ("street", "000031", "street_000031"),
+        ("street", "street_000031", "street_000031"),
+        ("a/b", "0001", "a_b_0001"),
+        ("1", "100", "1_100"),
+        ("img", "img7", "img7"),
+        ("a/my clip", "my clip 7", "a_my_clip_7"),
+    ],
+)
+def test_flat_names_are_found_in_any_directory(tmp_path: Path, video: str, stem: str, flat: str) -> None:
+    for other in ("x", "y"):
+        save(tmp_path / "frames" / other / f"{stem}.png", np.zeros((6, 8, 3), np.uint8))
+    for name in (stem, f"{stem[:-1]}9"):
+        save(tmp_path / "frames" / video / f"{name}.png", np.zeros((6, 8, 3), np.uint8))
+    assert flat_name(f"{video}/{stem}") == flat
+    for place in ("", "task 1/"):
+        path = _label(tmp_path, f"{place}{flat}")
+        assert set(_annotated(_open(tmp_path))) == {f"{video}/{stem}"}
+        path.unlink()
+
+
+def test_frames_of_the_only_video_by_the_name_that_cvat_gives(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_video(tmp_path / "frames" / f"{name}.avi", [np.zeros((32, 32, 3), np.uint8)] * 9)
+    save(tmp_path / "labels" / "frame_000007.png", np.zeros((32, 32), np.uint8))
+    with pytest.raises(DatasetError, match="none of 1 labels has a frame's name"):
+        _open(tmp_path).clips()
+    assert set(_annotated(_open(tmp_path, frames="frames/b.avi"))) == {"b/b_000007"}
 
 
 def test_two_labels_for_one_frame(tmp_path: Path) -> None:
@@ -161,6 +206,7 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     dataset = _open(tmp_path)
     assert [(c.split, len(c.frames), c.annotated) for c in dataset.clips()] == [("train", 6, None)] * 2
     assert "no labels in labels/: no clip has a label" in dataset.summary()
+    assert dataset.summary()[-1] == "no classes: there is no classes.yaml, and no label"
 
 
 def test_fraction_draws_videos_by_name_and_seed(tmp_path: Path) -> None:
@@ -241,9 +287,7 @@ def test_ids_without_a_table_are_named_after_themselves(tmp_path: Path) -> None:
     dataset = _open(tmp_path)
     assert dataset.label_space().names == ("class_7", "class_23")
     assert dataset.label("a/0006")[:3, 0].tolist() == [1, 255, 0]
-    assert dataset.summary()[-1] == (
-        "2 classes (named after the ids in the labels: there is no classes.yaml): class_7, class_23"
-    )
+    assert dataset.summary()[-1] == ("2 classes (taken from the labels: there is no classes.yaml): class_7, class_23")
 
 
 def test_table_maps_ids_and_colours(tmp_path: Path) -> None:
@@ -251,14 +295,14 @@ def test_table_maps_ids_and_colours(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text(
         "classes:\n  road: {color: [1, 2, 3], id: 7}\n  car: [9, 9, 9]\n  sky:\nignore: [40, [0, 0, 0]]\n"
     )
-    _label(tmp_path, "a/0005", [[7, 1, 2, 40]] * 6)
+    _label(tmp_path, "a/0005", [[7, 1, 2, 40] * 2] * 6)
     colors = np.zeros((6, 8, 3), np.uint8)
     colors[0], colors[1] = (1, 2, 3), (9, 9, 9)
     _label(tmp_path, "a/0006", colors)
     dataset = _open(tmp_path)
     assert dataset.label_space().names == ("road", "car", "sky")
     assert dataset.label_space().colors[:2] == ((1, 2, 3), (9, 9, 9))
-    assert dataset.table.read(tmp_path / "labels/a/0005.png")[0].tolist() == [0, 1, 2, 255]
+    assert dataset.table.convert(read_raw_label(tmp_path / "labels/a/0005.png"), "")[0].tolist() == [0, 1, 2, 255] * 2
     assert dataset.label("a/0006")[:3, 0].tolist() == [0, 1, 255]
 
 
@@ -297,18 +341,20 @@ def test_what_labels_must_not_hold(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("classes: {a: [1, 2, 3]}\n")
     colors = np.full((6, 8, 3), (1, 2, 3), np.uint8)
     colors[0, :5], colors[1, 0] = (9, 8, 7), (9, 8, 6)
-    _label(tmp_path, "a/0004", colors)
-    _label(tmp_path, "a/0005", 3)
-    _label(tmp_path, "a/0006", np.zeros((3, 4)))
-    dataset = _open(tmp_path)
-    with pytest.raises(
-        DatasetError, match=r"0004\.png: 6 pixels in 2 colours outside .* 5 x \[9, 8, 7\].*classes.yaml"
+    for name, pixels, message in (
+        ("0004", colors, r"0004\.png: 6 pixels in 2 colours outside .* 5 x \[9, 8, 7\].*classes.yaml"),
+        ("0005", 3, r"0005\.png: label ids 3 are outside"),
+        ("0006", np.zeros((3, 4)), r"0006\.png: label is 4x3, its frame is 8x6"),
     ):
-        dataset.label("a/0004")
-    with pytest.raises(DatasetError, match=r"0005\.png: label ids 3 are outside"):
-        dataset.label("a/0005")
-    with pytest.raises(DatasetError, match=r"0006\.png: label is 4x3, its frame a/0006 is 8x6"):
-        dataset.label("a/0006")
+        path = _label(tmp_path, f"a/{name}", pixels)
+        with pytest.raises(DatasetError, match=message):
+            _open(tmp_path).clips()
+        path.rename(tmp_path / f"{name}.kept")
+    for path in tmp_path.glob("*.kept"):
+        path.rename(tmp_path / "labels" / "a" / f"{path.stem}.png")
+    with pytest.raises(DatasetError, match=r"^3 of 3 labels cannot be used, the first: .*0004\.png: 6 pixels") as error:
+        _open(tmp_path).clips()
+    assert "\n" not in str(error.value)
 
 
 def test_colours_or_photographs_need_a_table(tmp_path: Path) -> None:

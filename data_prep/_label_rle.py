@@ -1,0 +1,59 @@
+"""The run-length code of Label Studio's brush, which is the format of the JavaScript package `@thi.ng/rle-pack`.
+
+A stream of bits, the highest bit of a byte first: 32 bits, the number of words; 5 bits, the size of a word less 1; four
+times 4 bits, sizes of lengths, less 1. Then, until all words are there: 1 bit, 1 for a run; 2 bits, which size the
+length has; the length less 1; and a run's one word, or as many words as the length says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WORD = 8
+
+
+class _Bits:
+    """Unsigned numbers out of bytes, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.place = data, 0
+
+    def number(self, size: int) -> int:
+        """The next `size` bits. Raises ValueError behind the end."""
+        end = self._end(size)
+        taken = int.from_bytes(self.data[self.place >> 3 : end + 7 >> 3], "big")
+        self.place = end
+        return taken >> (-end % 8) & ((1 << size) - 1)
+
+    def words(self, count: int) -> NDArray[np.uint8]:
+        """The next `count` bytes, wherever between two bytes they begin."""
+        end = self._end(count * _WORD)
+        bits = np.unpackbits(np.frombuffer(self.data[self.place >> 3 : end + 7 >> 3], np.uint8))
+        begin, self.place = self.place & 7, end
+        return np.packbits(bits[begin : begin + count * _WORD])
+
+    def _end(self, size: int) -> int:
+        end = self.place + size
+        if end > 8 * len(self.data):
+            raise ValueError("the brush stroke ends before its last pixel")
+        return end
+
+
+def decode(data: bytes, count: int) -> NDArray[np.uint8]:
+    """`count` words of 8 bits. Raises ValueError where the code holds another number of them, or is broken."""
+    bits = _Bits(data)
+    total, word = bits.number(32), bits.number(5) + 1
+    if total != count or word != _WORD:
+        raise ValueError(f"a brush stroke of {total} words of {word} bits, expected {count} of {_WORD}")
+    sizes = [bits.number(4) + 1 for _ in range(4)]
+    out = np.empty(count, np.uint8)
+    place = 0
+    while place < count:
+        run = bits.number(1)
+        length = bits.number(sizes[bits.number(2)]) + 1
+        if place + length > count:
+            raise ValueError("a brush stroke goes on behind its last pixel")
+        out[place : place + length] = bits.number(_WORD) if run else bits.words(length)
+        place += length
+    return out

@@ -1,0 +1,109 @@
+"""`ifrkit init PROJECT`: begin with own videos. Prints the path of the project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ifrkit.init.project import Project, Proposal
+    from ifrkit.stages.base import Reporter
+
+DEFAULT_LENGTH = 30
+"""Of a clip, as in `prepare folders`."""
+_EXAMPLE = ("background", "object")
+
+
+@click.command("init", context_settings=SETTINGS)
+@click.argument("path", metavar="PROJECT", type=click.Path(path_type=Path))
+@click.option("--frames", type=click.Path(path_type=Path), metavar="DIR", help="Your videos, or folders of frames.")
+@click.option(
+    "--count", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Frames to label, in all."
+)
+@click.option("--classes", metavar="NAME,...", help="Class names for classes.yaml (default: an example to edit).")
+@click.option(
+    "--clip-length",
+    type=click.IntRange(2),
+    default=DEFAULT_LENGTH,
+    show_default=True,
+    metavar="N",
+    help="Frames of a clip.",
+)
+@click.option("--from", "source", metavar="REF", help="Choose by the features of these branches, not by colours.")
+@click.option("--branch", type=click.Choice(["update", "reference"]), help="Which of them (default: reference).")
+@click.option("--json", "as_json", is_flag=True, help="Print the project, its frames and its classes as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
+def command(
+    path: Path,
+    frames: Path | None,
+    count: int,
+    classes: str | None,
+    clip_length: int,
+    source: str | None,
+    branch: str | None,
+    workspace: Path,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Begin a project with your own videos: which frames to label, as images, and a class table.
+
+    Reads a directory of videos and folders of frames (--frames). Makes PROJECT with to_label/*.png for your labeling
+    tool, to_label.txt, classes.yaml, labels/ for what the tool exports, and a link to the frames; `ifrkit prepare
+    folders --root PROJECT` reads all that. The frames differ as much as possible (k-center over their colours), and a
+    clip gives one at most. Said again with a larger --count, it adds frames; it replaces nothing.
+
+    \b
+    Examples:
+      ifrkit init my-project --frames my-videos/ --classes background,road,car
+      ifrkit init my-project --count 40 --from branches
+    """
+    from ifrkit.cli.reporter import ConsoleReporter
+    from ifrkit.init.project import Project, parse_classes
+
+    if branch is not None and source is None:
+        raise ConfigError("--branch: without --from there are no branches", "name them with --from")
+    project, report = Project(path), ConsoleReporter("init", quiet=quiet)
+    names = parse_classes(classes) if classes is not None else None
+    if names is not None and project.classes.exists() and sorted(names) != sorted(project.class_names()):
+        raise ConfigError(f"--classes: {project.classes} has others", "edit that file, or remove it")
+    features = None
+    if source is not None:
+        from ifrkit.artifacts.store import resolve
+        from ifrkit.init.selection import BranchFeatures
+
+        features = BranchFeatures(resolve(workspace, source, ("branches",)), branch)
+    project.create(frames)
+    if names is None and features is not None:
+        project.write_classes(features.labels.names, features.labels.colors)
+    else:
+        written = project.write_classes(names or _EXAMPLE)
+        if written and names is None:
+            report.info(f"{project.classes} holds an example: write your classes there before you label")
+    proposal = project.propose(count, clip_length, features, report)
+    _tell(project, proposal, count, clip_length, report)
+    where = str(project.path.resolve())
+    result = {"path": where, "to_label": proposal.names, "classes": project.class_names()}
+    click.echo(json.dumps(result) if as_json else where)
+
+
+def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, report: Reporter) -> None:
+    """What there is now, and what comes next."""
+    names, new, clips = proposal
+    report.info(f"{len(names)} frames to label in {project.to_label}/, {new} of them new (list: {project.list})")
+    if len(names) < count:
+        few = "the other clips look the same" if clips else f"each clip of {clip_length} frames gives one"
+        report.warn(f"{len(names)} of {count} frames found: {few}; a shorter --clip-length gives more clips")
+    report.info(f"classes: {', '.join(project.class_names())} ({project.classes})")
+    report.info(f"next: label to_label/*.png, and put what your tool exports (or label PNGs) into {project.labels}/")
+    length = "" if clip_length == DEFAULT_LENGTH else f" --clip-length {clip_length}"
+    report.info(f"then: ifrkit prepare folders --root {project.path}{length}")
+
+
+command.params.append(WORKSPACE)

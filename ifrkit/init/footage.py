@@ -1,0 +1,61 @@
+"""The user's videos before any label exists: which frames may be labeled, and their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from data_prep._catalog import Pixels
+from data_prep._folders_cut import cut, segments
+from data_prep._folders_find import Names, find_tree, flat_name, frame_names
+from data_prep._video import VideoReader
+from data_prep.base import Frame
+from ifrkit.errors import DatasetError
+from ifrkit.stages.base import Reporter
+
+
+class Footage:
+    """All videos below a directory, named and cut into clips as `prepare folders` does."""
+
+    def __init__(self, frames: Path, labels: Path, report: Reporter) -> None:
+        tree = find_tree(frames, labels)
+        counts = {
+            video: VideoReader(path).count()
+            for video, path in report.track(tree.videos.items(), "count frames", total=len(tree.videos))
+        }
+        self.path = frames
+        self.videos = frame_names(tree, counts)
+        self.sources = {name: source for table in self.videos.values() for name, source in table.items()}
+        self._names = Names(tree, self.videos)
+
+    def candidates(self, chosen: Iterable[str], clip_length: int) -> list[str]:
+        """The last frame of every clip that has none of the chosen frames: at most one label a clip.
+
+        A labeled frame's clip are the frames that end at it, so a clip that is labeled at its end stays the same.
+        """
+        taken = set(chosen)
+        found: list[str] = []
+        for table in self.videos.values():
+            names = list(table)
+            for begin, end in segments(names):
+                labels = [i for i, name in enumerate(names[begin:end]) if name in taken]
+                pieces = cut(["train"] * (end - begin), labels, clip_length)
+                covered = 0
+                for piece in pieces:
+                    if piece.annotated is None and piece.start >= covered:
+                        found.append(names[begin + piece.stop - 1])
+                    covered = max(covered, piece.stop)
+        return found
+
+    def frames(self, names: Iterable[str]) -> Iterator[tuple[str, Frame]]:
+        """Frames by their names. In the order of `self.sources` each video file is decoded once."""
+        pixels = Pixels()
+        for name in names:
+            yield name, pixels.read(self.sources[name])
+
+    def file_name(self, name: str) -> str:
+        """What a frame is called outside its video, without suffix. Raises DatasetError where that is ambiguous."""
+        flat = flat_name(name)
+        if self._names.find(flat) != [name]:
+            raise DatasetError(f"{self.path}: several frames would be named {flat}", "rename one of their videos")
+        return flat

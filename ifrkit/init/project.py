@@ -1,0 +1,138 @@
+"""The project directory of own data, laid out as `prepare folders --root` reads it.
+
+    my-project/frames          a link to the user's videos
+    my-project/to_label/       the proposed frames as PNGs, for a labeling tool
+    my-project/to_label.txt    their names in the order of the proposal, as clips and lists name them
+    my-project/classes.yaml    class names and colours
+    my-project/labels/         empty: where the labels go
+
+Nothing that is there is ever replaced, so that the user's edits and labels are safe.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from data_prep import _video
+from data_prep._folders_classes import BACKGROUND, read_table
+from data_prep._palette import RGB, distinct_colors
+from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.data.records import IGNORE
+from ifrkit.errors import ConfigError, DatasetError
+from ifrkit.init.footage import Footage
+from ifrkit.init.selection import Features, colors, k_center
+from ifrkit.stages.base import Reporter
+
+_HEADER = """\
+# Class names and colours (red, green, blue). Images of ids hold places in this list, from 0.
+# `background` is what nobody labels; in a list without it, such pixels are ignored.
+"""
+
+
+class Proposal(NamedTuple):
+    """What `propose` did. names: the whole list; new: how many it added; clips: how many could still get a label."""
+
+    names: list[str]
+    new: int
+    clips: int
+
+
+class Project:
+    """A project directory; its parts may or may not be there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frames, self.labels = path / "frames", path / "labels"
+        self.to_label, self.list, self.classes = path / "to_label", path / "to_label.txt", path / "classes.yaml"
+
+    def create(self, frames: Path | None) -> None:
+        """Make the directories and the link to the frames (a directory, or a video file). None: they are there."""
+        if frames is None:
+            if not self.frames.exists():
+                raise ConfigError(f"{self.path}: no frames in it yet", "name a directory of videos with --frames")
+            return
+        own = frames.resolve()
+        if not own.is_dir() and own.suffix.lower() not in _video.SUFFIXES:
+            raise DatasetError(f"{frames}: no directory and no video file", "name a directory of videos or frames")
+        if self.path.resolve().is_relative_to(own):
+            raise ConfigError(f"{self.path}: lies inside {frames}", "make the project beside its frames")
+        link = self.frames / own.name if own.is_file() else self.frames
+        into_a_link = own.is_file() and self.frames.is_symlink()  # it would end up among the user's videos
+        if into_a_link or (link.exists() and link.resolve() != own):
+            raise ConfigError(
+                f"{self.frames}: holds other frames already", "leave --frames out, or name another project"
+            )
+        for directory in (self.path, link.parent, self.labels, self.to_label):
+            directory.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.unlink(missing_ok=True)  # a link to what is gone
+            link.symlink_to(own)
+
+    def write_classes(self, names: Sequence[str], palette: Sequence[RGB] = ()) -> bool:
+        """Write the class table, unless there is one. Whether it was written."""
+        if self.classes.exists():
+            return False
+        spread = distinct_colors(len(names))
+        table = {
+            name: list(palette[i] if palette else (0, 0, 0) if name == BACKGROUND else spread[i])
+            for i, name in enumerate(sorted(names, key=lambda name: name != BACKGROUND))
+        }
+        black = [0, 0, 0] in table.values()
+        tree = {"classes": table, "ignore": [IGNORE] if black else [IGNORE, [0, 0, 0]]}
+        text = _HEADER + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
+        write_atomic(self.classes, text.encode())
+        return True
+
+    def class_names(self) -> tuple[str, ...]:
+        """As the class table has them. Raises DatasetError for one that cannot be read."""
+        return read_table(self.classes).space.names
+
+    def proposed(self) -> list[str]:
+        """The frames of an earlier proposal."""
+        return self.list.read_text("utf-8").split("\n")[:-1] if self.list.exists() else []
+
+    def propose(self, count: int, clip_length: int, features: Features | None, report: Reporter) -> Proposal:
+        """Bring the list of frames to label to `count`, and write the new ones as images."""
+        footage = Footage(self.frames, self.labels, report)
+        names = self.proposed()
+        for name in names:
+            if name not in footage.sources:
+                raise DatasetError(f"{self.list}: no frame {name!r} in {self.frames}", "correct or remove the line")
+        free = footage.candidates(names, clip_length)
+        new: list[str] = []
+        if count > len(names) and free:
+            known = {*names, *free}
+            order = [name for name in footage.sources if name in known]
+            read = report.track(footage.frames(order), "compare clips", total=len(order))
+            rows = np.stack([(features or colors)(frame) for _, frame in read])
+            places = {name: row for row, name in enumerate(order)}
+            new = [order[row] for row in k_center(rows, count - len(names), [places[name] for name in names])]
+        self._write_images(footage, new)
+        write_atomic(self.list, "".join(f"{name}\n" for name in [*names, *new]).encode())
+        return Proposal([*names, *new], len(new), len(free) - len(new))
+
+    def _write_images(self, footage: Footage, names: Sequence[str]) -> None:
+        """PNG whatever the source: a tool shows these pixels, unturned, and labels them at this size."""
+        files = {name: self.to_label / f"{footage.file_name(name)}.png" for name in names}
+        for name, frame in footage.frames(name for name in footage.sources if name in files):
+            if not files[name].exists():
+                data = io.BytesIO()
+                Image.fromarray(frame).save(data, "png")
+                write_atomic(files[name], data.getvalue())
+
+
+def parse_classes(text: str) -> list[str]:
+    """Class names out of NAME,NAME,... Raises ConfigError."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names) or not all(name.isprintable() for name in names):
+        raise ConfigError(f"--classes {text}: an empty name, or one twice", "write --classes road,car,person")
+    if len(names) > 254:
+        raise ConfigError(f"--classes: {len(names)} names", "a label image tells 254 classes apart at most")
+    return names
