@@ -36,6 +36,11 @@ def _normalise(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
+def spelled(name: str) -> str:
+    """The one way to write a plug-in's name: "TC_ETC" is "tc-etc". Configs hold it, so that equal ones are equal."""
+    return name.lower().replace("_", "-")
+
+
 def _builtin(kind: str) -> dict[str, str]:
     package = importlib.import_module(_KINDS[kind][0])
     names = (m.name for m in pkgutil.iter_modules(package.__path__))
@@ -48,7 +53,7 @@ def _entry_points(kind: str) -> dict[str, EntryPoint]:
 
 def names(kind: str) -> list[str]:
     """All plug-ins of a kind, sorted, as a user types them ("-", not "_")."""
-    return sorted(n.replace("_", "-") for n in {*_builtin(kind), *_entry_points(kind)})
+    return sorted(map(spelled, {*_builtin(kind), *_entry_points(kind)}))
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -214,6 +214,8 @@ def has_state(partial: Path) -> bool:
 
 def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
     """Drop the scratch, flush and list the payload, write the manifest, rename; replaces what is at the target."""
+    if target.exists() and not (target / FILE).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target} exists and is no artifact", "name another --out; it is never overwritten")
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     (partial / FILE).unlink(missing_ok=True)
     entries = []
@@ -226,8 +228,6 @@ def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
     write_manifest(partial, manifest)
     superseded = target.with_name(f"{SUPERSEDED}{target.name}-{os.getpid()}")
     if target.exists():
-        if any(target.iterdir()) and not (target / FILE).is_file():
-            raise ConfigError(f"{target} exists and is no artifact", "name another --out; it is never overwritten")
         target.rename(superseded)
     partial.rename(target)
     fsync_dir(target.parent)

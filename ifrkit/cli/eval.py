@@ -60,6 +60,8 @@ def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None
 
 
 def _limit(text: str) -> tuple[str, float]:
+    from ifrkit.plugins import spelled
+
     name, _, value = text.partition("=")
     try:
         limit = float(value)
@@ -67,7 +69,7 @@ def _limit(text: str) -> tuple[str, float]:
         limit = math.nan
     if not name or not 0 <= limit <= 1:
         raise ConfigError(f"--fail-under {text}: not of the form METRIC=FRACTION", "write for example mIoU=0.55")
-    return name.lower().replace("_", "-"), limit
+    return spelled(name), limit
 
 
 def _check_limits(limits: dict[str, float], config: Any) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ifrkit.config.base import Config, NestedError
 from ifrkit.config.yamlio import parse_yaml, read_yaml
 from ifrkit.errors import ConfigError
-from ifrkit.plugins import nearest
+from ifrkit.plugins import nearest, spelled
 
 C = TypeVar("C", bound=Config)
 
@@ -34,7 +34,7 @@ class Layers:
     def add(self, tree: Mapping[str, Any], origin: str) -> None:
         """Put a layer on top: mappings are merged, everything else is replaced."""
         dataset = tree.get("dataset")
-        if dataset is not None and self.tree.get("dataset", dataset) != dataset:
+        if dataset is not None and spelled(str(self.tree.get("dataset", dataset))) != spelled(str(dataset)):
             self._drop("options")  # they belong to the dataset that the lower layer named
         self._merge(self.tree, tree, origin, "")
 
@@ -42,10 +42,11 @@ class Layers:
         """Forget what a recipe says about a method that was not chosen; asked for by hand, it stays and is refused."""
         chosen = self.tree.get("ssl", cls.model_fields["ssl"].default if "ssl" in cls.model_fields else None)
         methods = self.tree.get("method")
-        if chosen is None or not isinstance(methods, dict):
-            return
-        names = [n.strip() for n in chosen.split(",")] if isinstance(chosen, str) else list(chosen)
-        for name in [n for n in methods if n not in names]:
+        listed = chosen.split(",") if isinstance(chosen, str) else chosen
+        if not isinstance(listed, list | tuple) or not isinstance(methods, dict):
+            return  # nothing to forget, or the config itself says what is wrong
+        names = [spelled(str(name).strip()) for name in listed]
+        for name in [n for n in methods if spelled(str(n)) not in names]:
             if all(o.startswith("recipe ") for k, o in self.origins.items() if f"{k}.".startswith(f"method.{name}.")):
                 del methods[name]
                 self._forget(f"method.{name}")

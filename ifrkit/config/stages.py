@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from ifrkit.config.base import ByInput, Config, FileContent, NestedError, Runtime
-from ifrkit.plugins import load, names, require
+from ifrkit.plugins import load, names, require, spelled
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """(height, width) in pixels."""
@@ -60,7 +60,9 @@ class PrepareConfig(Config):
     @classmethod
     def _options(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("dataset"), str):
-            data = {**data, "options": _plugin_config("datasets", data["dataset"], data.get("options"), "options")}
+            name = spelled(data["dataset"])
+            options = _plugin_config("datasets", name, data.get("options"), "options")
+            data = {**data, "dataset": name, "options": options}
         return data
 
 
@@ -165,12 +167,15 @@ class TrainBranchesConfig(Config):
             given = data.get("method") or {}
             if not _are_names(chosen) or not isinstance(given, dict):
                 return data
+            chosen = tuple(dict.fromkeys(map(spelled, chosen)))
+            given = {spelled(str(name)): options for name, options in given.items()}
             unknown = [name for name in given if name not in chosen]
             if unknown:
                 raise ValueError(
                     f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})"
                 )
-            data = {**data, "method": {n: _plugin_config("methods", n, given.get(n), f"method.{n}") for n in chosen}}
+            method = {n: _plugin_config("methods", n, given.get(n), f"method.{n}") for n in chosen}
+            data = {**data, "ssl": chosen, "method": method}
         return data
 
 
@@ -264,7 +269,7 @@ class TrainFusionConfig(Config):
     @classmethod
     def _arch(cls, name: str) -> str:
         require("video", name)
-        return name
+        return spelled(name)
 
 
 class EvalConfig(Config):
@@ -294,11 +299,11 @@ class EvalConfig(Config):
     def _metrics(cls, named: tuple[str, ...]) -> tuple[str, ...]:
         for name in named:
             require("metrics", name)
-        return tuple(dict.fromkeys(name.lower().replace("_", "-") for name in named))
+        return tuple(dict.fromkeys(map(spelled, named)))
 
     def identity(self) -> dict[str, Any]:
         """A flow artifact and a folder count by what they hold, not by how they were named."""
-        flow = self.flow.lower().replace("_", "-")
+        flow = spelled(self.flow)
         return {**super().identity(), "flow": flow if flow in names("flow") else "given"}
 
 

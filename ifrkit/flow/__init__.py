@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ifrkit.errors import ConfigError
-from ifrkit.plugins import load, names
+from ifrkit.plugins import load, names, spelled
 
 if TYPE_CHECKING:
     from ifrkit.flow.base import FlowSource
@@ -37,7 +37,7 @@ def flow_source(choice: str, artifact: Path | None) -> FlowSource:
         source: FlowSource = load("flow", "artifact")(str(artifact))
     elif _is_folder(choice):
         source = load("flow", "files")(choice)
-    elif choice.lower() in PLACED:
+    elif spelled(choice) in PLACED:
         raise ConfigError(f"--flow {choice}: needs a place", "give the artifact, or the folder of .flo files, itself")
     else:
         source = load("flow", choice)()
@@ -45,7 +45,7 @@ def flow_source(choice: str, artifact: Path | None) -> FlowSource:
 
 
 def _is_source(choice: str) -> bool:
-    return choice.lower().replace("_", "-") in names("flow")
+    return spelled(choice) in names("flow")
 
 
 def _is_folder(choice: str) -> bool:

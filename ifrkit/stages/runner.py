@@ -52,20 +52,23 @@ def plan(
     source = stage.source_identity(config) if stage.source_identity else ""
     id = make_id(stage.kind, stage.schema, config.identity(), [a.id for a in inputs], source)
     target = out or workspace / stage.kind / f"{stage.label(config)}-{id[:12]}"
-    if force:
-        existing = None
-    elif out is None:
-        existing = store.find(workspace, stage.kind, id)
+    if out is not None:
+        existing = _existing_at(out, id, force)
     else:
-        existing = _existing_at(out, id)
+        existing = None if force else store.find(workspace, stage.kind, id)
     return Plan(stage, config, id, existing.path if existing else target, inputs, existing)
 
 
-def _existing_at(out: Path, id: str) -> Artifact | None:
+def _existing_at(out: Path, id: str, force: bool) -> Artifact | None:
+    """The artifact at --out. Raises ConfigError where none may be made: now, not after hours of training."""
+    if out.name in ("", ".."):
+        raise ConfigError(f"--out {out}: an artifact cannot be made there", "name a directory that is new")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / FILE).is_file():
         raise ConfigError(f"{out} exists and is no artifact", "name another --out; it is never overwritten")
+    if force:
+        return None
     artifact = store.open_artifact(out)
     if artifact.id != id:
         raise ConfigError(f"{out} holds another artifact", "name another --out, or --force to replace it")

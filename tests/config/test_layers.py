@@ -124,6 +124,26 @@ train-branches: {method: {ifr: {ramp_up: 5}}}
     assert origins == {"ssl": "--ssl"}
 
 
+def test_a_method_that_is_no_name_is_refused_beside_a_recipe_too() -> None:
+    with pytest.raises(ConfigError, match="^ssl: "):
+        _branches(recipes=["methods"], sets=["ssl=3"])
+
+
+def test_a_plugin_is_the_same_however_its_name_is_written() -> None:
+    """Another spelling may neither lose what a recipe says of it, nor make another artifact."""
+    one, other = (
+        _branches(recipes=["paper-equations"], flags={"ssl": (ssl, "--ssl")})[0]
+        for ssl in ("ifr,self-training", "IFR,Self_Training,ifr")
+    )
+    assert one == other
+    assert one.ssl == ("ifr", "self-training")
+    assert one.method["ifr"].model_dump()["ramp_up"] == 0
+    by_hand = _branches(flags={"ssl": ("Self_Training", "--ssl")}, sets=["method.self_training.weight=2"])[0]
+    assert by_hand.method["self-training"].model_dump()["weight"] == 2
+    assert resolve(PrepareConfig, "prepare", sets=["dataset=Synthetic"])[0].dataset == "synthetic"
+    assert TrainFusionConfig(arch="Accel") == TrainFusionConfig()
+
+
 def test_the_printed_rows_rebuild_the_config() -> None:
     config, origins = _branches(sets=["ssl=ifr", "method.ifr.ramp_up=7", "crop.size=[32,64]"])
     text = "\n".join("  " * d + (f"{k}:" if not o else f"{k}: {json.dumps(v)}") for d, k, v, o in rows(config, origins))

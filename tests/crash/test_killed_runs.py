@@ -107,6 +107,24 @@ def test_two_runs_with_one_output_are_exit_75_and_name_the_process(shell: Shell)
     assert not list((shell.workspace / "clips").glob(".*"))
 
 
+@pytest.mark.parametrize("force", ["", "--force"])
+@pytest.mark.parametrize("out", [".", "..", "mine", "mine.txt"])
+def test_what_is_no_artifact_is_never_replaced_and_said_before_anything_runs(
+    shell: Shell, out: str, force: str
+) -> None:
+    (shell.cwd / "mine").mkdir()
+    (shell.cwd / "mine" / "thesis.txt").write_text("years of work")
+    (shell.cwd / "mine.txt").write_text("more of it")
+    (shell.cwd / "here").mkdir()
+    where = "here" if out == "." else "."
+    done = shell.run(f"cd {where} && ifrkit toy-source --set seconds=60 --out {out} {force}")
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (shell.cwd / "mine" / "thesis.txt").read_text() == "years of work"
+    assert (shell.cwd / "mine.txt").read_text() == "more of it"
+
+
 def test_gc_keeps_what_can_be_resumed_unless_asked(shell: Shell) -> None:
     _interrupted(shell, signal.SIGTERM)
     assert "kept: " in shell.ok("ifrkit artifacts gc")
