@@ -44,6 +44,7 @@ SHELL = (
 """Words that begin a command, by which an indented block is known as one. So does NAME=$(...)."""
 
 STANDS_FOR = {
+    "PROJECT": "my-project",
     "COMMAND": "prepare",
     "DATASET": "synthetic",
     "ROOT": "my-video",
