@@ -2,9 +2,11 @@
 
     python benchmarks/methods.py [--backbone resnet18] [--size 128 256] [--batch 2] [--rounds 5] [NAME ...]
 
-Every method has a process of its own that alternates between its step (loss, gradients, teacher) and the supervised one
-of the same network, and prints medians of one thread's processor time. The loader, where tps has its flow, is left out.
-Memory is the highest resident set of a process that makes two steps, less that of a process that only imports.
+Prints the table of docs/results.md as Markdown: every method that is found, and combinations. Each has a process of its
+own that alternates between its step (loss, gradients, optimizers, teacher) and the supervised one of the same network,
+and prints medians of one thread's processor time. The loader, where tps has its flow and where self-training reads its
+labels, is left out. Memory is the highest resident set of a process that makes two steps, less that of a process that
+only imports; the first column of each pair is the ratio to the supervised step.
 """
 
 from __future__ import annotations
@@ -20,27 +22,47 @@ from typing import Any
 
 import torch
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.config.stages import NetworkConfig, SGDConfig
 from ifrkit.data.batch import Batch, Place
 from ifrkit.methods.base import Method
 from ifrkit.models.network import build_network
 from ifrkit.plugins import load, names
 from ifrkit.train.branch import BranchLosses, merged_views
+from ifrkit.train.optim import branch_sgd
 from ifrkit.train.passes import count_passes
 
 CLASSES = 19
+COMBINATIONS = ["ifr,cutmix", "ifr,cct"]
+"""One that shares the reading of a view, and one that shares its pass too."""
 OPTIONS: dict[str, dict[str, Any]] = {"cct": {"things": list(range(11, 19))}}
 MIB = 1024  # ru_maxrss counts KiB
 LATE = 10_000
 """A step after every ramp-up and late start."""
 
 
-def build(name: str, args: argparse.Namespace) -> tuple[BranchLosses, dict[str, Method]]:
-    """The network with one method."""
-    kind = load("methods", name)
-    methods = {name: kind(kind.Config(**OPTIONS.get(name, {})))}
-    network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0)
-    return BranchLosses(network, methods, "all").train(), methods
+class Training:
+    """The network with some methods, and what a step of it needs."""
+
+    def __init__(self, ssl: str, args: argparse.Namespace) -> None:
+        kinds = {name: load("methods", name) for name in ssl.split(",")}
+        self.methods: dict[str, Method] = {n: kind(kind.Config(**OPTIONS.get(n, {}))) for n, kind in kinds.items()}
+        network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0)
+        self.losses = BranchLosses(network, self.methods, "all").train()
+        own = [optimizer for method in self.methods.values() if (optimizer := method.optimizer())]
+        self.optimizers = [branch_sgd(self.losses, SGDConfig(), own), *own]
+        self.batch = make_batch(self.methods, args)
+
+    def step(self) -> float:
+        """Processor seconds of one step."""
+        begin = time.process_time()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        torch.autograd.backward(torch.stack(list(self.losses(self.batch, LATE).values())).sum())
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for method in self.methods.values():
+            method.stepped(self.losses.network, LATE)
+        return time.process_time() - begin
 
 
 def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
@@ -56,37 +78,23 @@ def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
     return Batch(images, {"v0_0": label, "pseudo": label}, {"unlabeled": list(range(args.batch))}, places, flows)
 
 
-def step(losses: BranchLosses, methods: dict[str, Method], batch: Batch) -> float:
-    """Processor seconds of one step, without the optimizer's."""
-    losses.zero_grad()
-    begin = time.process_time()
-    torch.autograd.backward(torch.stack(list(losses(batch, LATE).values())).sum())
-    for method in methods.values():
-        method.stepped(losses.network, LATE)
-    return time.process_time() - begin
-
-
-def measure(name: str, args: argparse.Namespace) -> dict[str, float | str]:
+def measure(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:
     """In a process of its own: passes, ratio of times, milliseconds."""
     torch.set_num_threads(1)
-    method, plain = build(name, args), build("none", args)
-    batches = make_batch(method[1], args), make_batch(plain[1], args)
-    times: list[tuple[float, float]] = []
-    for _ in range(args.rounds + 1):
-        times.append((step(*method, batches[0]), step(*plain, batches[1])))
-    own, base = (statistics.median(t[i] for t in times[1:]) for i in (0, 1))
-    passes = count_passes(method[0], batches[0])
-    return {"passes": str(passes), "cost": passes.cost, "ratio": own / base, "ms": own * 1e3}
+    own, plain = Training(ssl, args), Training("none", args)
+    times = [(own.step(), plain.step()) for _ in range(args.rounds + 1)]
+    seconds, base = (statistics.median(pair[i] for pair in times[1:]) for i in (0, 1))
+    passes = count_passes(own.losses, own.batch)
+    return {"passes": str(passes), "cost": passes.cost, "ratio": seconds / base, "ms": seconds * 1e3}
 
 
-def peak(name: str, args: argparse.Namespace) -> dict[str, float | str]:
+def peak(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:
     """In a process of its own: MiB at the highest. "" only imports."""
     torch.set_num_threads(1)
-    if name:
-        losses, methods = build(name, args)
-        batch = make_batch(methods, args)
+    if ssl:
+        training = Training(ssl, args)
         for _ in range(2):
-            step(losses, methods, batch)
+            training.step()
     return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB}
 
 
@@ -114,11 +122,12 @@ def main() -> None:
         return
     empty = child("peak", "")["mib"]
     base = child("peak", "none")["mib"] - empty
-    print(f"{'method':14} {'image passes':>14} {'their cost':>10} {'time':>7} {'ms':>8} {'memory':>7} {'MiB':>7}")
-    for name in args.methods or names("methods"):
-        row, memory = child("measure", name), child("peak", name)["mib"] - empty
-        print(f"{name:14} {row['passes']:>14} {row['cost']:>10.2f} {row['ratio']:>6.2f}x {row['ms']:>8.0f} "
-              f"{memory / base:>6.2f}x {memory:>7.0f}", flush=True)  # fmt: skip
+    print("| method | image passes | cost of passes | time | ms | memory | MiB |")
+    print("|---|---|---|---|---|---|---|")
+    for ssl in args.methods or [*names("methods"), *COMBINATIONS]:
+        row, memory = child("measure", ssl), child("peak", ssl)["mib"] - empty
+        numbers = f"{row['ratio']:.2f} | {row['ms']:.0f} | {memory / base:.2f} | {memory:.0f}"
+        print(f"| `{ssl}` | {row['passes']} | {row['cost']:.2f} | {numbers} |", flush=True)
 
 
 if __name__ == "__main__":

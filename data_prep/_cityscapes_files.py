@@ -158,7 +158,7 @@ class Missing:
     def refuse(self, root: Path) -> None:
         """Raises DatasetError if anything is missing."""
         if parts := self.parts():
-            remedy = f"unpack {' and '.join(self.archives)} there, or go on without: --set options.allow_missing=true"
+            remedy = f"unpack {' and '.join(self.archives)} there, or go on without: --allow-missing"
             raise DatasetError(f"{root}: missing: {', '.join(parts)}", remedy)
 
 

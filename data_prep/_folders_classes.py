@@ -70,6 +70,14 @@ class ClassTable(Config):
         """The id of what nobody labeled."""
         return self.by_name.get(BACKGROUND, IGNORE)
 
+    def lacks(self, fault: str, name: str) -> DatasetError:
+        """The error for a class that labels have and the table has not. fault: where and how often."""
+        near = next((known for known in self.by_name if known.lower() == name.lower()), None)
+        add = "add it to classes.yaml, as a class or under ignore"
+        return DatasetError(
+            f"{fault}, which is not in the class table", f"it has {near!r}: write both alike" if near else add
+        )
+
     def convert(self, raw: NDArray[np.int64], where: Path | str) -> Label:
         """A label image as stored, (h, w) or (h, w, 3), as class ids.
 

@@ -56,8 +56,7 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
     if unknown:
         (first, count), *rest = unknown.most_common()
         more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""
-        fault = f"{where}: {count} shapes of class {first!r}{more}, which is not in the class table"
-        raise DatasetError(fault, "add it to classes.yaml, as a class or under ignore")
+        raise table.lacks(f"{where}: {count} shapes of class {first!r}{more}", first)
     return np.array(canvas)
 
 

@@ -55,15 +55,13 @@ class Labels(LabelReader):
         if unknown.any():
             colors, counts = np.unique(raw[unknown], axis=0, return_counts=True)
             worst: RGB = tuple(colors[counts.argmax()].tolist())
-            raise self._unknown(where, worst, int(unknown.sum()), labels)
+            if worst in labels:
+                raise table.lacks(f"{where}: {counts.max()} pixels of label {labels[worst]!r}", labels[worst])
+            fault = (
+                f"{where}: {int(unknown.sum())} pixels of colours that {_MAP} does not have, most of them {list(worst)}"
+            )
+            raise DatasetError(fault, "export again as Segmentation mask 1.1, and keep the files together")
         return label
-
-    def _unknown(self, where: str, color: RGB, pixels: int, labels: dict[RGB, str]) -> DatasetError:
-        if color in labels:
-            fault = f"{where}: {pixels} pixels of label {labels[color]!r}, which is not in the class table"
-            return DatasetError(fault, "add it to classes.yaml, as a class or under ignore")
-        fault = f"{where}: {pixels} pixels of colours that {_MAP} does not have, most of them {list(color)}"
-        return DatasetError(fault, "export again as Segmentation mask 1.1, and keep the files together")
 
     def _map_of(self, key: str) -> dict[RGB, str]:
         top = _top(key) or ""

@@ -1,7 +1,7 @@
 """A video to follow docs/getting-started.md with: a synthetic street, and the labels that a person would paint.
 
-    python docs/practice_video.py               writes street.mp4
-    python docs/practice_video.py my-project    labels the frames in my-project/to_label, in the colours of its classes
+python docs/practice_video.py               writes street.mp4
+python docs/practice_video.py my-project    labels the frames in my-project/to_label, in the colours of its classes
 """
 
 from __future__ import annotations

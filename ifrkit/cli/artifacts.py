@@ -11,7 +11,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ArtifactError
+from ifrkit.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -57,7 +57,10 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts ls branches --json
     """
     from ifrkit.artifacts import store
+    from ifrkit.plugins import nearest
 
+    if kind is not None and kind not in store.KINDS and not (workspace / kind).is_dir():
+        raise ConfigError(f"no kind of artifact named {kind!r}", nearest(kind, list(store.KINDS)))
     found = list(store.artifacts(workspace, kind))
     if as_json:
         click.echo(json.dumps([_summary(a) for a in found]))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ifrkit.stages.base import Reporter, Stage
     from ifrkit.stages.ranks import Ranks
 
-__all__ = ["Flags", "Shared", "run_stage", "stage_command"]
+__all__ = ["Flags", "Shared", "chosen_device", "run_stage", "stage_command"]
 
 Flags = Mapping[str, tuple[Any, str]]
 """Dotted config key -> (value or None, the flag's name)."""
@@ -48,9 +48,8 @@ def run_stage(
 
     stop = _stop_flag()
     flags = {**flags, "seed": (shared.seed, "--seed")}
-    recipes = [name.strip() for name in (shared.recipe or "").split(",") if name.strip()]
     config, origins = resolve(
-        stage.config, stage.name, recipes=recipes, file=shared.file, flags=flags, sets=shared.sets
+        stage.config, stage.name, recipes=shared.recipe_names, file=shared.file, flags=flags, sets=shared.sets
     )
     check(config)
     config.identity()  # files that it names must be there
@@ -108,7 +107,7 @@ def _execute(
     where: dict[str, Any] = {"workspace": shared.workspace, "inputs": inputs, "out": shared.out, "force": shared.force}
     # An answer that is up to date, and a stage that starts from files, do not wait for torch.
     idle = not stage.needs or plan(stage, config, **where).existing is not None
-    device = _device(shared.device, shared.threads) if not idle else "cpu"
+    device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
     stop.saving = stage.resumable
     try:
         return execute(
@@ -118,7 +117,7 @@ def _execute(
         stop.saving = False
 
 
-def _device(name: str, threads: int | None) -> str:
+def chosen_device(name: str, threads: int | None) -> str:
     """The device as torch names it; imports torch unless nothing has to be asked or set."""
     if name == "cpu" and threads is None:
         return name

@@ -68,7 +68,7 @@ def _recipe(artifact: Artifact, shared: Shared, stage: str) -> str:
     """The recipes given, of which the next stage reads something; behind `prepare`, one that fits the data."""
     from ifrkit.config.resolve import read_recipe
 
-    names = [name.strip() for name in (shared.recipe or "").split(",") if name.strip()]
+    names = shared.recipe_names
     kept = [name for name in names if stage in read_recipe(name)]
     if not kept and artifact.kind == "clips":
         kept = _fitting(artifact)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +20,22 @@ if TYPE_CHECKING:
 
 LINES = 12
 """Rows of the table: spread over the whole run, the last one always there."""
+SECONDS = 1.0
+"""Between two looks at a running training."""
 
 
 @click.command("log", context_settings=SETTINGS)
 @click.argument("ref", shell_complete=completion.references)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the curves into this PNG.")
+@click.option("-f", "--follow", is_flag=True, help="Then a line for each new event, until the run ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print every value as JSON.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
-def command(ref: str, plot: Path | None, workspace: Path, as_json: bool) -> None:
+def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json: bool) -> None:
     """Follow a training: loss, validation metric and learning rate over the steps.
 
     Reads the event logs of REF: a path, the beginning of an id, or a kind; for a kind, a training that is still running
-    or was interrupted comes before the newest finished one. Makes a PNG with --plot, else nothing. Say it again
-    (or `watch ifrkit log branches`) to see how it goes on.
+    or was interrupted comes before the newest finished one. Makes a PNG with --plot, else nothing. With --follow it
+    goes on until the run ends or Ctrl-C, and draws the PNG again with every event.
 
     \b
     Examples:
@@ -42,6 +46,8 @@ def command(ref: str, plot: Path | None, workspace: Path, as_json: bool) -> None
 
     if plot is not None and (plot.suffix.lower() != ".png" or not plot.parent.is_dir()):
         raise ConfigError(f"--plot {plot}: not a PNG in a directory that exists", "name it like curves.png")
+    if follow and as_json:
+        raise ConfigError("--follow prints lines, --json one object", "leave one out")
     directory = _directory(workspace, ref)
     runs = [run for run in read_runs(directory) if run.loss or run.metric]
     if not runs:
@@ -52,6 +58,8 @@ def command(ref: str, plot: Path | None, workspace: Path, as_json: bool) -> None
         click.echo(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
         return
     _print(directory, runs)
+    if follow:
+        _follow(directory, runs, plot)
 
 
 def _directory(workspace: Path, ref: str) -> Path:
@@ -95,6 +103,43 @@ def _print(directory: Path, runs: list[Run]) -> None:
             rows.append([str(step), texts[0], cell + mark, texts[1]])
         name = "mIoU (%)" if percent else run.metric_name or "metric"
         console.print(drawn(run.name, ["step", "loss", name, "lr"], rows))
+
+
+def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
+    """A line for each event behind those of `runs`, while a process holds the lock of this output."""
+    from ifrkit.artifacts.locks import is_locked
+    from ifrkit.artifacts.store import PARTIAL
+    from ifrkit.report.curves import Run, draw, read_runs
+
+    target = directory.with_name(directory.name.removeprefix(PARTIAL))
+    known = {run.name: run for run in runs}
+    running = True
+    while running:
+        running = is_locked(target)  # before it is read: what a run wrote at its end must not be missed
+        try:
+            fresh = read_runs(directory if directory.is_dir() else target)
+        except FileNotFoundError:  # renamed this very moment: the run is done
+            continue
+        lines = [line for run in fresh for line in _news(run, known.get(run.name, Run(run.name)))]
+        known = {run.name: run for run in fresh}
+        for line in lines:
+            click.echo(line)
+        if lines and plot is not None:
+            draw(fresh).savefig(plot, dpi=110)
+        if running:
+            time.sleep(SECONDS)
+
+
+def _news(run: Run, before: Run) -> Iterator[str]:
+    """Lines for the events of a run that were not known before, in order."""
+    loss, metric = (points[-1][0] if points else 0 for points in (before.loss, before.metric))
+    rates = dict(run.lr)
+    found = [(step, 0, f"loss {value:.4g}  lr {rates[step]:.2e}") for step, value in run.loss if step > loss]
+    for step, value in run.metric:
+        if step > metric:
+            shown = f"mIoU {100 * value:.2f} %" if run.metric_name == "miou" else f"{run.metric_name} {value:.4g}"
+            found.append((step, 1, shown + (" (best)" if step == run.best_step else "")))
+    yield from (f"{run.name}: step {step}  {text}" for step, _, text in sorted(found))
 
 
 def _until(step: int, points: Sequence[tuple[int, float]], form: str) -> str:

@@ -33,10 +33,11 @@ SHARED = (
     WORKSPACE,
     click.Option(["--config", "file"], type=_PATH, metavar="FILE", help="YAML with config values."),
     click.Option(
-        ["--recipe"],
+        ["--recipe", "recipes"],
+        multiple=True,
         metavar="NAME,...",
         shell_complete=completion.recipes,
-        help="Named settings that come along; later ones win.",
+        help="Named settings; later ones win.",
     ),
     click.Option(
         ["--set", "sets"],
@@ -66,7 +67,7 @@ class Shared:
     out: Path | None
     workspace: Path
     file: Path | None
-    recipe: str | None
+    recipes: tuple[str, ...]
     sets: tuple[str, ...]
     seed: int | None
     resume: bool
@@ -78,6 +79,11 @@ class Shared:
     verbose: bool
     device: str
     threads: int | None
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """--recipe may be repeated, and each may hold a list."""
+        return [name.strip() for names in self.recipes for name in names.split(",") if name.strip()]
 
 
 def stage_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,9 @@ from ifrkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
+
+BACKENDS = {"torch": ("video-model", "branches"), "onnx": ("exported",)}
+"""The kinds of artifact that each runs. Without --backend, --from and a pipe may bring either."""
 
 
 @stage_command("predict")
@@ -22,11 +26,13 @@ if TYPE_CHECKING:
     type=click.Choice(["fixed", "adaptive"]),
     help="adaptive: a key frame where the warp no longer explains the picture.",
 )
-def command(shared: Shared, videos: tuple[str, ...], **options: Any) -> None:
+@click.option("--backend", type=click.Choice([*BACKENDS]), help="onnx: run what `ifrkit export` made.")
+def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **options: Any) -> None:
     """Segment your own videos: mp4, avi and others, or folders of frames, of any length and size.
 
-    Reads `branches` or a `video-model`. Makes `predictions`: for every video NAME/overlay.mp4 to look at and
-    NAME/labels/FRAME.png (class ids, with the classes' colours as palette), and predictions.json.
+    Reads `branches`, a `video-model`, or the `exported` graphs of either (onnxruntime runs them). Makes `predictions`:
+    for every video NAME/overlay.mp4 to look at and NAME/labels/FRAME.png (class ids, with the classes' colours as
+    palette), and predictions.json.
 
     The networks see as many pixels as they did in training; labels and overlay have the video's own size. --set
     size=own keeps the video's size, --set size=[360,640] takes another; --set overlay=0 writes no overlay. Broken
@@ -44,7 +50,8 @@ def command(shared: Shared, videos: tuple[str, ...], **options: Any) -> None:
         raise ConfigError("no videos named", "give video files, or folders of frames: ifrkit predict street.mp4")
     flags = {name: (value, f"--{name.replace('_', '-')}") for name, value in options.items()}
     flags["videos"] = (list(videos) or None, "VIDEO_OR_DIR")
-    run_stage(STAGE, shared, flags, check=_check, describe=_summary, extra=_metrics)
+    stage = replace(STAGE, needs=BACKENDS[backend], accepts=()) if backend else STAGE
+    run_stage(stage, shared, flags, check=_check, describe=_summary, extra=_metrics)
 
 
 def _check(config: Any) -> None:

@@ -35,10 +35,12 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     from ifrkit.errors import ConfigError
     from ifrkit.report.page import page
 
-    target = out or workspace / "report.html"
-    if target.is_dir() or not target.parent.is_dir():
-        raise ConfigError(f"--out {target}: not a file in a directory that exists", "name it like report.html")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out {out}: not a file in a directory that exists", "name it like report.html")
     found = [store.resolve(workspace, reference, KINDS) for reference in references or ("report",)]
+    target = out or workspace / "report.html"
+    if not target.parent.is_dir():
+        raise ConfigError(f"{workspace}: no such directory to write report.html into", "name the page with --out")
     unique = list({artifact.id: artifact for artifact in found}.values())
     data = page(unique).encode()
     write_atomic(target, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def command(workspace: Path, dry_run: bool, as_json: bool, quiet: bool, **values
     )  # fmt: skip
     configs = matrix.check()
     if dry_run:
-        _print_plan(matrix, configs, as_json)
+        _print_plan(matrix, configs, workspace, as_json, quiet, values)
         return 0
     return _run(matrix, workspace, as_json, quiet, values)
 
@@ -121,16 +122,34 @@ def _devices(device: str) -> int:
     return torch.cuda.device_count()
 
 
-def _print_plan(matrix: Matrix, configs: dict[str, Any], as_json: bool) -> None:
+def _print_plan(
+    matrix: Matrix, configs: dict[str, Any], workspace: Path, as_json: bool, quiet: bool, values: dict[str, Any]
+) -> None:
+    """Every command, and what all of them cost."""
     import shlex
 
-    commands = [(node.name, node.argv(lambda source: source.name)) for node in matrix.nodes]
+    from rich.console import Console
+
+    from ifrkit.cli.common import chosen_device
+    from ifrkit.cli.reporter import ConsoleReporter, drawn
+    from ifrkit.reproduce import estimate
+
+    nodes, done = matrix.nodes, estimate.finished(matrix.nodes, configs, workspace)
+    commands = [(node.name, node.argv(lambda source: source.name), node.digest in done) for node in nodes]
+    if not as_json:
+        for name, argv, there in commands:
+            click.echo(f"{name}: {'done: ' if there else ''}ifrkit {shlex.join(argv)}")
+    left = [node for node in nodes if node.digest not in done]
+    device = chosen_device(values["device"], values["threads"])
+    costs = estimate.costs(left, configs, workspace, device, ConsoleReporter("reproduce", quiet=quiet or as_json))
     if as_json:
-        nodes = [{"name": name, "command": ["ifrkit", *argv]} for name, argv in commands]
-        click.echo(json.dumps({"dry_run": True, "nodes": nodes}))
+        plan = [{"name": name, "command": ["ifrkit", *argv], "done": there} for name, argv, there in commands]
+        rows = [estimate.entry(cost) for cost in costs]
+        click.echo(json.dumps({"dry_run": True, "nodes": plan, "device": device, "trainings": rows}))
         return
-    for name, argv in commands:
-        click.echo(f"{name}: ifrkit {shlex.join(argv)}")
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(
+        drawn(*estimate.lines(costs, len(nodes), len(done), device))
+    )
 
 
 def _seeds(text: str) -> tuple[int, ...]:

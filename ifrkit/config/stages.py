@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from ifrkit.config.base import ByInput, Config, FileContent, NestedError, Runtime
-from ifrkit.plugins import load, require
+from ifrkit.plugins import load, names, require
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """(height, width) in pixels."""
@@ -295,6 +295,11 @@ class EvalConfig(Config):
         for name in named:
             require("metrics", name)
         return tuple(dict.fromkeys(name.lower().replace("_", "-") for name in named))
+
+    def identity(self) -> dict[str, Any]:
+        """A flow artifact and a folder count by what they hold, not by how they were named."""
+        flow = self.flow.lower().replace("_", "-")
+        return {**super().identity(), "flow": flow if flow in names("flow") else "given"}
 
 
 class PredictConfig(Config):

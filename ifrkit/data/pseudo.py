@@ -1,7 +1,8 @@
 """Pseudo labels on disk: files of equal numbers of frames, each written whole, and read by frame and window.
 
     pseudo.json         {"frames": [names], "per_file": n, "size": [h, w], "num_classes": K}
-    labels-00000.h5     "labels" (n, h, w) uint8 class ids; "confidence" (n, h, w) uint8, floor(255 * probability)
+    labels-00000.h5     "labels" (n, h, w) uint8 class ids; "confidence" (n, h, w) uint8, floor(255 * probability);
+                        one gzip-1 chunk a frame, each with a Fletcher-32 sum
 
 Frame i of `frames` lies in file i // per_file at row i % per_file.
 """
@@ -13,12 +14,15 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.artifacts.store import REMAKE, Artifact
+from ifrkit.data.new_file import NewFile
 from ifrkit.data.records import IGNORE, Window
 from ifrkit.data.store import ClipStore
 from ifrkit.errors import ArtifactError
@@ -47,37 +51,35 @@ class PseudoWriter:
     """Writes one file, frame by frame; it appears under its name when it is complete. Use as a context manager."""
 
     def __init__(self, path: Path, rows: int, size: tuple[int, int]) -> None:
-        self.path, self._partial = path, path.with_name(f".{path.name}.partial")
-        self._file = h5py.File(self._partial, "w")
+        self._new = NewFile(path, path.with_name(f".{path.name}.partial"))
+        options = {"chunks": (1, *size), "compression": "gzip", "compression_opts": 1, "fletcher32": True}
         for name in ("labels", "confidence"):
-            self._file.create_dataset(
-                name, (rows, *size), "u1", chunks=(1, *size), compression="gzip", compression_opts=1
-            )
+            self._new.file.create_dataset(name, (rows, *size), "u1", track_times=False, **options)
 
     def write(self, row: int, labels_bhw: Ids, confidence_bhw: NDArray[np.float32]) -> None:
         """Rows from `row` on. confidence_bhw: probabilities of the labels, 0..1."""
         stop = row + len(labels_bhw)
-        self._file["labels"][row:stop] = labels_bhw
-        self._file["confidence"][row:stop] = np.floor(255 * confidence_bhw).astype(np.uint8)
+        self._new.file["labels"][row:stop] = labels_bhw
+        self._new.file["confidence"][row:stop] = np.floor(255 * confidence_bhw).astype(np.uint8)
+        self._new.check()
 
     def __enter__(self) -> PseudoWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         try:
-            self._file.close()
             if kind is None:
-                self._partial.replace(self.path)
+                self._new.commit()
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._new.abandon()
 
 
 class PseudoLabels:
     """A pseudo-labels artifact beside the clips it was made for. Picklable; each process opens its own files."""
 
-    def __init__(self, path: Path, store: ClipStore, labeled: Sequence[int]) -> None:
+    def __init__(self, artifact: Artifact, store: ClipStore, labeled: Sequence[int]) -> None:
         """labeled: the clips whose own labels may be seen; those labels take precedence."""
-        index = json.loads((path / INDEX).read_text())
+        path, index = artifact.path, json.loads(artifact.file(INDEX).read_text())
         self.path, self._store, self._per_file = path, store, int(index["per_file"])
         self._rows = {name: row for row, name in enumerate(index["frames"])}
         self._own = {store.clips[c].frames[i]: (c, i) for c in labeled for i in store.clips[c].labeled}
@@ -91,12 +93,16 @@ class PseudoLabels:
         name = self._store.clips[clip].frames[index]
         if name in self._own:
             return self._store.label(*self._own[name], window)
-        file, row = self._open(self._rows[name] // self._per_file), self._rows[name] % self._per_file
+        number, row = divmod(self._rows[name], self._per_file)
         y, x, height, width = window or Window(0, 0, *self._store.size)
         area = (row, slice(y, y + height), slice(x, x + width))
-        labels: Ids = file["labels"][area]
-        if threshold > 0:
-            labels[file["confidence"][area] < math.ceil(255 * threshold)] = IGNORE
+        try:
+            file = self._open(number)
+            labels: Ids = file["labels"][area]
+            if threshold > 0:
+                labels[file["confidence"][area] < math.ceil(255 * threshold)] = IGNORE
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt", REMAKE) from error
         return labels
 
     def _open(self, number: int) -> Any:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from data_prep.base import Frame, Label, TrueFlow
 from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.base import Config
 from ifrkit.data.records import ClipRecord, LabelSpace, Split, Window
 from ifrkit.data.store_file import REMAKE, Layout, StoreFileReader, StoreFileWriter
@@ -99,6 +100,11 @@ class ClipStore:
         self.clips = list(index.clips)
         self._files: dict[int, StoreFileReader] = {}
         self._process = os.getpid()
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> ClipStore:
+        """The store of a clips artifact. Raises ArtifactError, too, if its index is not as recorded."""
+        return cls(artifact.file(INDEX).parent)
 
     @property
     def name(self) -> str:

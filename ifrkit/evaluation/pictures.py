@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from ifrkit.data.records import IGNORE, LabelSpace
 from ifrkit.data.resize import resize_frame
 from ifrkit.metrics.base import Ids
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WRONG = (235, 40, 40)
 PANEL = (320, 800)
@@ -74,25 +77,30 @@ def strip(frame_hw3: Rgb, label_hw: Ids, ids_hw: Ids, labels: LabelSpace, system
     return sheet
 
 
-def save_distances(found: Mapping[str, Any], title: str, path: Path) -> None:
+def draw_distances(systems: Mapping[str, Any], ink: str = "black") -> Figure:
     """Curves of `Distances.results`: mIoU over the distance to the key frame, and over the key interval."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from ifrkit.report.curves import line
+
     figure = Figure((10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, first, name in ((left, "at", 0, "distance to the key frame"), (right, "mean", 1, "key interval")):
-        for system, curves in found["systems"].items():
+        for number, (system, curves) in enumerate(systems.items()):
             values = [float("nan") if value is None else 100 * value for value in curves[key]]
-            axes.plot(range(first, first + len(values)), values, marker="o", markersize=3, label=system)
-        axes.set_xlabel(name)
+            axes.plot(range(first, first + len(values)), values, marker=".", label=system, **line(number))
+        axes.set_xlabel(name, color=ink)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.tick_params(colors=ink)
+        axes.patch.set_alpha(0)
         axes.grid(alpha=0.3)
-    left.set_ylabel("mIoU (%)")
-    right.legend()
-    figure.savefig(path, dpi=100)
+        for spine in axes.spines.values():
+            spine.set_color(ink)
+    left.set_ylabel("mIoU (%)", color=ink)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, labelcolor=ink)
+    return figure
 
 
 def save_loop(frames: Sequence[Rgb], stream: Iterable[Ids], labels: LabelSpace, path: Path) -> None:

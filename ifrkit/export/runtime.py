@@ -24,6 +24,8 @@ class ExportedModel:
 
     def __init__(self, key: Run, update: Run | None) -> None:
         self._key, self._update = key, update
+        self.carries = update is not None
+        """Whether there are key frames: a branch carries nothing from frame to frame."""
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits (b, k, h, w) of a key frame, and the state for `step`."""

@@ -51,7 +51,7 @@ class MeanTeacher(base.Method):
 
 
 def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_bhw: Tensor, threshold: float) -> Tensor:
-    """Mean over all pixels of the cross entropy where the confidence is at least the threshold, 0 elsewhere.
+    """1[max p^w >= tau] H(p^w, p^s): cross entropy where the confidence is at least tau, 0 elsewhere, mean over pixels.
 
     Not the mean over the kept pixels: that explodes when few are kept.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def overlap(
-    first: Place, second: Place, size: tuple[int, int], stride: int = 8
+    first: Place, second: Place, size: Sequence[int], stride: int = 8
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back."""
     parts = []

@@ -35,4 +35,4 @@ def class_prototypes(
             same_nn = (of_group[:, None] == of_group).to(sums_nkc.dtype)
             sums_nkc = torch.einsum("nm,mkc->nkc", same_nn, sums_nkc)
             counts_nk1 = torch.einsum("nm,mkc->nkc", same_nn, counts_nk1)
-        return sums_nkc / counts_nk1.clamp(min=1), present_nk
+        return sums_nkc / counts_nk1.clamp(min=1), present_nk  # Eq. (4)

@@ -52,7 +52,10 @@ class Method:
         return ()
 
     def build(self, network: Network) -> nn.Module | None:
-        """Extra modules (heads, teachers, second networks) that are trained or saved with the network."""
+        """Extra modules (heads, teachers, second networks) that are trained or saved with the network.
+
+        They learn at the rate of the head, but for what lies below a part called `backbone` or `slow`.
+        """
         return None
 
     def optimizer(self) -> torch.optim.Optimizer | None:

@@ -7,6 +7,7 @@ less confident view is drawn to that of the more confident one, away from pixels
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 EPSILON = 1e-8
 CHUNK = 8000
-"""Columns of the bank that are compared at a time; what a chunk computes is computed again in the backward pass."""
+"""Columns of the bank that are compared at a time. None of it is kept: the backward pass computes it again."""
 JITTER = (0.4, 0.4, 0.4, 0.1)
 
 
@@ -38,30 +39,31 @@ class Pixels(NamedTuple):
 def directional_loss(
     anchors: Pixels, positives: Pixels, bank: Pixels, temperature: float = 0.1, threshold: float = 0.75
 ) -> Tensor:
-    """Mean InfoNCE of the anchors whose positive (the same pixel of the other view) is the surer one, and sure enough.
+    """l_dc: mean over M of -log(r(phi_1, phi_2) / (r(phi_1, phi_2) + sum_n r(phi_1, phi_n))), r = exp(cos / temp.).
 
-    Bank pixels with the anchor's label are no negatives. No gradient passes to positives and bank. The small constants
-    are those of the released code: they cap the loss at 18.4 and quieten the worst anchors.
+    M: anchors whose positive (the same pixel of the other view) is the surer one, and sure enough. n: pixels of the
+    bank with another pseudo label. No gradient passes to positives and bank. The small constants are those of the
+    released code: they cap the loss at 18.4 and quieten the worst anchors.
     """
-    towards = positives.embeddings.detach()
-    positive_n = (anchors.embeddings * towards).sum(1) / temperature
-    columns = bank.embeddings.detach()
-    largest_n = torch.maximum(positive_n, (anchors.embeddings @ columns[:CHUNK].T / temperature).amax(1))
-    up_n = (positive_n - largest_n).exp()
-    down_n = torch.zeros_like(up_n)
-    for start in range(0, len(columns), CHUNK):
-        part = slice(start, start + CHUNK)
-        arguments = anchors.embeddings, columns[part], anchors.labels, bank.labels[part], largest_n, temperature
-        down_n = down_n + torch.utils.checkpoint.checkpoint(_negatives, *arguments, use_reentrant=False)
+    rows, columns = anchors.embeddings, bank.embeddings.detach()
+    again = partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+    with torch.autocast(rows.device.type, enabled=False):  # rounded cosines, divided by 0.1, would be off by 4 %
+        positive_n = (rows * positives.embeddings.detach()).sum(1) / temperature
+        largest_n = torch.maximum(positive_n, again(lambda: (rows @ columns[:CHUNK].T / temperature).amax(1)))
+        up_n = (positive_n - largest_n).exp()
+        down_n = torch.zeros_like(up_n)
+        for part in (slice(start, start + CHUNK) for start in range(0, len(columns), CHUNK)):
+            labels = anchors.labels, bank.labels[part]
+            down_n = down_n + again(_negatives, rows, columns[part], *labels, largest_n, temperature)
     loss_n = -(up_n / (up_n + down_n + EPSILON) + EPSILON).log()
-    counts_n = (positives.confidences > threshold) & (anchors.confidences < positives.confidences)
+    counts_n = (positives.confidences > threshold) & (anchors.confidences < positives.confidences)  # M
     return (loss_n * counts_n).sum() / (counts_n.sum() + 1e-12)
 
 
 def _negatives(
-    anchors: Tensor, columns: Tensor, labels_n: Tensor, labels_m: Tensor, largest_n: Tensor, temperature: float
+    rows_nd: Tensor, columns_md: Tensor, labels_n: Tensor, labels_m: Tensor, largest_n: Tensor, temperature: float
 ) -> Tensor:
-    similarity_nm = (anchors @ columns.T / temperature - largest_n[:, None]).exp()
+    similarity_nm = (rows_nd @ columns_md.T / temperature - largest_n[:, None]).exp()
     return (similarity_nm * (labels_n[:, None] != labels_m)).sum(1)
 
 
@@ -98,23 +100,23 @@ class Method(base.Method):
         ]
 
     def build(self, network: Network) -> nn.Module | None:
+        from ifrkit.data.keyed import key_seed
+        from ifrkit.models.layers import seeded
+
         if not self.config.weight:
             return None
-        channels = network.feature_channels
-        self.projector = nn.Sequential(
-            nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, self.config.embedding, 1)
-        )
+        c, out = network.feature_channels, self.config.embedding
+        with seeded(key_seed(network.seed, "cac")):
+            self.projector = nn.Sequential(nn.Conv2d(c, c, 1), nn.ReLU(), nn.Conv2d(c, out, 1))
         return self.projector
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * (loss of view a towards b + loss of b towards a)."""
-        c = self.config
-        if not c.weight:
+        """lambda L_dc: weight * (l_dc of view a towards b + l_dc of b towards a)."""
+        if not (c := self.config).weight:
             return {}
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
-        size = (a.labels.shape[-2], a.labels.shape[-1])
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        cuts = [overlap(here, there, size, network.stride) for here, there in places]
+        cuts = [overlap(here, there, a.labels.shape[-2:], network.stride) for here, there in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
         bank = Pixels(*(torch.cat(parts) for parts in zip(_cut(a, whole), _cut(b, whole), strict=True)))
@@ -126,11 +128,10 @@ class Method(base.Method):
     def _pixels(self, network: Network, batch: Batch, name: str, source: str) -> Pixels:
         """Maps (b, ., h/stride, w/stride) of a view, mirrored images turned back."""
         f_bchw = network.features(batch.views[name])
-        mirrored = torch.tensor([place.mirrored for place in batch.places[source]], device=f_bchw.device)
-        f_bchw = torch.where(mirrored[:, None, None, None], f_bchw.flip(-1), f_bchw)
+        turned = torch.tensor([[[place.mirrored]] for place in batch.places[source]], device=f_bchw.device)
+        f_bchw = torch.where(turned[:, None], f_bchw.flip(-1), f_bchw)
         with torch.no_grad():
             confidence_bhw, label_bhw = network.classify(f_bchw).float().softmax(1).max(1)
-            turned = mirrored[:, None, None]
             seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))
             base.guess(batch, source, seen_bhw, sure_bhw > self.config.threshold)
         with torch.autocast(f_bchw.device.type, enabled=False):

@@ -77,14 +77,18 @@ class Method(base.Method):
         return nn.ModuleList(decoders)
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * ramp-up * mean over decoders of |softmax(decoder(perturbed f)) - softmax(classifier(f))|^2."""
+        """omega_u L_u: weight * ramp-up * mean over decoders of d(g(z), g_a(perturbed z)).
+
+        z is the feature f, g the classifier, which L_u does not teach, g_a an auxiliary decoder, d the squared distance
+        of their probabilities.
+        """
         from ifrkit.models.cct_decoders import PERTURBATIONS, adversarial
 
         if not self._decoders():
             return {}
         c, f_bchw = self.config, base.encode(network, batch, features, "v1_0")
         size = batch.views["v1_0"].shape[-2:]
-        target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)
+        target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)  # g(z)
         label_bhw = target_bkhw.argmax(1)
         base.guess(batch, "v1_0", label_bhw)
         things = torch.tensor(c.things, device=f_bchw.device, dtype=torch.long)
@@ -95,5 +99,5 @@ class Method(base.Method):
             logits_bkhw = decoder(moved)
             if logits_bkhw.shape[-2:] != size:
                 logits_bkhw = upsample(logits_bkhw, size)
-            losses.append((logits_bkhw.float().softmax(1) - target_bkhw).square().mean())
+            losses.append((logits_bkhw.float().softmax(1) - target_bkhw).square().mean())  # d
         return {"consistency": c.weight * ramp_up(step, c.ramp_up) * torch.stack(losses).mean()}

@@ -53,7 +53,7 @@ class Method(MeanTeacher):
         return [View("v1_0", "unlabeled", "random"), View("v1_0_m", "unlabeled", "random", "v1_0", jitter)]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * CE(student(mix), hard label of the mixed predictions)."""
+        """lambda l(f(X_A), Y_A): weight * CE(student(mix), hard label of the mixed predictions)."""
         if not self.config.weight:
             return {}
         seen_b3hw = batch.views["v1_0_m"]

@@ -26,7 +26,7 @@ BOXES, SHARES = 3, (0.25, 0.5)
 
 
 def cross_supervision(first_bkhw: Tensor, second_bkhw: Tensor, first_bhw: Tensor, second_bhw: Tensor) -> Tensor:
-    """CE of each network's logits with the other one's label; the mean over pixels of each, added."""
+    """L_cps: l_ce(p_1, y_2) + l_ce(p_2, y_1), each network's logits with the other one's label; means over pixels."""
     return cross_entropy(first_bkhw, second_bhw) + cross_entropy(second_bkhw, first_bhw)
 
 
@@ -63,7 +63,7 @@ class Method(base.Method):
         return self.second
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Both terms."""
+        """The second network's part of L_s, and lambda L_cps."""
         if not self.config.weight:
             return {}
         label_bhw = batch.labels["v0_0"]
@@ -85,7 +85,7 @@ class Method(base.Method):
         own: dict[str, Tensor],
         size: tuple[int, int],
     ) -> Tensor:
-        """On labeled and unlabeled images alike, as many of each. own: maps of the second network."""
+        """L_cps^l and L_cps^u: labeled and unlabeled images alike, as many of each. own: maps of the second network."""
         losses = []
         for name in ("v0_0", "v1_0"):
             first_bchw = base.encode(network, batch, features, name)

@@ -25,7 +25,7 @@ JITTER = (0.4, 0.4, 0.4, 0.1)
 
 
 def consistency(student_bkhw: Tensor, teacher_bkhw: Tensor, threshold: float) -> Tensor:
-    """Squared distance of probabilities, summed over classes, mean over pixels, times the share of confident pixels.
+    """L_cons: squared distance of probabilities, summed over classes, mean over pixels, times the share of sure pixels.
 
     student: logits. teacher: probabilities. One share for the whole batch: no single pixel is masked.
     """

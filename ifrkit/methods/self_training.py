@@ -18,6 +18,7 @@ from pydantic import Field
 from ifrkit.config.base import ByInput
 from ifrkit.data.records import IGNORE
 from ifrkit.methods import base
+from ifrkit.methods.fixmatch import JITTER
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Method(base.Method):
         threshold: float = Field(0.0, ge=0, le=1)
         """Pixels with less confidence are ignored."""
         distort: bool = True
-        """Distort the colours of pseudo-labeled frames."""
+        """Jitter the colours of pseudo-labeled frames, turn them gray or blur them, as ST does."""
         mean: Mean = "all"
         """With a threshold: mean over all pixels, or over those that passed."""
 
@@ -51,11 +52,12 @@ class Method(base.Method):
 
     def views(self) -> list[View]:
         from ifrkit.data.batch import View
+        from ifrkit.data.jitter import Jitter
 
         if not self.config.weight:
             return []
         plain = View("pseudo", "unlabeled", "random", pseudo=self.config.threshold)
-        copy = View("pseudo_s", "unlabeled", "random", distort_of="pseudo")
+        copy = View("pseudo_s", "unlabeled", "random", "pseudo", Jitter(*JITTER))
         return [plain, copy] if self.config.distort else [plain]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:

@@ -30,13 +30,21 @@ if TYPE_CHECKING:
 EPSILON = 1e-6
 
 
+def cosines(features_bchw: Tensor, vectors_kc: Tensor) -> Tensor:
+    """(b, k, h * w) float32, under autocast too. vectors: (k, c), or (b, k, c) of each image."""
+    with torch.autocast(features_bchw.device.type, enabled=False):
+        return F.normalize(vectors_kc.float(), dim=-1) @ F.normalize(features_bchw.float().flatten(2), dim=1)
+
+
 def joint_probability(
     features_bchw: Tensor, g_kc: Tensor, sigma_g: Tensor, prototypes_bkc: Tensor, present_bk: Tensor, sigma_l: Tensor
 ) -> Tensor:
-    """(b, k, h, w): one softmax over the global vectors and the local means that are present, then both parts added."""
-    query_bcp = F.normalize(features_bchw.float().flatten(2), dim=1)
-    of_globals = sigma_g * (F.normalize(g_kc, dim=1) @ query_bcp)
-    of_locals = sigma_l * (F.normalize(prototypes_bkc, dim=2) @ query_bcp)
+    """(b, k, h, w): one softmax over the global vectors and the local means that are present, then both parts added.
+
+    p_c ~ exp(sigma_g cos(s, g_c)) + [c present] exp(sigma_l cos(s, P_c)).
+    """
+    of_globals = sigma_g * cosines(features_bchw, g_kc)
+    of_locals = sigma_l * cosines(features_bchw, prototypes_bkc)
     lowest = torch.finfo(of_locals.dtype).min
     of_locals = of_locals.masked_fill(~present_bk[:, :, None], lowest)
     both_bkp = torch.cat([of_globals, of_locals], 1).softmax(1)
@@ -52,7 +60,7 @@ def temporal_loss(
     sigma_g: Tensor,
     sigma_l: Tensor,
 ) -> Tensor:
-    """Half the sum of the forward and the backward chain over the frames of a clip.
+    """L_u: half the sum of the forward and the backward chain over the frames of a clip, -log(1e-6 + p_y) of each.
 
     weak, strong: features (b, c, h, w) of each frame, in order of time. labels: (b, h, w) of the weak ones.
     Prototypes carry gradients to the weak features; only the labels are cut off.
@@ -63,9 +71,7 @@ def temporal_loss(
         before = None
         for frame in order:
             if before is None:  # the chain begins with the global vectors alone
-                query_bcp = F.normalize(strong[frame].float().flatten(2), dim=1)
-                logits_bkp = sigma_g * (F.normalize(g_kc, dim=1) @ query_bcp)
-                total = total + F.cross_entropy(logits_bkp, labels[frame].flatten(1))
+                total = total + F.cross_entropy(sigma_g * cosines(strong[frame], g_kc), labels[frame].flatten(1))
             else:
                 p_bkhw = joint_probability(strong[frame], g_kc, sigma_g, *means[before], sigma_l)
                 total = total - (EPSILON + p_bkhw.gather(1, labels[frame][:, None])).log().mean()
@@ -102,10 +108,8 @@ class Method(base.Method):
             return None
         conv = network.decode_head.conv_seg
         self.g = nn.Parameter(conv.weight.detach()[:, :, 0, 0].clone())
-        self.sigmas = nn.Parameter(torch.ones(2))
-        holder = nn.Module()
-        holder.g, holder.sigmas = self.g, self.sigmas
-        return holder
+        self.sigmas = nn.Parameter(torch.ones(2))  # no tenfold rate for these in the released code
+        return nn.ModuleDict({"g": nn.ParameterList([self.g]), "slow": nn.ParameterList([self.sigmas])})
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """weight * ramp-up * the temporal loss; all weak frames in one pass, all strong ones in another."""

@@ -6,6 +6,7 @@ Version 2 (TPAMI 2025) labels with a mean teacher and gives both strong views co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -47,7 +48,7 @@ class Method(MeanTeacher):
         decay: float = Field(0.996, ge=0, lt=1)
         """Of the teacher of version 2."""
         strong: float = Field(0.25, ge=0)
-        """Weight of each strong view."""
+        """Weight of each strong view; version 2, which has no other view, counts it twice."""
         features: float = Field(0.5, ge=0)
         """Weight of the view with dropped features (version 1)."""
         threshold: float = Field(0.95, ge=0)
@@ -57,14 +58,18 @@ class Method(MeanTeacher):
     config: Config
     OPEN = {"threshold": 0.0}
 
+    def _weights(self) -> tuple[float, float]:
+        """Of each strong view, and of the view with dropped features."""
+        c = self.config
+        return (2 * c.weight * c.strong, 0.0) if c.version == 2 else (c.weight * c.strong, c.weight * c.features)
+
     def views(self) -> list[View]:
         from ifrkit.data.batch import View
         from ifrkit.data.jitter import Jitter
 
-        if not self.config.weight:
-            return []
-        strong = [View(name, "unlabeled", "random", "v1_0", Jitter(*JITTER)) for name in STRONG]
-        return [View("v1_0", "unlabeled", "random"), *strong]
+        strong, features = self._weights()
+        weak = [View("v1_0", "unlabeled", "random")] if strong or features else []
+        return weak + [View(name, "unlabeled", "random", "v1_0", Jitter(*JITTER)) for name in STRONG if strong]
 
     def build(self, network: Network) -> nn.Module | None:
         return super().build(network) if self.config.version == 2 else None
@@ -77,40 +82,47 @@ class Method(MeanTeacher):
         return super().exported(network) if self.config.version == 2 else network
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Cross entropies with the label of the weak view, where it is confident."""
-        c = self.config
-        if not c.weight:
+        """L_u: cross entropies with the label of the weak view, p^w, where it is confident."""
+        c, (of_strong, of_features) = self.config, self._weights()
+        if not (of_strong or of_features):
             return {}
         weak_b3hw, terms = batch.views["v1_0"], {}
-        size = (weak_b3hw.shape[-2], weak_b3hw.shape[-1])
         if c.version == 2:
             confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)
         else:
-            clean_bkhw, dropped_bkhw = self._clean_and_dropped(network, weak_b3hw, size)
-            confidence_bhw, label_bhw = clean_bkhw.detach().softmax(1).max(1)
-            loss = confident_cross_entropy(dropped_bkhw, label_bhw, confidence_bhw, c.threshold)
-            terms["features"] = c.weight * c.features * loss
+            with torch.set_grad_enabled(of_features > 0):  # a label alone needs no graph
+                clean_bchw, *dropped = self._weak(network, weak_b3hw, perturbed=of_features > 0)
+            logits_bkhw = upsample(base.clean_logits(network, clean_bchw), weak_b3hw.shape[-2:])
+            confidence_bhw, label_bhw = logits_bkhw.softmax(1).max(1)
+            for f_bchw in dropped:
+                logits_bkhw = upsample(network.classify(f_bchw), weak_b3hw.shape[-2:])
+                loss = confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold)
+                terms["features"] = of_features * loss  # p^fp
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
-        order = partners(batch.clips["unlabeled"])
-        masks = [box_or_none(size, len(label_bhw), c.cutmix).to(label_bhw.device) for _ in STRONG]
-        images = [batch.views[name] for name in STRONG]
-        seen_b3hw = torch.cat([mix(image, image[order], mask) for image, mask in zip(images, masks, strict=True)])
-        strong = self._strong_logits(network, seen_b3hw, size).chunk(2)
-        for number, (logits_bkhw, mask) in enumerate(zip(strong, masks, strict=True), start=1):
-            label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))
-            loss = confident_cross_entropy(logits_bkhw, label, confidence, c.threshold)
-            terms[f"strong{number}"] = c.weight * c.strong * loss
+        if of_strong:
+            for number, loss in enumerate(self._strong(network, batch, label_bhw, confidence_bhw), start=1):
+                terms[f"strong{number}"] = of_strong * loss  # p^s1, p^s2
         return terms
 
-    def _clean_and_dropped(self, network: Network, weak_b3hw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Logits of the weak view as it is, and with half of the channels dropped before the head; one head pass."""
-        maps = [torch.cat([x_bchw, F.dropout2d(x_bchw, 0.5)]) for x_bchw in network.backbone(weak_b3hw)]
-        f_bchw = network.decode_head.features(maps)
-        clean_bkhw, dropped_bkhw = upsample(network.classify(f_bchw), size).chunk(2)
-        return clean_bkhw, dropped_bkhw
+    def _weak(self, network: Network, weak_b3hw: Tensor, perturbed: bool) -> Sequence[Tensor]:
+        """f of the weak view, and if asked for also with half of the backbone's channels dropped; one head pass."""
+        maps = network.backbone(weak_b3hw)
+        if perturbed:
+            maps = [torch.cat([x_bchw, F.dropout2d(x_bchw, 0.5)]) for x_bchw in maps]
+        return network.decode_head.features(maps).chunk(1 + perturbed)
 
-    def _strong_logits(self, network: Network, seen_b3hw: Tensor, size: tuple[int, int]) -> Tensor:
+    def _strong(self, network: Network, batch: Batch, label_bhw: Tensor, confidence_bhw: Tensor) -> list[Tensor]:
+        """The loss of each strong view, with a box of its own pasted in; both go through the network in one pass."""
+        size, order = (label_bhw.shape[-2], label_bhw.shape[-1]), partners(batch.clips["unlabeled"])
+        masks = [box_or_none(size, len(label_bhw), self.config.cutmix).to(label_bhw.device) for _ in STRONG]
+        images = [batch.views[name] for name in STRONG]
+        seen_b3hw = torch.cat([mix(image, image[order], mask) for image, mask in zip(images, masks, strict=True)])
         maps = network.backbone(seen_b3hw)
         if self.config.version == 2:
             maps = [complementary_dropout(x_bchw) for x_bchw in maps]
-        return upsample(network.classify(network.decode_head.features(maps)), size)
+        strong = upsample(network.classify(network.decode_head.features(maps)), size).chunk(2)
+        losses = []
+        for logits_bkhw, mask in zip(strong, masks, strict=True):
+            label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))
+            losses.append(confident_cross_entropy(logits_bkhw, label, confidence, self.config.threshold))
+        return losses

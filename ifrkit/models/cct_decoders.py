@@ -70,11 +70,11 @@ def object_mask(f_bchw: Tensor, things_bhw: Tensor) -> Tensor:
 
 
 def guided_cutout(f_bchw: Tensor, things_bhw: Tensor) -> Tensor:
-    """A box erased inside the bounding box of each thing whose outline has more than 50 points."""
+    """A box erased inside the bounding box of each thing whose outline has more than 50 corners: small ones stay."""
     masks = things_bhw.cpu().numpy().astype(np.uint8)
     keep = np.ones(masks.shape, np.float32)
     for image, mask in enumerate(masks):
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         for outline in outlines:
             if len(outline) > 50:
                 x, y, w, h = cv2.boundingRect(outline)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,11 @@ def read_runs(directory: Path) -> list[Run]:
     return [read_run(path) for path in sorted(directory.glob(f"*{SUFFIX}"))]
 
 
+def line(number: int) -> dict[str, Any]:
+    """Colour and dashes of the n-th line of a picture: the same model looks the same everywhere."""
+    return {"color": COLORS[number % len(COLORS)], "linestyle": DASHES[number // len(COLORS) % len(DASHES)]}
+
+
 def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
     """Loss, validation metric and learning rate over the steps, a line for each run; the best step is marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -91,7 +97,7 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
             if not points or (title in metrics and title != run.metric_name):
                 continue
             factor = 100 if title == "miou" else 1
-            style = {"color": COLORS[number % len(COLORS)], "linestyle": DASHES[number // len(COLORS) % len(DASHES)]}
+            style = line(number)
             steps, values = [p[0] for p in points], [factor * p[1] for p in points]
             axes.plot(steps, values, label=run.name, marker="." if len(points) < 30 else None, **style)
             if title in metrics and run.best_step in steps:
@@ -99,7 +105,7 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
                 axes.plot(steps[place], values[place], "o", markersize=8, markerfacecolor="none", color=style["color"])
     handles, names = figure.axes[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside lower left", ncols=3, frameon=False, labelcolor=ink)
+        figure.legend(handles, names, loc="outside lower left", ncols=6, frameon=False, labelcolor=ink)
     return figure
 
 
@@ -116,4 +122,4 @@ def svg(figure: Figure, label: str) -> str:
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r' id="(figure|axes|patch|line2d|text|matplotlib|legend|xtick|ytick)[^"]*"', "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px sans-serif", text)
-    return text.replace(INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return text.replace(INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

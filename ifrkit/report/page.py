@@ -30,6 +30,7 @@ def page(artifacts: Sequence[Artifact]) -> str:
         parts.pictures(judged),
         parts.loop(judged),
         parts.confusion(judged),
+        parts.distances(judged),
         parts.consistency(judged),
         parts.curves(models),
         parts.lineage(models),
@@ -50,7 +51,9 @@ def _measured(tree: dict[str, Any]) -> str:
     facts = [f"{tree['clips']} clips", f"{tree['scored_frames']} scored frames ({tree['frames']})"]
     facts.append(f"scored {tree['distance']} frames after the key frame")
     facts.append(f"in streams a key frame every {tree['key_interval']} frames")
+    rules = ["mIoU is the mean over classes of one confusion matrix of the whole split, ignored pixels left out"]
     if tree["flow"]:
-        facts.append(f"flow of TC: {tree['flow']['source']}")
-    rule = "mIoU is the mean over classes of one confusion matrix of the whole split, ignored pixels left out"
-    return f"{'; '.join(facts)}. {rule}."
+        flow = "; ".join(f"{key}: {value}" for key, value in tree["flow"].items())
+        rule = "TC is the mIoU of each prediction with the next one, taken back along the flow to the nearest pixel"
+        rules.append(f"{rule} ({flow})")
+    return " ".join(f"{sentence}." for sentence in ("; ".join(facts), *rules))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from ifrkit.evaluation.pictures import draw_distances
 from ifrkit.evaluation.records import EXTREMES
 from ifrkit.evaluation.tables import headlines, percent, titles
 from ifrkit.report import html
@@ -103,7 +104,30 @@ def curves(models: Sequence[Model]) -> str:
         last = "; ".join(f"{run.name}: last loss {run.loss[-1][1]:.4g}" for run in runs if run.loss)
         inner += f'<h3>{escape(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
         inner += f"<p>{escape(last)}</p>\n"
-    return html.section("Training", inner, "A ring marks the best step, whose weights are kept as `best`.")
+    return html.section("Training", inner, "A ring marks the best step; checkpoint=best means its weights.")
+
+
+def distances(judged: Sequence[Model]) -> str:
+    """Accuracy over the distance to the key frame: of one model every system, of several what was judged."""
+    measured = [model for model in judged if "distances" in model.tree]
+    if not measured:
+        return ""
+    lines = {
+        f"{model.letter}: {system}": found
+        for model in measured
+        for system, found in model.tree["distances"]["systems"].items()
+        if system == model.system or len(measured) == 1
+    }
+    drawn = svg(draw_distances(lines, INK), "mIoU over the distance to the key frame, and over the key interval")
+    inner = f'<div class="curves">{html.scroller(drawn, "Curves over the distance to the key frame")}</div>\n'
+    longest = max(len(found["at"]) for found in lines.values())
+    rows: list[list[Cell]] = [
+        [str(d), *(_bar(found["at"][d]) if d < len(found["at"]) else "-" for found in lines.values())]
+        for d in range(longest)
+    ]
+    inner += html.table(["distance", *lines], rows, "mIoU in percent, so many frames after the key frame")
+    note = "The same frames at every distance, only their key frame moves; a key interval is the mean of its distances."
+    return html.section("Distance to the key frame", inner, note)
 
 
 def consistency(judged: Sequence[Model]) -> str:
@@ -125,12 +149,11 @@ def consistency(judged: Sequence[Model]) -> str:
 
 
 def pictures(judged: Sequence[Model]) -> str:
-    """The best and the worst frames; of several models fewer each, to keep the page small."""
-    count = max(2, EXTREMES // max(1, len(judged)))
+    """The best and the worst frames, and some that are spread over the split."""
     inner = ""
     for title, what in (("worst", "went worst"), ("best", "went best"), ("pictures", "are spread over the split")):
         for model in judged:
-            paths = model.pictures(title)[: count if title != "pictures" else max(2, count // 2)]
+            paths = model.pictures(title)[:EXTREMES]
             scores = _scores(model)
             drawn = ""
             for number, path in enumerate(paths, 1):

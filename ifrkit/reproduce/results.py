@@ -192,7 +192,7 @@ def _draw(config: TableConfig, entries: Sequence[Entry], path: Path) -> None:
     from matplotlib.figure import Figure
 
     cells = {(entry["row"], entry["column"]): entry for entry in entries}
-    figure = Figure((2.5 + 0.35 * len(config.rows) * len(config.columns), 4), layout="constrained")
+    figure = Figure((2.5 + max(0.8, 0.35 * len(config.rows)) * len(config.columns), 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(ylabel="%")
     width = 0.8 / len(config.rows)

@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     from ifrkit.train import distributed
 
     config: EvalConfig = job.config
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     distributed.start()
     systems = _systems(job, distributed.local_device(job.device))
     clips = _clips(config, store, job.inputs[0])
@@ -81,7 +81,7 @@ def run(job: Job) -> None:
 
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
     from ifrkit.evaluation import tables
-    from ifrkit.evaluation.pictures import save_confusion, save_distances
+    from ifrkit.evaluation.pictures import draw_distances, save_confusion
 
     (job.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     job.report.table(*tables.summary(report))
@@ -93,7 +93,9 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
     if "distances" in report:
         for table in tables.distances(report):
             job.report.table(*table)
-        save_distances(report["distances"], f"{store.name} {report['split']}", job.directory / "distances.png")
+        figure = draw_distances(report["distances"]["systems"])
+        figure.suptitle(f"{store.name} {report['split']}")
+        figure.savefig(job.directory / "distances.png", dpi=100)
     if "inner_video" in report:
         job.report.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":

@@ -26,7 +26,7 @@ def run(job: Job) -> None:
     config: ExportConfig = job.config
     if config.format == "onnx":
         require_onnx()
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     metadata = _metadata(job, store)
     graphs: dict[str, Any] = {}
     for name, model in job.report.track(list(_models(job).items()), "export"):

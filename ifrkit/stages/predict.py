@@ -1,4 +1,4 @@
-"""predict: class ids of every frame of the user's videos, by a branch or a video model, as a stream."""
+"""predict: class ids of every frame of the user's videos, by networks or exported graphs, as a stream."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from data_prep.base import Frame
-    from ifrkit.data.records import LabelSpace
     from ifrkit.metrics.base import Ids
-    from ifrkit.predict.streaming import Policy, Predictor
+    from ifrkit.predict.segmenter import Segmenter
 
 INDEX = "predictions.json"
 NAMED = 5
@@ -72,19 +71,24 @@ def run(job: Job) -> None:
     A resumed run keeps complete videos; of the one that was interrupted it draws the overlay again from the label
     images, and starts the networks at the last key frame: the result is the same.
     """
-    from ifrkit.data.store import ClipStore
+    from ifrkit.predict.segmenter import open_segmenter
+    from ifrkit.train import distributed
 
     config: PredictConfig = job.config
     found = [(source, facts(source)) for source in find_sources(config.videos)]
-    store = ClipStore(job.input("clips").path)
-    run = _Run(job, store.labels, store.size, _predictor(job), sum(fact.count for _, fact in found))
+    if distributed.world() > 1:
+        raise ConfigError("predict runs in one process", "start it without torchrun")
+    segmenter = open_segmenter(job)
+    for _, fact in found:
+        segmenter.seen_at(fact.size, config)  # before the first video is begun
+    run = _Run(job, segmenter, sum(fact.count for _, fact in found))
     for source, fact in found[len(run.done) :]:
         run.video(source, fact)
     if not any(record.frames for record in run.done):
         raise DatasetError(f"{found[0][0].path}: not one frame could be read", "copy it again, or convert it")
     index = {
-        "classes": list(store.labels.names),
-        "colors": [list(color) for color in store.labels.colors],
+        "classes": list(segmenter.labels.names),
+        "colors": [list(color) for color in segmenter.labels.colors],
         "videos": [record.model_dump(mode="json") for record in run.done],
     }
     (job.directory / INDEX).write_text(json.dumps(index, indent=1) + "\n")
@@ -94,13 +98,11 @@ def run(job: Job) -> None:
 class _Run:
     """The videos done so far, and the time that it took."""
 
-    def __init__(
-        self, job: Job, labels: LabelSpace, trained: tuple[int, int], predictor: Predictor, total: int
-    ) -> None:
+    def __init__(self, job: Job, segmenter: Segmenter, total: int) -> None:
         from ifrkit.predict.outputs import palette
 
-        self.job, self.trained, self.predictor, self.total = job, trained, predictor, total
-        self.colors: NDArray[np.uint8] = palette(labels)
+        self.job, self.segmenter, self.predictor, self.total = job, segmenter, segmenter.predictor, total
+        self.colors: NDArray[np.uint8] = palette(segmenter.labels)
         self._progress = job.scratch / "progress.json"
         saved = Progress()
         if job.resumed:
@@ -111,11 +113,9 @@ class _Run:
     def video(self, source: Source, fact: Facts) -> None:
         """Read, predict and write one video, at the same time."""
         from ifrkit.predict.overlap import ahead, behind
-        from ifrkit.predict.streaming import network_size
 
-        config: PredictConfig = self.job.config
         (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
-        seen_at = network_size(fact.size, self.trained, config.size)
+        seen_at = self.segmenter.seen_at(fact.size, self.job.config)
         record = VideoRecord(name=source.name, source=source.path.resolve().name, size=fact.size, seen_at=seen_at)
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
@@ -211,41 +211,6 @@ def _scaled(source: Source, size: tuple[int, int], seen_at: tuple[int, int]) -> 
         yield item, None if item.frame is None else resize_frame(item.frame, seen_at)
 
 
-def _predictor(job: Job) -> Predictor:
-    """The model of the input artifact with its key-frame policy. Raises ConfigError for options that do not fit it."""
-    import torch
-
-    from ifrkit.models.checkpoints import load_branch, load_video_model
-    from ifrkit.predict.streaming import EveryFrame, Fixed, Predictor
-    from ifrkit.train import distributed
-
-    config: PredictConfig = job.config
-    given, device = job.inputs[0], torch.device(job.device)
-    if distributed.world() > 1:
-        raise ConfigError("predict runs in one process", "start it without torchrun")
-    if given.kind == "video-model":
-        if config.branch is not None:
-            fault = f"--branch {config.branch}: {given.path} is a video model, which uses both"
-            raise ConfigError(fault, "name a branches artifact with --from; --key-interval 1 is the reference branch")
-        model = load_video_model(given, config.checkpoint).to(device)
-        return Predictor(model, _policy(config, model, given.manifest.config["key_interval"]), device)
-    if config.key_policy == "adaptive" or config.key_interval is not None:
-        fault = f"{given.path} is of kind branches: it has no key frames"
-        raise ConfigError(fault, "name a video-model with --from, or leave --key-interval and --key-policy out")
-    known = json.loads(given.file("branches.json").read_text())["branches"]
-    branch: str = config.branch or ("reference" if "reference" in known else next(iter(known)))
-    return Predictor(EveryFrame(load_branch(given, branch, config.checkpoint).to(device)), Fixed(1), device)
-
-
-def _policy(config: PredictConfig, model: Any, trained_interval: int) -> Policy:
-    from ifrkit.predict.streaming import Adaptive, Fixed, Remembered
-
-    if config.key_policy == "adaptive":
-        model.flow = Remembered(model.flow)
-        return Adaptive(model.flow, config.key_threshold, config.key_interval)
-    return Fixed(config.key_interval or trained_interval)
-
-
 def _identity(config: PredictConfig) -> str:
     """What the videos are, not where: a changed or new file makes another artifact. Raises DatasetError."""
     found = [
@@ -268,6 +233,7 @@ STAGE = Stage(
     config=PredictConfig,
     run=run,
     needs=("video-model", "branches"),
+    accepts=("exported",),
     resumable=True,
     source_identity=_identity,
     label=_label,

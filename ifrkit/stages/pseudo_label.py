@@ -23,7 +23,7 @@ def run(job: Job) -> None:
     device = distributed.local_device(job.device)
     network = load_branch(job.input("branches"), config.branch, config.checkpoint).to(device)
     averaged = partial(probabilities, network, scales=config.scales, flip=config.flip)
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     frames = training_frames(store)
     places = list(frames.values())
     (job.scratch / "begun").touch()  # complete files are kept for --resume

@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     from ifrkit.data.store import ClipStore
 
     config: TrainBranchesConfig = job.config
-    store = ClipStore(job.input("clips").path)
+    store = ClipStore.of(job.input("clips"))
     _check_crop(config, store)
     labeled = labeled_clips(store, config.labeled)
     job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
@@ -86,7 +86,7 @@ def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> PseudoLabe
 
     for artifact in job.inputs:
         if artifact.kind == "pseudo-labels":
-            return PseudoLabels(artifact.path, store, labeled)
+            return PseudoLabels(artifact, store, labeled)
     return None
 
 

@@ -20,7 +20,7 @@ def run(job: Job) -> None:
     from ifrkit.data.store import ClipStore
 
     config: TrainFlowConfig = job.config
-    result, _ = train(job, config, ClipStore(job.input("clips").path))
+    result, _ = train(job, config, ClipStore.of(job.input("clips")))
     index = {"width": config.width, "best": result.best, "last": result.last, "best_step": result.best_step}
     (job.directory / "flow.json").write_text(json.dumps(index, indent=2) + "\n")
     job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})

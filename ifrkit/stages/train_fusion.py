@@ -26,7 +26,7 @@ def run(job: Job) -> None:
     from ifrkit.plugins import load
 
     config: TrainFusionConfig = job.config
-    store, branches = ClipStore(job.input("clips").path), job.input("branches")
+    store, branches = ClipStore.of(job.input("clips")), job.input("branches")
     if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
         raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
     labeled = _labeled(config, store, branches)

@@ -7,7 +7,7 @@
         check_dataset(dataset)
         check_fingerprint(dataset)
 
-`check_method`, `check_architecture` and `check_metric` do the same for the other plug-ins, by their registered names.
+`check_architecture`, `check_metric` and `check_method` (in `ifrkit.testing.methods`) do so for the other plug-ins.
 Every check raises AssertionError with a sentence that says what the contract (the `base.py` of each kind) wants. The
 other modules write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
 """
@@ -25,9 +25,9 @@ import numpy as np
 from data_prep.base import Dataset
 from ifrkit.data.records import IGNORE, ClipRecord
 from ifrkit.plugins import load
-from ifrkit.testing.contracts import check_architecture, check_method, check_metric
+from ifrkit.testing.contracts import check_architecture, check_metric
 
-__all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_method", "check_metric", "toy"]
+__all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_metric", "toy"]
 
 
 def toy(name: str, root: Path, *, seed: int = 0, **options: Any) -> Dataset:

@@ -1,4 +1,4 @@
-"""Contract checks of methods, video architectures and metrics, by the name that they are registered under.
+"""Contract checks of video architectures and metrics, by the name that they are registered under.
 
 As `check_dataset`: every one raises AssertionError with a sentence that says what the contract wants.
 """
@@ -6,146 +6,22 @@ As `check_dataset`: every one raises AssertionError with a sentence that says wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ifrkit.plugins import load
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.artifacts.store import Artifact
     from ifrkit.metrics.base import ClipResult, Metric
-    from ifrkit.train.branch import BranchTask
     from ifrkit.video.base import Phase, VideoModel
 
 CLASSES = 5
-_TOY = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
-_LATE = 10**6
-"""A step behind every ramp-up."""
 
 
 def _require(condition: bool, kind: str, contract: str) -> None:
     if not condition:
         raise AssertionError(f"contract of {kind}: {contract}")
-
-
-def check_method(name: str, directory: Path) -> None:
-    """`ifrkit/methods/base.py`, on tiny networks and clips that are made below `directory`.
-
-    Three steps are finite at odd sizes and move every weight; terms are scalars that reach the network; a crop without
-    any label gives no NaN; under `OFF` training equals `none` bit for bit.
-    """
-    import torch
-
-    clips = _toy_clips(directory)
-    for size in ((24, 32), (25, 31)):
-        task = _task(name, clips, directory, crop={"size": size})
-        before = {key: p.detach().clone() for key, p in task.network.named_parameters()}
-        for step, batch in enumerate(map(task.to_device, task.batches(0, 3))):
-            _step(task, batch, step)
-        still = [key for key, p in task.network.named_parameters() if torch.equal(p, before[key])]
-        _require(not still, "a method", f"a step moves every weight of the network (not {still[:2]})")
-    task = _task(name, clips, directory, method={name: dict(load("methods", name).OPEN)})
-    batch = task.to_device(next(iter(task.batches(0, 1))))
-    batch.labels = {view: torch.full_like(label, 255) for view, label in batch.labels.items()}
-    _step(task, batch, _LATE)
-    _check_off(name, clips, directory)
-
-
-def _toy_clips(directory: Path) -> Artifact:
-    from ifrkit.config.stages import PrepareConfig
-    from ifrkit.stages import prepare
-    from ifrkit.stages.runner import execute
-
-    config = PrepareConfig.model_validate({"dataset": "synthetic", "options": _TOY})
-    return execute(prepare.STAGE, config, workspace=directory, inputs=[])
-
-
-def _branches_config(ssl: str, **changes: Any) -> Any:
-    from ifrkit.config.stages import TrainBranchesConfig
-
-    config = {
-        "ssl": ssl,
-        "branches": "update",
-        "update": {"backbone": "resnet18", "width": 0.125},
-        "crop": {"size": (24, 32)},
-        "loop": {"steps": 2, "batch": 2, "eval_every": 2},
-        "runtime": {"workers": 0},
-    }
-    return TrainBranchesConfig.model_validate(config | changes)
-
-
-def _task(name: str, clips: Artifact, directory: Path, **changes: Any) -> BranchTask:
-    import torch
-
-    from ifrkit.data.partitions import labeled_clips
-    from ifrkit.data.store import ClipStore
-    from ifrkit.models.network import build_network
-    from ifrkit.train.branch import BranchTask
-
-    config = _branches_config(name, **changes)
-    store = ClipStore(clips.path)
-    network = build_network(config.update, store.labels.num_classes, seed=0)
-    labeled = labeled_clips(store, config.labeled)
-    pseudo = None
-    if config.method[name].artifacts():  # pseudo labels are all that a method may ask for
-        pseudo = _pseudo_labels(clips, directory, labeled)
-    task = BranchTask(network, config, store, labeled, torch.device("cpu"), pseudo)
-    task.module.train()
-    return task
-
-
-def _pseudo_labels(clips: Artifact, directory: Path, labeled: list[int]) -> Any:
-    from ifrkit.config.stages import PseudoLabelConfig
-    from ifrkit.data.pseudo import PseudoLabels
-    from ifrkit.data.store import ClipStore
-    from ifrkit.stages import pseudo_label, train_branches
-    from ifrkit.stages.runner import execute
-
-    teacher = execute(train_branches.STAGE, _branches_config("none"), workspace=directory, inputs=[clips])
-    config = PseudoLabelConfig(branch="update")
-    labels = execute(pseudo_label.STAGE, config, workspace=directory, inputs=[teacher])
-    return PseudoLabels(labels.path, ClipStore(clips.path), labeled)
-
-
-def _step(task: BranchTask, batch: Any, step: int) -> None:
-    import torch
-
-    for optimizer in task.optimizers:
-        optimizer.zero_grad()
-    torch.manual_seed(step)
-    terms = task.module(batch, step)
-    flat = [key for key, term in terms.items() if term.shape != () or not term.isfinite()]
-    _require(not flat, "a method", f"loss terms are finite scalars (not {flat})")
-    lost = [key for key, term in terms.items() if not term.requires_grad]
-    _require(not lost, "a method", f"every loss term has a gradient (not {lost})")
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    broken = [key for key, p in task.module.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-    _require(not broken, "a method", f"gradients are finite (not of {broken[:2]})")
-    for optimizer in task.optimizers:
-        optimizer.step()
-    task.stepped(step)
-
-
-def _check_off(name: str, clips: Artifact, directory: Path) -> None:
-    from ifrkit.stages import train_branches
-    from ifrkit.stages.runner import execute
-
-    off = {name: dict(load("methods", name).OFF)}
-    weights = []
-    for config in (_branches_config("none", seed=3), _branches_config(name, seed=3, method=off)):
-        inputs = [clips, *_wanted(config, directory)]
-        artifact = execute(train_branches.STAGE, config, workspace=directory, inputs=inputs)
-        weights.append(artifact.file("update.last.safetensors").read_bytes())
-    _require(weights[0] == weights[1], "a method", "under OFF training equals `none` bit for bit")
-
-
-def _wanted(config: Any, directory: Path) -> list[Artifact]:
-    from ifrkit.artifacts.store import resolve
-
-    kinds = [kind for options in config.method.values() for kind in options.artifacts()]
-    return [resolve(directory, kind, (kind,)) for kind in kinds]
 
 
 def check_architecture(name: str) -> None:

@@ -20,12 +20,14 @@ from ifrkit.data.pseudo import PseudoLabels
 from ifrkit.data.records import IGNORE
 from ifrkit.data.store import ClipStore
 from ifrkit.errors import ConfigError
+from ifrkit.evaluation.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network
 from ifrkit.models.tta import probabilities
 from ifrkit.plugins import load
 from ifrkit.train import distributed
+from ifrkit.train.clips import val_picture
 from ifrkit.train.loop import Task
 from ifrkit.train.losses import Mean, cross_entropy, upsample
 from ifrkit.train.optim import branch_sgd, poly
@@ -197,6 +199,10 @@ class BranchTask(Task):
         metric.counts = distributed.summed(metric.counts)
         miou = metric.compute()[metric.headline]
         return {} if miou is None else {"miou": miou}
+
+    def picture(self) -> Rgb | None:
+        exported = partial(probabilities, self.exported)
+        return val_picture(self.store, lambda *place: predict(exported, self.store, [place], self.device)[0][0])
 
     def state(self) -> dict[str, Tensor]:
         """The plain network: what a method adds is for training only."""

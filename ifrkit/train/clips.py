@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
 from ifrkit.config.stages import TrainFlowConfig, TrainFusionConfig
 from ifrkit.data.batch import ClipBatch
 from ifrkit.data.loader import ClipMode, clip_batches
 from ifrkit.data.store import ClipStore
+from ifrkit.evaluation.pictures import Rgb, strip
 from ifrkit.metrics.base import ClipResult, Ids
 from ifrkit.plugins import load
 from ifrkit.train import distributed
@@ -69,3 +71,14 @@ def val_miou(store: ClipStore, num_classes: int, predict: Callable[[int, int], I
     metric.counts = distributed.summed(metric.counts)
     miou = metric.compute()[metric.headline]
     return {} if miou is None else {"miou": miou}
+
+
+def val_picture(store: ClipStore, predict: Callable[[int, int], Ids]) -> Rgb | None:
+    """Frame, label, prediction and errors of the first annotated val frame, if there is one. predict: (clip, index)."""
+    for clip in store.clips_of("val"):
+        if (index := store.clips[clip].annotated) is not None:
+            label_hw = store.label(clip, index, hidden=True)
+            return np.asarray(
+                strip(store.frame(clip, index), label_hw, predict(clip, index), store.labels, "prediction")
+            )
+    return None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ifrkit.errors import DivergedError
+from ifrkit.evaluation.pictures import Rgb
 from ifrkit.stages.base import Reporter
 from ifrkit.train import distributed
 
@@ -60,14 +61,15 @@ class EventLog:
         self._file = path.open("r+b")
         self._file.truncate(min(length, path.stat().st_size))
         self._file.seek(0, os.SEEK_END)
-        self._board: Any = None
+        self.board: Any = None
+        """The TensorBoard writer, if there is one."""
 
     def add_tensorboard(self, directory: Path, step: int, report: Reporter) -> None:
         """Also write TensorBoard event files, from `step` on; says so if TensorBoard cannot be used."""
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(directory), purge_step=step)
+            self.board = SummaryWriter(str(directory), purge_step=step)
         except Exception as error:  # a broken optional package fails in its own ways, never only with ImportError
             report.warn(f"no TensorBoard files: {error} (pip install 'ifrkit[tb]')")
 
@@ -75,9 +77,14 @@ class EventLog:
         """Append a record, at once visible to readers of the file."""
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
-        if self._board is not None:
+        if self.board is not None:
             for name, value in _scalars(record):
-                self._board.add_scalar(name, value, record["step"])
+                self.board.add_scalar(name, value, record["step"])
+
+    def show(self, picture: Rgb, step: int) -> None:
+        """A picture for TensorBoard alone."""
+        if self.board is not None:
+            self.board.add_image("validation", picture, step, dataformats="HWC")
 
     def length(self) -> int:
         """Bytes written so far."""
@@ -86,8 +93,8 @@ class EventLog:
     def close(self) -> None:
         """Close the file and the TensorBoard writer."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def _scalars(tree: Any, prefix: str = "") -> list[tuple[str, float]]:

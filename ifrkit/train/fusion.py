@@ -19,6 +19,7 @@ from ifrkit.data.batch import ClipBatch
 from ifrkit.data.loader import ClipMode
 from ifrkit.data.records import IGNORE
 from ifrkit.data.store import ClipStore
+from ifrkit.evaluation.pictures import Rgb
 from ifrkit.metrics.base import Ids
 from ifrkit.train import clips
 from ifrkit.train.loop import Task
@@ -141,6 +142,9 @@ class FusionTask(Task):
     def validate(self) -> dict[str, float]:
         """mIoU of the annotated val frames, their key frame `key_interval - 1` before them; only of the last phase."""
         return clips.val_miou(self.store, self.model.num_classes, self._predict) if self.final else {}
+
+    def picture(self) -> Rgb | None:
+        return clips.val_picture(self.store, self._predict) if self.final else None
 
     def _predict(self, clip: int, index: int) -> Ids:
         frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)

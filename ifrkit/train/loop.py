@@ -23,13 +23,14 @@ from ifrkit.config.base import Runtime
 from ifrkit.config.stages import LoopConfig
 from ifrkit.data.keyed import key_seed
 from ifrkit.errors import ConfigError, InterruptedRun
+from ifrkit.evaluation.pictures import Rgb
 from ifrkit.models.weights import save_weights
 from ifrkit.stages.base import Job, Silent
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state
 
-_AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Task:
@@ -68,6 +69,10 @@ class Task:
     def validate(self) -> dict[str, float]:
         """Metrics of the present weights (module in eval mode, no gradients); empty if there is nothing to measure."""
         return {}
+
+    def picture(self) -> Rgb | None:
+        """What the present weights see, for TensorBoard: asked behind `validate`, of the first rank alone."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """What the files of last and best weights hold."""
@@ -144,7 +149,7 @@ class _Fit:
             batch = self.task.to_device(next(batches))
             torch.manual_seed(key_seed(self.seed, "step", self.name, step, micro, self.rank))
             with self._no_sync(micro):
-                with torch.autocast(self.device.type, _AMP[self.loop.amp], enabled=self.loop.amp != "off"):
+                with torch.autocast(self.device.type, AMP[self.loop.amp], enabled=self.loop.amp != "off"):
                     terms = self.wrapped(batch, step)
                 total = torch.stack([term.float() for term in terms.values()]).sum()
                 self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]
@@ -197,6 +202,7 @@ class _Fit:
         self.task.module.eval()
         with torch.no_grad():
             metrics = self.task.validate()
+            picture = self.task.picture() if self.events and self.events.board else None
         self.task.module.train()
         key = self.task.select or ""
         best = key not in metrics or metrics[key] > self.result.best.get(key, -math.inf)  # a tie keeps the earlier
@@ -206,6 +212,8 @@ class _Fit:
             self._write_weights("best")
         if metrics and self.events:
             self.events.write(step=done, metrics=metrics, best=best)
+        if picture is not None and self.events:
+            self.events.show(picture, done)
         self._start_clock(done)
 
     def _check_weights(self, done: int) -> None:

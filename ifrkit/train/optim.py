@@ -9,17 +9,19 @@ from torch import nn
 
 from ifrkit.config.stages import SGDConfig
 
+_SLOW = {"backbone", "slow"}
+
 
 def branch_sgd(module: nn.Module, config: SGDConfig, beside: Iterable[torch.optim.Optimizer] = ()) -> torch.optim.SGD:
-    """Two groups: parameters of any `backbone`, and all others (heads, modules of methods). Decay is on all of them.
+    """Two groups: parameters of any `backbone` or `slow` part, and all others (heads, modules of methods), all decayed.
 
     What an optimizer `beside` it trains is left out.
     """
     taken = {id(p) for optimizer in beside for group in optimizer.param_groups for p in group["params"]}
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad and id(p) not in taken]
-    backbone = [p for name, p in named if "backbone" in name.split(".")]
-    others = [p for name, p in named if "backbone" not in name.split(".")]
-    groups = [{"params": backbone, "lr": config.lr_backbone}, {"params": others, "lr": config.lr_head}]
+    slow = [p for name, p in named if _SLOW & {*name.split(".")}]
+    others = [p for name, p in named if not _SLOW & {*name.split(".")}]
+    groups = [{"params": slow, "lr": config.lr_backbone}, {"params": others, "lr": config.lr_head}]
     return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
 
 

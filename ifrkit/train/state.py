@@ -1,7 +1,12 @@
-"""Resume state on disk: tensors and plain values, written whole or not at all."""
+"""Resume state on disk: tensors and plain values, written whole or not at all.
+
+The file is what `torch.save` writes, then its sha256: torch reads a file with flipped bits without a word.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
 from collections.abc import Mapping
@@ -13,13 +18,17 @@ from torch import Tensor
 
 from ifrkit.errors import ArtifactError, DivergedError, ResourceError
 
+_DIGEST = hashlib.sha256().digest_size
+
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Replace the file at once; a run killed meanwhile finds the older state. Raises ResourceError."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with partial.open("w+b") as file:
             torch.save(dict(state), file)
+            file.seek(0)
+            file.write(hashlib.file_digest(file, "sha256").digest())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -31,7 +40,11 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 def load_state(path: Path) -> dict[str, Any]:
     """What `save_state` wrote, on the CPU. Raises ArtifactError if the file is damaged."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        content, digest = content[:-_DIGEST], content[-_DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            raise EOFError("it is cut off or has flipped bits")
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise ArtifactError(f"{path} is no sound resume state ({reason})", "start again with --force") from error

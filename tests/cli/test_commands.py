@@ -29,7 +29,7 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
-    "predict": "--branch --key-interval --key-policy",
+    "predict": "--branch --key-interval --key-policy --backend",
     "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
@@ -63,6 +63,11 @@ def test_flags_of_compare_are_frozen() -> None:
 def test_flags_of_init_are_frozen() -> None:
     own = "--frames --count --classes --clip-length --from --branch --json --quiet --verbose --workspace"
     assert _long(load("init")) == set(own.split())
+
+
+def test_flags_of_report_and_log_are_frozen() -> None:
+    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out"}
+    assert _long(load("log")) == {"--workspace", "--json", "--verbose", "--plot", "--follow"}
 
 
 def test_flags_of_doctor_are_frozen() -> None:
@@ -114,12 +119,24 @@ def test_unknown_words_get_the_nearest_and_exit_2(tmp_path: Path) -> None:
         ("ifrkit train-branches --ssl iffr", "did you mean 'ifr'?"),
         ("ifrkit train-branches --set sgd.lr_haed=1", "sgd.lr_haed: unknown key (from --set); did you mean 'lr_head'?"),
         ("ifrkit toy-train --recipe nosuch", "no recipe named 'nosuch'"),
+        ("ifrkit artifacts ls branchs", "did you mean 'branches'?"),
     ]:
         done = shell.run(line)
         assert done.returncode == 2, line
         assert wanted in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert done.stdout == ""
+
+
+def test_recipes_add_up_however_they_are_listed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    together, apart = (
+        shell.ok(f"ifrkit train-branches {recipes} --print-config --json")
+        for recipes in ("--recipe tiny,paper-equations", "--recipe tiny --recipe paper-equations")
+    )
+    assert together == apart
+    assert "recipe tiny" in apart
+    assert "recipe paper-equations" in apart
 
 
 def test_python_dash_m_and_version(tmp_path: Path) -> None:

@@ -155,6 +155,10 @@ def test_an_id_follows_the_content_of_a_named_file_and_the_id_of_a_named_artifac
         _branches(sets=["update.pretrained=nowhere"])[0].identity()
     fusion = [resolve(TrainFusionConfig, "train-fusion", sets=sets)[0].identity() for sets in ([], ["flow=abc"])]
     assert fusion[0] == fusion[1]
+    by_id, by_kind, dis, truth = (EvalConfig(flow=name).identity() for name in ("abcd1234", "flow", "DIS", "truth"))
+    assert by_id == by_kind
+    assert dis == EvalConfig().identity() != truth
+    assert by_id not in (dis, truth)
     named = [_branches(sets=["ssl=[self-training]", *sets])[0] for sets in ([], ["method.self-training.labels=abc"])]
     assert named[0] != named[1]
     assert named[0].identity() == named[1].identity()

@@ -88,6 +88,10 @@ UNKNOWN = {
         _labelme(*[exports.labelme_shape(name, WHOLE) for name in ("road", "bus", "bus", "sky")]),
         r"street_000003\.json: 2 shapes of class 'bus' \(and 'sky'\), which is not in the class table; add it",
     ),
+    "another spelling": (
+        _labelme(exports.labelme_shape("Road", WHOLE)),
+        r"1 shapes of class 'Road', which is not in the class table; it has 'road': write both alike",
+    ),
     "class of Cityscapes": (
         {"street_000003_gtFine_polygons.json": exports.cityscapes([("busgroup", WHOLE)])},
         r"_polygons\.json: 1 shapes of class 'bus', which is not in the class table",

@@ -147,6 +147,8 @@ def test_labels_in_which_nothing_is_labeled_are_no_labels(tmp_path: Path) -> Non
         ("street", "000031", "street_000031"),
         ("street", "street_000031", "street_000031"),
         ("a/b", "0001", "a_b_0001"),
+        ("1", "100", "1_100"),
+        ("img", "img7", "img7"),
         ("a/my clip", "my clip 7", "a_my_clip_7"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from chains import EVAL, ONE, PREPARE, Chain, complaint
+from chains import EVAL, FLOW, FUSION, ONE, PREPARE, Chain, complaint
 from PIL import Image
 
 
@@ -40,6 +40,8 @@ def entries(chain: Chain) -> set[Path]:
         ("eval --from branches --metric TC --flow diss", 2, "dis, truth"),
         ("eval --from branches --metric TC --fail-under mIoU=0.5", 2, "add it to --metric"),
         (f"{ONE} --steps 9 --set sgd.lr_head=1e30", 6, "not finite"),
+        (f"{FLOW} --set loop.steps=9 --set lr=1e30", 6, "not finite"),
+        (f"{FUSION} --set loop.steps=9 --set lr=1e30 --set warmup_steps=0", 6, "not finite"),
     ],
 )
 def test_bad_arguments(chain: Chain, line: str, code: int, words: str) -> None:
@@ -167,9 +169,12 @@ def test_one_flipped_bit_is_found(chain: Chain, tmp_path: Path) -> None:
         assert name in found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("stage", [PREPARE, f"{ONE} --steps 1"])
-def test_a_full_disk_is_exit_5(chain: Chain, tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "kib"),
+    [(PREPARE, 16), (f"{ONE} --steps 1", 16), (FLOW, 16), (FUSION, 16), (EVAL, 8), ("pseudo-label", 1)],
+)
+def test_a_full_disk_is_exit_5(chain: Chain, tmp_path: Path, stage: str, kib: int) -> None:
     out = tmp_path / "made" / "out"
-    done = chain.run(f"ulimit -f 16; ifrkit {stage} --out {out} -q")
+    done = chain.run(f"ulimit -f {kib}; ifrkit {stage} --out {out} -q")
     assert "space" in complaint(done, 5)
-    assert not list(out.parent.iterdir())
+    assert not list(out.parent.glob("[!.]*"))

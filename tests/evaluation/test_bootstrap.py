@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from ifrkit.evaluation.bootstrap import difference, miou
 from ifrkit.metrics._confusion import iou, mean_present
@@ -70,6 +73,50 @@ def test_seeds_widen_the_interval_and_pairing_them_narrows_it() -> None:
     assert widths[1] == 0
     assert widths[2] > widths[0] > 0
     assert difference(ours[:1], ours[1:2], paired_seeds=True).interval != (0.0, 0.0)
+
+
+def _miou(matrix: NDArray[np.int64]) -> float:
+    """By hand: mean over classes that occur of hits over union."""
+    shares = []
+    for k in range(len(matrix)):
+        union = matrix[k, :].sum() + matrix[:, k].sum() - matrix[k, k]
+        shares += [matrix[k, k] / union] if union else []
+    return float(np.mean(shares))
+
+
+def test_every_draw_of_three_clips_and_two_seeds_by_hand() -> None:
+    """All 27 x 4 draws are equally likely; the interval's ends are their 2.5 and 97.5 % quantiles."""
+    rng = np.random.default_rng(11)
+    ours, theirs = counts(rng, 2, 3), counts(rng, 2, 3, 0.6)
+
+    def drawn(clips: tuple[int, ...], seeds: tuple[int, ...]) -> float:
+        rows = [[_miou(sum(row[s][c] for c in clips)) for s in seeds] for row in (ours, theirs)]
+        return float(np.mean(rows[0]) - np.mean(rows[1]))
+
+    found = difference(ours, theirs, paired_seeds=True, resamples=20000)
+    assert found.value == pytest.approx(drawn((0, 1, 2), (0, 1)), abs=1e-12)
+    every = sorted(drawn(c, s) for c in product(range(3), repeat=3) for s in product(range(2), repeat=2))
+    assert found.interval == pytest.approx((every[2], every[-3]), abs=1e-12)  # 2.5 % of 108 draws lies in the third
+
+
+def test_scipy_with_the_statistic_by_hand_gives_the_same_interval() -> None:
+    rng = np.random.default_rng(12)
+    (ours,), (theirs,) = counts(rng, 1, 7), counts(rng, 1, 7, 0.6)
+
+    def statistic(clips: NDArray[np.int64]) -> float:
+        return _miou(sum(ours[c] for c in clips)) - _miou(sum(theirs[c] for c in clips))
+
+    low, high = stats.bootstrap(
+        [np.arange(7)],
+        statistic,
+        n_resamples=400,
+        batch=250,
+        vectorized=False,
+        method="percentile",
+        random_state=np.random.default_rng(5),
+    ).confidence_interval
+    found = difference([ours], [theirs], paired_seeds=True, resamples=400, seed=5)
+    assert found.interval == pytest.approx((low, high), abs=1e-12)
 
 
 def test_one_clip_has_no_interval() -> None:

@@ -10,16 +10,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_video import moving_clip
+from tiny_video import moving_clip, video_model
 from torch import nn
 from toy_video import OPEN, ToyVideo, exported
 
 from ifrkit.errors import ConfigError
 from ifrkit.export import extra
 from ifrkit.export.check import Difference, compare
+from ifrkit.export.formats import SUFFIX, require_onnx, write
 from ifrkit.export.formats import extra as package
-from ifrkit.export.formats import require_onnx
-from ifrkit.export.graphs import Pool, graphs
+from ifrkit.export.graphs import Pool, graphs, without_adaptive_pooling
+from ifrkit.export.runtime import ExportedModel, open_graph
+from ifrkit.plugins import names
 
 FORMATS = ["torch"]
 try:
@@ -45,6 +47,22 @@ def test_any_batch_and_any_size(toy: tuple[str, Path, Any], size: tuple[int, int
         assert difference.sizes == [[batch, *size]]
         assert difference.relative <= (0 if format == "torch" else 1e-5)
     assert (found["start"].frames, found["step"].frames) == (batch, 3 * batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", names("video"))
+@pytest.mark.parametrize("format", FORMATS)
+def test_both_steps_of_every_architecture(format: str, arch: str, tmp_path: Path) -> None:
+    """Key step and update step, any size and batch; each feeds on its own state for three frames."""
+    model = video_model(arch).requires_grad_(False)
+    runs = []
+    for graph in graphs(arch, without_adaptive_pooling(model) if format == "onnx" else model, (72, 96), OPEN):
+        write(graph, path := tmp_path / f"{graph.name}{SUFFIX[format]}", {})
+        runs.append(open_graph(path))
+    found = compare(model, ExportedModel(*runs), [moving_clip((72, 96), 4, 1), moving_clip((81, 70), 4, 2)])
+    for step, frames in (("start", 3), ("step", 9)):
+        assert (found[step].frames, found[step].sizes) == (frames, [[1, 72, 96], [2, 81, 70]])
+        assert found[step].relative <= (1e-6 if format == "torch" else 1e-4)
 
 
 @pytest.mark.parametrize(("format", "dynamic"), [("torch", ()), *((format, ("batch",)) for format in FORMATS)], ids=str)

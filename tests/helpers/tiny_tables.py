@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tiny_run
+
+Answer = tuple[int, dict[str, Any]]
+"""Exit code of the command, and what it printed."""
 
 _SMALL = ["loop.steps=2", "loop.batch=2", "loop.eval_every=2", "runtime.workers=0"]
 SETS = {

@@ -13,6 +13,7 @@ from torch import Tensor
 from ifrkit.data.batch import Place
 from ifrkit.data.records import Window
 from ifrkit.data.sampler import Key, overlapping
+from ifrkit.methods import cac
 from ifrkit.methods._overlap import overlap
 from ifrkit.methods.cac import Pixels, _flat, directional_loss
 
@@ -51,10 +52,75 @@ def test_the_numbers_of_the_released_loss(temperature: float, threshold: float, 
     assert found == pytest.approx(expected, rel=2e-5, abs=1e-9)
 
 
+@pytest.mark.parametrize("chunk", [32, 96])
+def test_nothing_of_the_size_of_the_bank_is_kept_for_the_backward_pass(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """And the chunk does not change the numbers, as long as the row maximum lies in the first one."""
+    maps, (first, second) = views()
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    kept = []
+    for times in (2, 40):
+        bank = Pixels(*(torch.cat([_flat(x)] * times) for x in second))
+        found, largest = [], 0
+        for columns in (8000, chunk):
+            monkeypatch.setattr(cac, "CHUNK", columns)
+            saved: list[int] = []
+            with torch.autograd.graph.saved_tensors_hooks(lambda x, to=saved: to.append(x.numel()) or x, lambda x: x):
+                loss = directional_loss(one, two, bank, threshold=0.0)
+            largest = max(saved)
+            found.append((loss.detach(), torch.autograd.grad(loss, maps[0], retain_graph=True)[0]))
+        kept.append(largest)
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+    assert kept[0] == kept[1] < len(one.labels) * chunk
+
+
+def test_half_precision_does_not_touch_the_cosines() -> None:
+    _, (first, second) = views()
+    bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(first, second, strict=True)))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = directional_loss(cut(first, slice(1, 6)), cut(second, slice(0, 5)), bank, threshold=0.0)
+    assert loss.item() == pytest.approx(10.339052, rel=2e-5)
+
+
 def test_equal_views_teach_nothing() -> None:
     _, (first, _) = views()
     flat = Pixels(*(_flat(x) for x in first))
     assert directional_loss(flat, flat, flat, threshold=0.0) == 0
+
+
+def test_only_anchors_whose_positive_is_surer_and_sure_enough_count() -> None:
+    """Four anchors: positive surer and sure enough; surer but unsure; less sure; equally sure."""
+    torch.manual_seed(0)
+    rows = F.normalize(torch.randn(4, 8), dim=1).requires_grad_()
+    anchors = Pixels(rows, torch.arange(4), torch.tensor([0.8, 0.5, 0.95, 0.9]))
+    positives = Pixels(F.normalize(torch.randn(4, 8), dim=1), torch.arange(4), torch.tensor([0.9, 0.7, 0.9, 0.9]))
+    loss = directional_loss(anchors, positives, positives, threshold=0.75)
+    (slope,) = torch.autograd.grad(loss, rows)
+    assert slope.any(1).tolist() == [True, False, False, False]
+    first, others = (rows[0] * positives.embeddings).sum(1).div(0.1).detach().tolist(), (1, 2, 3)
+    expected = math.log(math.exp(first[0]) + sum(math.exp(first[j]) for j in others)) - first[0]
+    assert loss.item() == pytest.approx(expected, rel=1e-4)  # the mean over that one
+
+
+def test_nothing_reaches_the_surer_view_and_the_bank() -> None:
+    maps, (first, second) = views()
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    loss = directional_loss(one, two, two, threshold=0.0)
+    there, back = torch.autograd.grad(loss, maps, allow_unused=True)
+    assert there.any()
+    assert back is None
+
+
+def test_the_length_of_the_projection_does_not_matter_and_swapped_views_swap_their_losses() -> None:
+    _, (first, second) = views()
+    one, two = cut(first, slice(1, 6)), cut(second, slice(0, 5))
+    bank = Pixels(*(torch.cat([_flat(a), _flat(b)]) for a, b in zip(first, second, strict=True)))
+    other = Pixels(*(torch.cat([_flat(b), _flat(a)]) for a, b in zip(first, second, strict=True)))
+    there = directional_loss(one, two, bank, threshold=0.0).item()
+    assert there == pytest.approx(directional_loss(one, two, other, threshold=0.0).item(), rel=1e-4)
+    assert there != pytest.approx(directional_loss(two, one, bank, threshold=0.0).item(), rel=1e-2)
+    assert directional_loss(one, two, bank, threshold=1.0).item() == 0
 
 
 def test_without_another_class_there_is_nothing_to_push_away() -> None:

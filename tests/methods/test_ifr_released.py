@@ -14,6 +14,7 @@ from ifrkit.data.batch import Batch
 from ifrkit.methods.ifr import Method, class_prototypes
 from ifrkit.models.network import Network, build_network
 from ifrkit.train.branch import BranchLosses
+from ifrkit.train.losses import cross_entropy, upsample
 
 VIEWS = ("v0_0", "v0_1", "v0_1_s", "v1_0", "v1_1", "v1_1_s")
 SHAPE = (2, 3, 64, 128)
@@ -26,6 +27,17 @@ class Step:
 
     def unsupervised(self) -> float:
         return sum(float(term) for name, term in self.terms.items() if name != "sup")
+
+    def right_pixels(self) -> int:
+        """Of the labeled frames, out of all pixels, the ignored ones too: what the released code logs as acc_seg."""
+        with torch.no_grad():
+            logits_bkhw = self.network.train().classify(self.network.features(official_batch().views["v0_0"]))
+        label_bhw = official_label((2, 64, 128))
+        return int((upsample(logits_bkhw, (64, 128)).argmax(1) == label_bhw).sum())
+
+    def counted_batches(self) -> set[int]:
+        buffers = self.network.named_buffers()
+        return {int(value) for name, value in buffers if name.endswith("num_batches_tracked")}
 
     def gradient(self, name: str) -> float:
         grad = self.network.get_parameter(name).grad
@@ -82,8 +94,18 @@ def test_batch_norm_statistics(resnet18: Step) -> None:
     torch.testing.assert_close(mean, torch.tensor([-0.0513376, -0.0600014, 0.0132706]), rtol=0, atol=1e-6)
     var = buffers["decode_head.bottleneck.bn.running_var"][:3]
     torch.testing.assert_close(var, torch.tensor([1.056630, 1.079511, 1.207065]), rtol=1e-4, atol=0)
-    counts = {int(value) for name, value in buffers.items() if name.endswith("num_batches_tracked")}
-    assert counts == {6}
+    assert resnet18.counted_batches() == {6}
+
+
+def test_accuracy() -> None:
+    assert run_step("resnet18").right_pixels() / (2 * 64 * 128) == pytest.approx(0.05340576, abs=1e-4)
+
+
+def test_ignored_pixels_are_in_the_mean() -> None:
+    logits_bkhw = torch.tensor([[2.0, 2.0], [0.0, 0.0]]).view(1, 2, 1, 2)
+    label_bhw = torch.tensor([[[0, 255]]])
+    assert float(cross_entropy(logits_bkhw, label_bhw)) == pytest.approx(0.063464, abs=1e-6)
+    assert float(cross_entropy(logits_bkhw, label_bhw, "valid")) == pytest.approx(0.126928, abs=1e-6)
 
 
 def test_prototypes_of_the_labeled_clip() -> None:
@@ -104,7 +126,6 @@ def test_the_two_common_mistakes_give_other_numbers() -> None:
     assert step.unsupervised() == pytest.approx(0.0260514, rel=1e-3)
 
 
-@pytest.mark.slow
 def test_resnet101() -> None:
     step = run_step("resnet101")
     assert float(step.terms["sup"]) == pytest.approx(2.988001, abs=2e-5)
@@ -113,5 +134,7 @@ def test_resnet101() -> None:
     assert step.gradient("decode_head.conv_seg.bias") == pytest.approx(0.206343, rel=1e-3)
     assert step.gradient("decode_head.bottleneck.conv.weight") == pytest.approx(2.105521, rel=3e-3)
     assert step.gradient("backbone.layer4.1.conv2.weight") == pytest.approx(1.036860, rel=3e-3)
+    assert step.counted_batches() == {6}
     mean = dict(step.network.named_buffers())["backbone.stem.0.bn1.running_mean"][:3]
     torch.testing.assert_close(mean, torch.tensor([-0.0513376, -0.0600014, 0.0132706]), rtol=0, atol=1e-6)
+    assert step.right_pixels() / (2 * 64 * 128) == pytest.approx(0.04705811, abs=1e-4)

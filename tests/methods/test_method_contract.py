@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_run
@@ -13,12 +12,10 @@ import torch
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.data.batch import Batch, Guess
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.pseudo import PseudoLabels
 from ifrkit.data.store import ClipStore
 from ifrkit.errors import ConfigError, InterruptedRun
-from ifrkit.models.network import build_network
 from ifrkit.plugins import load, names
+from ifrkit.testing.methods import check_method, check_switched_off, terms_of, toy_task
 from ifrkit.train.branch import BranchTask
 
 METHODS = names("methods")
@@ -38,54 +35,23 @@ def clips(workspace: Path) -> Artifact:
     return tiny_run.make_clips(workspace)
 
 
-def make_task(workspace: Path, clips: Artifact, ssl: str, **changes: Any) -> BranchTask:
-    config = tiny_run.branches_config(ssl=ssl, **changes)
-    store = ClipStore(clips.path)
-    labeled = labeled_clips(store, config.labeled)
-    found = [path for path in (workspace / "pseudo-labels").iterdir() if not path.name.startswith(".")]
-    network = build_network(config.update, store.labels.num_classes, seed=0)
-    return BranchTask(network, config, store, labeled, torch.device("cpu"), PseudoLabels(found[0], store, labeled))
-
-
 def batches(task: BranchTask, steps: int) -> list[Batch]:
     return [task.to_device(raw) for raw in task.batches(0, steps)]
 
 
-def total(task: BranchTask, batch: Batch, step: int) -> torch.Tensor:
-    torch.manual_seed(step)
-    terms = task.module(batch, step)
-    assert all(term.shape == () for term in terms.values())
-    return torch.stack(list(terms.values())).sum()
-
-
 @pytest.mark.parametrize("ssl", METHODS)
-@pytest.mark.parametrize("size", [(24, 32), (25, 31)])
-def test_three_steps_are_finite_and_move_the_network(
-    workspace: Path, clips: Artifact, ssl: str, size: tuple[int, int]
-) -> None:
-    task = make_task(workspace, clips, ssl, crop={"size": size})
-    task.module.train()
-    before = {name: p.detach().clone() for name, p in task.network.named_parameters()}
-    for step, batch in enumerate(batches(task, 3)):
-        assert all(view.shape[-2:] == size for view in batch.views.values())
-        for optimizer in task.optimizers:
-            optimizer.zero_grad()
-        loss = total(task, batch, step)
-        torch.autograd.backward(loss)
-        assert loss.isfinite()
-        assert all(p.grad is None or p.grad.isfinite().all() for p in task.module.parameters())
-        for optimizer in task.optimizers:
-            optimizer.step()
-    assert all(not torch.equal(p, before[name]) for name, p in task.network.named_parameters())
+def test_the_public_contract(ssl: str, tmp_path: Path) -> None:
+    check_method(ssl, tmp_path)
+
+
+def test_all_together_switched_off_equal_the_baseline(clips: Artifact) -> None:
+    check_switched_off(",".join(METHODS), clips)
 
 
 @pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
-def test_every_term_reaches_the_backbone_or_what_has_an_optimizer_of_its_own(
-    workspace: Path, clips: Artifact, ssl: str
-) -> None:
-    task = make_task(workspace, clips, ssl, method={ssl: dict(load("methods", ssl).OPEN)})
-    task.module.train()
-    terms = task.module(batches(task, 1)[0], 10**6)  # after any ramp-up
+def test_every_term_reaches_the_backbone_or_what_has_an_optimizer_of_its_own(clips: Artifact, ssl: str) -> None:
+    task = toy_task(ssl, clips, method={ssl: dict(load("methods", ssl).OPEN)})
+    terms = terms_of(task, batches(task, 1)[0])
     assert len(terms) > 1
     backbones = [p for name, p in task.module.named_parameters() if "backbone" in name and p.requires_grad]
     own = [p for optimizer in task.optimizers[1:] for group in optimizer.param_groups for p in group["params"]]
@@ -95,28 +61,7 @@ def test_every_term_reaches_the_backbone_or_what_has_an_optimizer_of_its_own(
         assert any(moved[: len(backbones)]) != any(moved[len(backbones) :]), name  # never both
 
 
-@pytest.mark.parametrize("ssl", METHODS)
-def test_every_parameter_has_one_optimizer(workspace: Path, clips: Artifact, ssl: str) -> None:
-    task = make_task(workspace, clips, ssl)
-    groups = [group for optimizer in task.optimizers for group in optimizer.param_groups]
-    trained = [id(p) for group in groups for p in group["params"]]
-    assert sorted(trained) == sorted(id(p) for p in task.module.parameters() if p.requires_grad)
-    assert task.lrs(0) == pytest.approx([group["lr"] for group in groups])
-
-
-@pytest.mark.parametrize("ssl", METHODS)
-def test_switched_off_it_equals_the_baseline_bit_for_bit(
-    workspace: Path, clips: Artifact, tmp_path: Path, ssl: str
-) -> None:
-    off = {ssl: dict(load("methods", ssl).OFF)}
-    artifact = tiny_run.train(tmp_path, tiny_run.branches_config(ssl=ssl, method=off, seed=3), clips)
-    baseline = tiny_run.train(tmp_path, tiny_run.branches_config(ssl="none", seed=3), clips)
-    for which in ("last", "best"):
-        name = f"update.{which}.safetensors"
-        assert artifact.file(name).read_bytes() == baseline.file(name).read_bytes()
-
-
-@pytest.mark.parametrize("ssl", METHODS)
+@pytest.mark.parametrize("ssl", [*METHODS, "ifr,cutmix"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resume_is_exact(workspace: Path, clips: Artifact, tmp_path: Path, ssl: str, workers: int) -> None:
     config = tiny_run.branches_config(ssl=ssl, runtime={"workers": workers, "save_every": 1})
@@ -130,43 +75,20 @@ def test_resume_is_exact(workspace: Path, clips: Artifact, tmp_path: Path, ssl: 
         assert parts.file(name).read_bytes() == whole.file(name).read_bytes()
 
 
-@pytest.mark.parametrize("ssl", METHODS)
-def test_a_crop_without_any_label_gives_no_nan(workspace: Path, clips: Artifact, ssl: str) -> None:
-    for mean in ("all", "valid"):
-        task = make_task(workspace, clips, ssl, ce_mean=mean)
-        task.module.train()
-        batch = batches(task, 1)[0]
-        batch.labels = {name: torch.full_like(label, 255) for name, label in batch.labels.items()}
-        loss = total(task, batch, 5000)
-        torch.autograd.backward(loss)
-        assert loss.isfinite()
-        assert all(p.grad is None or p.grad.isfinite().all() for p in task.module.parameters())
-
-
-@pytest.mark.parametrize("ssl", METHODS)
-def test_one_labeled_and_one_unlabeled_clip_are_enough(workspace: Path, clips: Artifact, ssl: str) -> None:
-    task = make_task(workspace, clips, ssl, labeled={"partition": "1/2"})
-    assert len(task.labeled) == 1
-    for batch in batches(task, 2):
-        assert total(task, batch, 0).isfinite()
-
-
 @pytest.mark.parametrize("ssl", [name for name in METHODS if name not in ("none", "ifr")])
-def test_listed_beside_ifr_the_terms_add_up(workspace: Path, clips: Artifact, ssl: str) -> None:
-    task = make_task(workspace, clips, f"ifr,{ssl}")
-    task.module.train()
-    terms = task.module(batches(task, 1)[0], 10**6)
+def test_listed_beside_ifr_the_terms_add_up(clips: Artifact, ssl: str) -> None:
+    task = toy_task(f"ifr,{ssl}", clips)
+    terms = terms_of(task, batches(task, 1)[0])
     assert {name.partition(".")[0] for name in terms} == {"sup", "ifr", ssl}
     assert all(term.isfinite() for term in terms.values())
 
 
 @pytest.mark.parametrize("ssl", [name for name in METHODS if name != "none"])
-def test_the_accuracy_of_its_pseudo_labels_is_measured(workspace: Path, clips: Artifact, ssl: str) -> None:
+def test_the_accuracy_of_its_pseudo_labels_is_measured(clips: Artifact, ssl: str) -> None:
     """Against labels that training never sees: they are all there in the synthetic street."""
-    task = make_task(workspace, clips, ssl, method={ssl: dict(load("methods", ssl).OPEN)})
-    task.module.train()
+    task = toy_task(ssl, clips, method={ssl: dict(load("methods", ssl).OPEN)})
     for batch in batches(task, 2):
-        total(task, batch, 10**6)
+        terms_of(task, batch)
     (notes,) = task.notes().values()
     assert notes.keys() == {ssl}
     assert 0 <= notes[ssl]["accuracy"] <= 1
@@ -174,9 +96,9 @@ def test_the_accuracy_of_its_pseudo_labels_is_measured(workspace: Path, clips: A
     assert task.notes() == {}  # the next interval begins empty
 
 
-def test_known_pseudo_labels_are_judged_right(workspace: Path, clips: Artifact) -> None:
+def test_known_pseudo_labels_are_judged_right(clips: Artifact) -> None:
     """Of the sure pixels with a known label; a map at 1/8 is compared with the pixels in the middle of its cells."""
-    task = make_task(workspace, clips, "none")
+    task = toy_task("none", clips)
     truth = torch.full((1, 16, 32), 255, dtype=torch.uint8)
     truth[:, :, :16], truth[:, 4, 4] = 3, 2  # the left half is known
     label = torch.full((1, 2, 4), 3)
@@ -196,9 +118,9 @@ def test_the_log_of_a_run_holds_the_accuracy(clips: Artifact, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ssl", ["cac", "cps", "fixmatch"])
-def test_image_methods_can_be_kept_to_annotated_frames(workspace: Path, clips: Artifact, ssl: str) -> None:
+def test_image_methods_can_be_kept_to_annotated_frames(clips: Artifact, ssl: str) -> None:
     """The image protocol of Table 1: the frames that have a label, without it."""
-    task = make_task(workspace, clips, ssl, unlabeled="annotated")
+    task = toy_task(ssl, clips, unlabeled="annotated")
     store = ClipStore(clips.path)
     for raw in task.batches(0, 3):
         for sample, place in enumerate(raw.places["v1_0"]):
@@ -210,6 +132,31 @@ def test_image_methods_can_be_kept_to_annotated_frames(workspace: Path, clips: A
         assert set(raw.labels) == {"v0_0"}
 
 
-def test_methods_of_several_frames_refuse_the_image_protocol(workspace: Path, clips: Artifact) -> None:
+def test_methods_of_several_frames_refuse_the_image_protocol(clips: Artifact) -> None:
     with pytest.raises(ConfigError, match="ifr wants 2 frames of each unlabeled clip"):
-        make_task(workspace, clips, "ifr", unlabeled="annotated")
+        toy_task("ifr", clips, unlabeled="annotated")
+
+
+PASSES: dict[tuple[str, str], tuple[int, int]] = {
+    ("self-training", ""): (2, 0),
+    ("unimatch", "version=2"): (3, 1),
+    ("cps", "cutmix=true"): (4, 2),
+    ("tdc", "frames=3"): (7, 0),
+    ("ifr,cutmix", ""): (7, 1),
+    ("ifr,cct,advsemi,s4gan", ""): (6, 0),
+    ("ifr,cct,cps", ""): (8, 0),
+}
+"""Beside those of tests/train/test_passes.py: of options and combinations; there one pass of v1_0 serves several."""
+
+
+@pytest.mark.parametrize(("ssl", "option"), PASSES)
+def test_passes_of_options_and_combinations(clips: Artifact, ssl: str, option: str) -> None:
+    key, _, value = option.partition("=")
+    method = {ssl: {key: json.loads(value)}} if key else {}
+    assert tuple(toy_task(ssl, clips, method=method).passes) == PASSES[ssl, option]
+
+
+def test_a_combination_reads_a_view_of_several_methods_once(clips: Artifact) -> None:
+    raw = next(iter(toy_task("ifr,cutmix,fixmatch,cct", clips).batches(0, 1)))
+    assert raw.images.keys() == {"v0_0", "v0_1", "v1_0", "v1_1"}  # copies with other colours are made of v1_0
+    assert raw.distortions.keys() == {"v0_1_s", "v1_1_s", "v1_0_c", "v1_0_j"}

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+import torch.nn.functional as F
 from spec_tensors import wave, weights
 from torch import Tensor
 
-from ifrkit.methods.tdc import joint_probability, temporal_loss
+from ifrkit.config.stages import NetworkConfig, SGDConfig
+from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
+from ifrkit.models.network import build_network
+from ifrkit.train.branch import BranchLosses
+from ifrkit.train.optim import branch_sgd
 
 K, C = 4, 6
 
@@ -60,3 +65,39 @@ def test_probabilities() -> None:
     silent = joint_probability(0 * features, torch.randn(K, C), one, prototypes, present, one)
     assert -math.log(1e-6 + silent[0, 0, 0, 0].item()) == pytest.approx(1.0986092, abs=1e-6)
     assert -math.log(1e-6 + silent[0, 3, 0, 0].item()) == pytest.approx(1.7917534, abs=1e-6)
+
+
+def test_one_frame_alone_and_features_of_zero() -> None:
+    _, strong, labels, g = clip()
+    three, one = torch.tensor(3.0), torch.tensor(1.0)
+    alone = temporal_loss(strong[:1], strong[:1], labels[:1], g, three, one)
+    cosine = torch.einsum("kc,bchw->bkhw", F.normalize(g, dim=1), F.normalize(strong[0], dim=1))
+    assert alone.item() == pytest.approx(F.cross_entropy(3 * cosine, labels[0]).item(), rel=1e-6)
+    silent = temporal_loss(strong[:1], [0 * strong[0]], labels[:1], g, three, one)
+    assert silent.item() == pytest.approx(math.log(K), rel=1e-6)
+
+
+def test_prototypes_along_the_vectors_add_nothing() -> None:
+    """If every class is there, its mean parallel to its vector, and both scales equal, the global loss is left."""
+    torch.manual_seed(0)
+    features, g = torch.randn(2, C, 3, 5), torch.randn(5, C)
+    three = torch.tensor(3.0)
+    p = joint_probability(features, g, three, 2.5 * g.expand(2, 5, C), torch.ones(2, 5, dtype=torch.bool), three)
+    cosine = torch.einsum("kc,bchw->bkhw", F.normalize(g, dim=1), F.normalize(features, dim=1))
+    torch.testing.assert_close(p, (3 * cosine).softmax(1))
+
+
+def test_half_precision_does_not_touch_the_cosines() -> None:
+    weak, strong, labels, g = clip()
+    ten = torch.tensor(10.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = temporal_loss(weak, strong, labels, g, ten, ten)
+    assert loss.item() == pytest.approx(16.631525, rel=1e-6)
+
+
+def test_the_vectors_learn_at_the_rate_of_the_head_and_the_scales_at_that_of_the_backbone() -> None:
+    method = Method(Method.Config())
+    module = BranchLosses(build_network(NetworkConfig(width=0.125), K, 0), {"tdc": method}, "all")
+    rates = {id(p): group["lr"] for group in branch_sgd(module, SGDConfig()).param_groups for p in group["params"]}
+    assert (rates[id(method.g)], rates[id(method.sigmas)]) == (1e-2, 1e-3)
+    assert (method.g.shape, method.sigmas.tolist()) == ((K, module.network.feature_channels), [1, 1])

@@ -155,8 +155,11 @@ def test_files_that_hold_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.save({}, "empty.pth")
     torch.save(released(), "good.pth")
     Path("cut.pth").write_bytes(Path("good.pth").read_bytes()[:5000])
+    flipped = bytearray(Path("good.pth").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    Path("flipped.pth").write_bytes(flipped)
     Path("text.pth").write_text("not found")
     Path("nothing.pth").touch()
-    for name in ("attack", "plain", "numbers", "tensor", "empty", "cut", "text", "nothing"):
+    for name in ("attack", "plain", "numbers", "tensor", "empty", "cut", "flipped", "text", "nothing"):
         fault(Path(f"{name}.pth"))
     assert not Path("attacked").exists()

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
-from tiny_tables import FLAGS
+from tiny_tables import Answer
 
 from ifrkit.artifacts.store import artifacts, open_artifact
-from ifrkit.cli.main import load
 from ifrkit.errors import ConfigError, IfrkitError, InterruptedRun
 from ifrkit.plugins import names
 from ifrkit.reproduce import run
-
-Answer = tuple[int, dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tables")
-
-
-@pytest.fixture(autouse=True)
-def signals() -> Iterator[None]:
-    """The command takes the signals over: pytest wants its own back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def reproduce(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    def call(table: str, *words: str) -> Answer:
-        command: click.Command = load("reproduce")
-        argv = [table, *FLAGS, "--json", "--workspace", str(workspace), *words]
-        capsys.readouterr()
-        with command.make_context("ifrkit reproduce", argv) as context:
-            code = command.invoke(context)
-        return code, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 def numbers(answer: Answer) -> dict[tuple[str, str], dict[str, Any]]:

@@ -23,6 +23,7 @@ from ifrkit.errors import ArtifactError, ConfigError, DivergedError, Interrupted
 from ifrkit.models.weights import load_weights
 from ifrkit.stages.base import Silent
 from ifrkit.train.loop import FitResult
+from ifrkit.train.state import load_state
 
 
 def stop_at(step: int, signum: int = signal.SIGTERM) -> Callable[[], int]:
@@ -87,7 +88,7 @@ def test_fp16_scaler_is_part_of_the_state(tmp_path: Path) -> None:
     train(tmp_path / "whole", amp="fp16")
     with pytest.raises(InterruptedRun):
         train(tmp_path / "parts", amp="fp16", stop=stop_at(7))
-    state = torch.load(tmp_path / "parts" / ".scratch" / "toy.state.pt", weights_only=True)
+    state = load_state(tmp_path / "parts" / ".scratch" / "toy.state.pt")
     assert state["scaler"]["_growth_tracker"] > 0
     train(tmp_path / "parts", amp="fp16", resumed=True)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
@@ -147,7 +148,7 @@ def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path: Path, valu
     task = ToyTask(poison=lambda step: value if step == 9 else 1.0)
     with pytest.raises(DivergedError, match="loss extra is not finite at step 9"):
         train(tmp_path, task)
-    state = torch.load(tmp_path / ".scratch" / "toy.state.pt", weights_only=True)
+    state = load_state(tmp_path / ".scratch" / "toy.state.pt")
     assert state["step"] == 8
     for tensors in (state["module"], load_weights(tmp_path / "toy.best.safetensors")):
         assert all(t.isfinite().all() for t in tensors.values())
@@ -225,6 +226,15 @@ def test_progress_and_missing_tensorboard(tmp_path: Path, monkeypatch: pytest.Mo
     assert all("loss" in t and "lr" in t and "img/s" in t for t in report.texts)
 
 
+def test_tensorboard_shows_what_the_event_log_holds(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(tmp_path, runtime={"tensorboard": True})
+    board = reader.EventAccumulator(str(tmp_path / "tensorboard" / "toy")).Reload()
+    logged = [record for record in events(tmp_path) if "loss" in record]
+    assert [event.step for event in board.Scalars("loss")] == [record["step"] for record in logged]
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx([record["loss"] for record in logged])
+
+
 def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
     """The limit holds inside the test alone: pytest itself may be writing into a long file."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -241,7 +251,12 @@ def test_damaged_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRun):
         train(tmp_path, stop=stop_at(5))
     path = tmp_path / ".scratch" / "toy.state.pt"
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = path.read_bytes()
+    spots = range(0, len(whole), len(whole) // 50)
+    for damaged in (whole[:-100], b"", *(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in spots)):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=r"toy\.state\.pt"):
+            load_state(path)
     with pytest.raises(ArtifactError, match=r"toy\.state\.pt"):
         train(tmp_path, resumed=True)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -67,13 +69,13 @@ def test_a_label_of_the_dataset_is_never_replaced(labels: Artifact, store: ClipS
     annotated = store.clips[clip].annotated
     assert annotated is not None
     truth = store.label(clip, annotated)
-    assert np.array_equal(PseudoLabels(labels.path, store, [clip]).label(clip, annotated, threshold=1.0), truth)
-    hidden = PseudoLabels(labels.path, store, []).label(clip, annotated)
+    assert np.array_equal(PseudoLabels(labels, store, [clip]).label(clip, annotated, threshold=1.0), truth)
+    hidden = PseudoLabels(labels, store, []).label(clip, annotated)
     assert not np.array_equal(hidden, truth)  # an unlabeled clip does not show its label
 
 
 def test_windows_and_threshold(labels: Artifact, store: ClipStore) -> None:
-    reader = PseudoLabels(labels.path, store, [])
+    reader = PseudoLabels(labels, store, [])
     whole = reader.label(1, 2)
     window = Window(3, 5, 20, 31)
     assert np.array_equal(reader.label(1, 2, window), whole[3:23, 5:36])
@@ -86,7 +88,7 @@ def test_windows_and_threshold(labels: Artifact, store: ClipStore) -> None:
 
 
 def test_the_reader_travels_to_other_processes(labels: Artifact, store: ClipStore) -> None:
-    reader = PseudoLabels(labels.path, store, [])
+    reader = PseudoLabels(labels, store, [])
     before = reader.label(0, 0)
     assert np.array_equal(pickle.loads(pickle.dumps(reader)).label(0, 0), before)
 
@@ -94,7 +96,29 @@ def test_the_reader_travels_to_other_processes(labels: Artifact, store: ClipStor
 def test_labels_of_other_clips_are_refused(labels: Artifact, tmp_path: Path) -> None:
     other = ClipStore(tiny_run.make_clips(tmp_path, train_videos=3).path)
     with pytest.raises(ArtifactError, match="was not made from these clips"):
-        PseudoLabels(labels.path, other, [])
+        PseudoLabels(labels, other, [])
+
+
+@pytest.mark.parametrize("name", ["labels-00000.h5", "pseudo.json"])
+def test_one_flipped_bit_is_found_or_changes_nothing(
+    labels: Artifact, store: ClipStore, tmp_path: Path, name: str
+) -> None:
+    def read(artifact: Artifact) -> list[pseudo.Ids]:
+        reader = PseudoLabels(artifact, store, [])
+        return [reader.label(*place, threshold=0.2) for place in training_frames(store).values()]
+
+    copy = replace(labels, path=tmp_path / "copy")
+    shutil.copytree(labels.path, copy.path)
+    path, whole, faults = copy.path / name, read(labels), list[str]()
+    data = path.read_bytes()
+    for at in range(0, len(data), len(data) // 40):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        try:
+            assert all(map(np.array_equal, read(copy), whole))
+        except ArtifactError as error:
+            faults.append(error.message)
+    assert len(faults) > 20
+    assert all(str(path) in fault for fault in faults)
 
 
 def test_an_interrupted_run_keeps_its_complete_files(

@@ -1,0 +1,107 @@
+"""What predicts: a branch or a video model, as torch networks or as exported graphs, and what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.stages import PredictConfig
+from ifrkit.data.records import LabelSpace
+from ifrkit.data.store import ClipStore
+from ifrkit.errors import ConfigError
+from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.predict.streaming import Adaptive, EveryFrame, Fixed, Policy, Predictor, Remembered, network_size
+from ifrkit.stages.base import Job
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """labels: the classes it knows. trained: (height, width) of the training frames.
+
+    fixed: the one (height, width) that exported graphs take, if they take one alone; smallest: of either side.
+    """
+
+    predictor: Predictor
+    labels: LabelSpace
+    trained: tuple[int, int]
+    fixed: tuple[int, int] | None = None
+    smallest: int = 1
+
+    def seen_at(self, frame: tuple[int, int], config: PredictConfig) -> tuple[int, int]:
+        """At which (height, width) the networks see frames of this size. Raises ConfigError if the graphs cannot."""
+        size = network_size(frame, self.trained, config.size)
+        seen = f"the graphs would see frames of {frame[0]}x{frame[1]} at {size[0]}x{size[1]}"
+        if self.fixed is not None and size != self.fixed:
+            h, w = self.fixed
+            raise ConfigError(f"{seen}, and take {h}x{w} alone", f"--set size=[{h},{w}] stretches the frames to it")
+        if min(size) < self.smallest:
+            raise ConfigError(f"{seen}, and take no side below {self.smallest}", "--set size=[HEIGHT,WIDTH] is larger")
+        return size
+
+
+def open_segmenter(job: Job) -> Segmenter:
+    """The model of the input artifact with its key-frame policy. Raises ConfigError for options that do not fit it."""
+    config: PredictConfig = job.config
+    given, device = job.inputs[0], torch.device(job.device)
+    if given.kind == "exported":
+        return _graphs(given, config)
+    store = ClipStore.of(job.input("clips"))
+    if given.kind == "video-model":
+        if config.branch is not None:
+            fault = f"--branch {config.branch}: {given.path} is a video model, which uses both"
+            raise ConfigError(fault, "name a branches artifact with --from; --key-interval 1 is the reference branch")
+        model = load_video_model(given, config.checkpoint).to(device)
+        policy = _policy(config, model, given.manifest.config["key_interval"])
+        return Segmenter(Predictor(model, policy, device), store.labels, store.size)
+    _require_no_keys(given, config)
+    known = json.loads(given.file("branches.json").read_text())["branches"]
+    branch: str = config.branch or ("reference" if "reference" in known else next(iter(known)))
+    network = EveryFrame(load_branch(given, branch, config.checkpoint).to(device))
+    return Segmenter(Predictor(network, Fixed(1), device), store.labels, store.size)
+
+
+def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
+    """Exported graphs know their classes and sizes themselves: neither networks nor clips have to be there."""
+    from ifrkit.export.graphs import SMALLEST
+    from ifrkit.export.runtime import INDEX, open_exported
+
+    index = json.loads(given.file(INDEX).read_text())
+    kept = index["source"]["checkpoint"]
+    if config.checkpoint not in ("best", kept):
+        raise ConfigError(
+            f"{given.path} holds the {kept} weights", f"ifrkit export --set checkpoint={config.checkpoint}"
+        )
+    model = open_exported(given, config.branch)
+    if not model.carries:
+        _require_no_keys(given, config)
+    elif config.key_policy == "adaptive":
+        fault = f"--key-policy adaptive: the graphs of {given.path} do not give the flow that it needs"
+        raise ConfigError(fault, "--key-interval N, or the video-model itself with --from")
+    interval = (config.key_interval or index["key_interval"]) if model.carries else 1
+    labels = LabelSpace(names=index["classes"], colors=index["colors"])
+    open_size = all("height" in graph["dynamic"] for graph in index["graphs"].values())
+    h, w = index["size"]
+    return Segmenter(
+        Predictor(model, Fixed(interval), torch.device("cpu")),  # onnxruntime is asked for no other
+        labels,
+        (h, w),
+        fixed=None if open_size else (h, w),
+        smallest=SMALLEST if open_size else 1,
+    )
+
+
+def _require_no_keys(given: Artifact, config: PredictConfig) -> None:
+    if config.key_policy == "adaptive" or config.key_interval is not None:
+        fault = f"{given.path} holds branches alone: it has no key frames"
+        raise ConfigError(fault, "name a video-model with --from, or leave --key-interval and --key-policy out")
+
+
+def _policy(config: PredictConfig, model: Any, trained_interval: int) -> Policy:
+    if config.key_policy == "adaptive":
+        model.flow = Remembered(model.flow)
+        return Adaptive(model.flow, config.key_threshold, config.key_interval)
+    return Fixed(config.key_interval or trained_interval)
