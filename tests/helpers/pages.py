@@ -45,6 +45,7 @@ SHELL = (
 
 STANDS_FOR = {
     "PROJECT": "my-project",
+    "TABLE": "3",
     "COMMAND": "prepare",
     "DATASET": "synthetic",
     "ROOT": "my-video",
