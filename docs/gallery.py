@@ -126,9 +126,8 @@ def main(directory: Path, workspace: Path) -> None:
     flow(store, FlowSource(str(_newest(workspace, "flow").path))).save(directory / "flow.jpg", **jpeg)
     predictions(_newest(workspace, "predictions")).save(directory / "predict.jpg", **jpeg)
     for which in ("best", "worst"):
-        Image.open(next(iter(sorted((report.path / which).iterdir())))).convert("RGB").save(
-            directory / f"{which}.jpg", **jpeg
-        )
+        for picture in sorted((report.path / which).glob("*"))[:1]:  # none where a single frame is scored
+            Image.open(picture).convert("RGB").save(directory / f"{which}.jpg", **jpeg)
     for name in ("distances.png", "confusion.png"):
         small = Image.open(report.path / name).convert("RGB").quantize(64)
         small.save(directory / name, optimize=True)

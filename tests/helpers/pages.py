@@ -44,6 +44,8 @@ SHELL = (
 """Words that begin a command, by which an indented block is known as one. So does NAME=$(...)."""
 
 STANDS_FOR = {
+    "PROJECT": "my-project",
+    "TABLE": "3",
     "COMMAND": "prepare",
     "DATASET": "synthetic",
     "ROOT": "my-video",
