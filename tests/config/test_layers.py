@@ -125,7 +125,7 @@ train-branches: {method: {ifr: {ramp_up: 5}}}
 
 
 def test_a_method_that_is_no_name_is_refused_beside_a_recipe_too() -> None:
-    with pytest.raises(ConfigError, match="^ssl: "):
+    with pytest.raises(ConfigError, match=r"^ssl: "):
         _branches(recipes=["methods"], sets=["ssl=3"])
 
 
