@@ -226,15 +226,6 @@ def test_progress_and_missing_tensorboard(tmp_path: Path, monkeypatch: pytest.Mo
     assert all("loss" in t and "lr" in t and "img/s" in t for t in report.texts)
 
 
-def test_tensorboard_shows_what_the_event_log_holds(tmp_path: Path) -> None:
-    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    train(tmp_path, runtime={"tensorboard": True})
-    board = reader.EventAccumulator(str(tmp_path / "tensorboard" / "toy")).Reload()
-    logged = [record for record in events(tmp_path) if "loss" in record]
-    assert [event.step for event in board.Scalars("loss")] == [record["step"] for record in logged]
-    assert [event.value for event in board.Scalars("loss")] == pytest.approx([record["loss"] for record in logged])
-
-
 def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
     """The limit holds inside the test alone: pytest itself may be writing into a long file."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
