@@ -185,7 +185,7 @@ def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str,
         return ConfigError(f"{dotted}: unknown key{said}", nearest(path[-1], known))
     message = str(cause) if cause is not None else first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "missing":
-        return ConfigError(f"{dotted}: has to be given", f"use --set {dotted}=...")
+        return ConfigError(f"{dotted}: has to be given", f"name it (see --help), or use --set {dotted}=...")
     shown = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
     return ConfigError(f"{dotted}: {message}{shown}{said}" if dotted else message)
 

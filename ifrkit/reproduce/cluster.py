@@ -51,7 +51,7 @@ def submit(directory: Path, nodes: Sequence[Node], gpus: int) -> dict[str, str]:
     """Submit what `write` wrote through submitit. Returns the job id of each name. Raises ConfigError without it."""
     try:
         import submitit
-    except ImportError:
+    except Exception:  # a broken package fails in its own ways
         raise ConfigError("--executor slurm needs submitit", "pip install 'ifrkit[slurm]'") from None
     if shutil.which("sbatch") is None:
         raise ConfigError("--executor slurm: no sbatch on PATH", "run it on a login node, or use --executor print")
