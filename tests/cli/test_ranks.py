@@ -28,8 +28,8 @@ def test_two_ranks_make_one_artifact(tmp_path: Path) -> None:
     agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # what torchrun keeps
     for attempt in range(2):
         ranks = [_start(shell, rank, agent.port, attempt) for rank in range(2)]
-        out, err = ranks[0].communicate(f"{clips}\n".encode(), timeout=60)
-        other_out, other_err = ranks[1].communicate(timeout=60)  # its standard input brought nothing
+        out, err = ranks[0].communicate(f"{clips}\n".encode(), timeout=180)
+        other_out, other_err = ranks[1].communicate(timeout=180)  # its standard input brought nothing
         assert [r.returncode for r in ranks] == [0, 0], (err, other_err)
         made = Path(out.decode().strip())
         assert made.parent == shell.workspace / "branches"

@@ -281,5 +281,5 @@ def test_ctrl_c_reaches_the_training_process_only(store: ClipStore) -> None:
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out, err) == (0, "98\n", "")

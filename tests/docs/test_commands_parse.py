@@ -12,6 +12,7 @@ from pages import PAGES, Place, blocks, check, commands, examples, filled, invoc
 from ifrkit.cli import signals
 from ifrkit.cli.main import COMMANDS
 from ifrkit.errors import ConfigError
+from ifrkit.reproduce import estimate
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(autouse=True)
 def _there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the directory that the pages suppose; signals stay as they are."""
+    """In the directory that the pages suppose; signals stay as they are, and no plan is probed for its cost."""
     monkeypatch.setattr(signals.Stop, "install", lambda stop: None)
+    monkeypatch.setattr(estimate, "costs", lambda *args: [])
     monkeypatch.chdir(place.cwd)
 
 

@@ -49,7 +49,7 @@ def test_a_killed_training_resumes_to_the_same_bits_and_is_locked_while_it_runs(
     assert f"process {process.pid}" in complaint(chain.run(f"ifrkit {cut}"), 75)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (143, "")
     assert "--resume" in err.splitlines()[-1]
     step = json.loads(state.read_text())["step"]
@@ -67,7 +67,7 @@ def test_the_reader_is_gone_but_the_artifact_is_there(tmp_path: Path) -> None:
     os.close(read)
     process = chain.start(f"exec ifrkit {PREPARE} -q", stdout=write)
     os.close(write)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 141
     (line,) = err.splitlines()
     assert str(chain.newest("clips")) in line

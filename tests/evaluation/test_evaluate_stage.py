@@ -220,7 +220,7 @@ execute(STAGE, EvalConfig.model_validate({config!r}), workspace=Path(sys.argv[1]
     script = tmp_path / "run.py"
     script.write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([*command, str(tmp_path / "other")], capture_output=True, timeout=120, text=True)
+    done = subprocess.run([*command, str(tmp_path / "other")], capture_output=True, timeout=300, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     (made,) = (tmp_path / "other" / "report").glob("[!.]*")
     assert (made / "report.json").read_bytes() == alone.file("report.json").read_bytes()

@@ -37,7 +37,7 @@ class Chain:
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line to its end; the exit code is that of the last command that failed."""
         process = self.start(f"set -o pipefail; {line}")
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(line, process.returncode, out, err)
 
     def ok(self, line: str) -> subprocess.CompletedProcess[str]:

@@ -272,6 +272,7 @@ class Place:
             ("resnet18-deep.pth", "resnet18"),
             ("resnet101-deep.pth", "resnet101"),
             ("r18.pth", "resnet18"),
+            ("r101.pth", "resnet101"),
         ):
             if weights:
                 _write_weights(self.cwd / name, backbone)

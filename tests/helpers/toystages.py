@@ -128,7 +128,7 @@ class Shell:
     def run(self, line: str, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
         """Run a shell line to its end; the exit code is that of the last command of a pipe."""
         return subprocess.run(
-            ["bash", "-c", line], cwd=self.cwd, env=self.env, stdin=stdin, capture_output=True, text=True, timeout=60
+            ["bash", "-c", line], cwd=self.cwd, env=self.env, stdin=stdin, capture_output=True, text=True, timeout=180
         )
 
     def source(self) -> Path:

@@ -56,7 +56,7 @@ def test_ctrl_c_leaves_a_playable_file_and_resume_goes_on(chain: Chain, model: A
     place = chain.workspace / "predictions"
     wait_for(lambda: len(list(place.glob(".partial-*/long/labels/*.png"))) > 10)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert out == ""
     (partial,) = place.glob(".partial-*")

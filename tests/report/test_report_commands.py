@@ -75,9 +75,9 @@ def test_the_log_follows_a_running_training_to_its_end(chain: Chain) -> None:
     wait_for(lambda: png.stat().st_mtime_ns > first)  # it is drawn again
     assert following.poll() is None
     training.send_signal(signal.SIGTERM)
-    training.communicate(timeout=60)
+    training.communicate(timeout=180)
     assert training.returncode == 143
-    out, err = following.communicate(timeout=60)
+    out, err = following.communicate(timeout=180)
     assert (following.returncode, err) == (0, "")
     (events,) = chain.workspace.glob("branches/.partial-*/update.events.jsonl")
     run = read_run(events)

@@ -100,7 +100,7 @@ def test_a_killed_run_goes_on(chain: Chain) -> None:
 
     wait_for(lambda: bool(states()) or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (143, "")
     assert len(err.strip().splitlines()) <= 2
     (state,) = states()

@@ -256,7 +256,7 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
     """torchrun over gloo: the gradient of a split batch is that of the whole batch; all ranks end alike."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += [toy_task.__file__, str(tmp_path / "two")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-5000:]
     train(tmp_path / "one", ToyTask(norm=False))
     one, two = (load_weights(tmp_path / d / "toy.last.safetensors") for d in ("one", "two"))

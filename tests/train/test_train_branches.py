@@ -235,7 +235,7 @@ def test_parameter_groups() -> None:
 def test_two_ranks_validate_and_save_the_weights_of_rank_zero(tmp_path: Path) -> None:
     clips = tiny_run.make_clips(tmp_path, val_videos=3)  # an odd number: ranks share it unevenly
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*command, tiny_run.__file__, str(tmp_path)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, tiny_run.__file__, str(tmp_path)], check=True, capture_output=True, timeout=300)
     artifact = newest(tmp_path, ("branches",))
     assert artifact is not None
     for checkpoint in ("best", "last"):
