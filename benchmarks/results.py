@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-METHODS = ["none", "ifr", "cct", "cac", "cps", "fixmatch", "unimatch", "tdc", "self-training", "tps", "fixmatch,cac"]
+METHODS = ["none", "fixmatch", "cac", "cct", "unimatch", "cps", "self-training", "ifr", "tps", "tdc"]
+METHODS += ["fixmatch,tps", "unimatch,tps"]
 DATASETS: dict[str, dict[str, Any]] = {
     "synthetic": {"prepare": ["--recipe", "tiny"], "things": "[6,7]"},
     "camvid": {"prepare": ["--set", "size=[120,160]"], "things": "[8,9,10]"},
