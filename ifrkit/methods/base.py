@@ -78,7 +78,8 @@ class Method:
 
         network: `features(images_b3hw) -> f_bchw`, `classify(f_bchw) -> logits_bkhw` (dropout in training).
         features: maps of views that already went through the network ("v0_0" of the supervised loss); a method may
-        put its own maps in, so that combined methods share passes. step: 0 for the first.
+        put its own maps in, so that combined methods share passes. step: 0 for the first; with `--budget passes` as
+        far as `none` would be for the same passes, so that a ramp-up keeps its share of the training.
         """
         return {}
 

@@ -47,6 +47,8 @@ class BranchLosses(nn.Module):
         self.judged: dict[str, Tensor] = {}
         """Pixels of each method's guesses, summed: (right, sure enough to count, with a known label)."""
         self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
+        self.pace = 1.0
+        """Steps of the methods' schedules that one step of training moves them on."""
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
@@ -58,7 +60,7 @@ class BranchLosses(nn.Module):
         terms = {"sup": cross_entropy(logits_bkhw, label_bhw, self.ce_mean)}
         for name, method in self.methods.items():
             own = replace(batch, guesses={})
-            losses = method.losses(self.network, own, features, step)
+            losses = method.losses(self.network, own, features, int(step * self.pace))
             terms |= {f"{name}.{term}": loss for term, loss in losses.items()}
             batch.guesses |= own.guesses
             self._judge(name, own.guesses)
@@ -130,6 +132,7 @@ class BranchTask(Task):
         self.guessed = tuple(probe.guesses)
         if config.budget == "passes":
             self.steps = max(1, round(self.steps / self.passes.cost))
+            self.module.pace = config.loop.steps / self.steps  # ramp-ups shrink too, as the poly rule does
 
     def lrs(self, step: int) -> list[float]:
         sgd = self.config.sgd

@@ -72,3 +72,17 @@ def test_a_budget_of_passes(clips: Artifact, tmp_path: Path) -> None:
     assert index["passes"]["update"] == {"trained": 6.0, "plain": 0.0, "cost": 6.0}
     lines = [json.loads(line) for line in made.file("update.events.jsonl").read_text().splitlines()]
     assert max(line["step"] for line in lines) == 2
+
+
+def test_a_ramp_up_keeps_its_share_of_the_training(clips: Artifact) -> None:
+    options = {"loop": {"steps": 12, "batch": 2, "eval_every": 6}, "method": {"ifr": {"ramp_up": 12}}}
+    short, full = task(clips, "ifr", budget="passes", **options), task(clips, "ifr", **options)
+    assert (short.steps, full.steps) == (2, 12)
+
+    def terms(made: BranchTask, step: int) -> dict[str, float]:
+        batch = made.to_device(next(iter(made.batches(0, 1))))
+        torch.manual_seed(0)
+        return {name: float(term.detach()) for name, term in made.module.eval()(batch, step).items()}
+
+    assert terms(short, 1) == terms(full, 6)
+    assert terms(short, 1) != terms(full, 1)
