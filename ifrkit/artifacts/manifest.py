@@ -19,6 +19,8 @@ from ifrkit.config.base import Config
 from ifrkit.errors import ArtifactError
 
 FILE = "manifest.json"
+SEAL = "sha256"
+"""Key of the manifest's own checksum, over all its other keys. One without is read, too."""
 
 MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
 """MIGRATIONS[n] turns the tree of version n + 1 into that of version n + 2; its name says what it changes."""
@@ -106,9 +108,14 @@ def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write the manifest durably. Call it last."""
-    text = json.dumps(plain(manifest.model_dump(mode="json")), indent=1, sort_keys=True)
+    """Write the manifest, with its own checksum, durably. Call it last."""
+    tree = plain(manifest.model_dump(mode="json"))
+    text = json.dumps(tree | {SEAL: _checksum(tree)}, indent=1, sort_keys=True)
     write_atomic(directory / FILE, (text + "\n").encode())
+
+
+def _checksum(tree: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(tree)).hexdigest()
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -125,6 +132,9 @@ def read_manifest(directory: Path) -> Manifest:
         raise ArtifactError(f"{path} is no manifest of ifrkit", "check the path")
     if version > VERSION:
         raise _too_new(path, "manifest version", version, VERSION)
+    seal = tree.pop(SEAL, None)
+    if seal is not None and seal != _checksum(tree):
+        raise ArtifactError(f"{path} is corrupt ({SEAL} is not that of the rest)", "make the artifact again")
     for migrate in MIGRATIONS[version - 1 :]:
         tree = migrate(tree)
     try:

@@ -118,6 +118,8 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
     from ifrkit.artifacts import store
 
     if ref is None:
+        if not workspace.is_dir():
+            raise ArtifactError(f"no workspace at {workspace}", "name another --workspace")
         checked = {path: store.check(path) for path in store.directories(workspace)}
     else:
         path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path

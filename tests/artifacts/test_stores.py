@@ -98,12 +98,34 @@ def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     made = _made(tmp_path, "clips", "x")
     tree = json.loads((made.path / FILE).read_text())
+    del tree["sha256"]  # nothing but the path is wrong
     for path in ("../../secret", str(tmp_path / "secret"), "a/../../../secret"):
         tree["files"][0] |= {"path": path, "size": 1}
         (made.path / FILE).write_text(json.dumps(tree))
         with pytest.raises(ArtifactError, match="leaves its artifact"):
             open_artifact(made.path)
         assert "leaves its artifact" in store.check(made.path)[0]
+
+
+def test_a_flipped_bit_anywhere_in_a_manifest_is_noticed(tmp_path: Path) -> None:
+    made = _made(tmp_path, "clips", "x", [_made(tmp_path, "flow", "f")])
+    sound = (made.path / FILE).read_bytes()
+    noticed = 0
+    for place in range(len(sound)):
+        (made.path / FILE).write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+        try:
+            assert read_manifest(made.path) == made.manifest  # a space became another
+        except ArtifactError:
+            noticed += 1
+    assert noticed > len(sound) * 3 / 4
+
+
+def test_a_manifest_without_its_own_checksum_is_read(tmp_path: Path) -> None:
+    made = _made(tmp_path, "clips", "x")
+    tree = json.loads((made.path / FILE).read_text())
+    assert len(tree.pop("sha256")) == 64
+    (made.path / FILE).write_text(json.dumps(tree))
+    assert read_manifest(made.path) == made.manifest
 
 
 def test_newest_find_and_resolve(tmp_path: Path) -> None:
@@ -195,6 +217,7 @@ def test_ids_depend_on_everything_and_on_no_order() -> None:
 def test_newer_schemas_are_refused_with_clear_text(tmp_path: Path) -> None:
     made = _made(tmp_path, "clips", "x")
     tree = json.loads((made.path / FILE).read_text())
+    del tree["sha256"]
     for change, text in (
         (
             {"ifrkit": VERSION + 1},

@@ -128,6 +128,12 @@ def test_unknown_words_get_the_nearest_and_exit_2(tmp_path: Path) -> None:
         assert done.stdout == ""
 
 
+def test_nothing_is_verified_where_there_is_no_workspace(tmp_path: Path) -> None:
+    done = Shell(tmp_path).run("ifrkit artifacts verify --workspace nowhere")
+    assert done.returncode == 3
+    assert "no workspace at nowhere" in done.stderr
+
+
 def test_recipes_add_up_however_they_are_listed(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     together, apart = (
