@@ -149,7 +149,7 @@ def _listed(path: Path, videos: list[Anchor]) -> set[Anchor]:
     names = [match[0] if (match := _FRAME.search(line)) else line for line in lines]
     unknown = [line for line, name in zip(lines, names, strict=True) if name not in by_frame]
     if unknown:
-        fault = f"{path}: {len(unknown)} lines name no video of this copy; the first is {unknown[0]}"
+        fault = f"{path}: lines that name no video of this copy: {len(unknown)}, first {unknown[0]}"
         raise DatasetError(fault, "write a frame of a video on each line, like frankfurt_000000_000294")
     if not names:
         raise DatasetError(f"{path} lists no video", "write a frame of a video on each line")

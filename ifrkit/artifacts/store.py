@@ -24,6 +24,18 @@ KINDS = tuple(SCHEMAS)
 SCRATCH = "scratch"
 PARTIAL = ".partial-"
 SUPERSEDED = ".superseded-"
+MAKERS = {
+    "clips": "prepare DATASET",
+    "pseudo-labels": "pseudo-label",
+    "branches": "train-branches",
+    "flow": "train-flow",
+    "video-model": "train-fusion",
+    "report": "eval",
+    "predictions": "predict VIDEO",
+    "table": "reproduce TABLE",
+    "exported": "export",
+}
+"""The command that makes each kind, for errors that say what to do."""
 REMAKE = "make the artifact again with --force, or copy it anew"
 
 
@@ -149,6 +161,13 @@ def newest(workspace: Path, kinds: tuple[str, ...]) -> Artifact | None:
     return open_artifact(last.path, workspace=workspace) if last else None
 
 
+def missing(workspace: Path, kinds: tuple[str, ...]) -> ArtifactError:
+    """The error where a workspace has none of these kinds."""
+    makers = " or ".join(f"`ifrkit {MAKERS[kind]}`" for kind in kinds if kind in MAKERS)
+    make = f"make one with {makers}" if makers else "make one"
+    return ArtifactError(f"no {' or '.join(kinds)} artifact in {workspace}", f"{make}, or name it with its path")
+
+
 def find(workspace: Path, kind: str, id: str) -> Artifact | None:
     """The artifact with this id, whatever its name."""
     for path in sorted((workspace / kind).glob(f"*-{id[:12]}")):
@@ -166,7 +185,7 @@ def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Art
             raise ArtifactError(f"{reference} is a kind, needed is {' or '.join(kinds)}", "name another")
         found = newest(workspace, (reference,))
         if found is None:
-            raise ArtifactError(f"no {reference} artifact in {workspace}", "make one, or name another --workspace")
+            raise missing(workspace, (reference,))
         return found
     if Path(reference).exists() or "/" in reference:
         return open_artifact(Path(reference), kinds, workspace=workspace)

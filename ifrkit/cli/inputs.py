@@ -32,10 +32,7 @@ def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, report: Reporter)
     else:
         newest = store.newest(shared.workspace, stage.needs)
         if newest is None:
-            raise ArtifactError(
-                f"no {' or '.join(stage.needs)} artifact in {shared.workspace}",
-                "make one first, or name it with --from",
-            )
+            raise store.missing(shared.workspace, stage.needs)
         report.info(f"from {newest.path} (the newest {newest.kind})")
         found = newest
     ranks.tell("input", str(found.path.resolve()))

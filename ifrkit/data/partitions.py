@@ -70,7 +70,7 @@ def _listed(store: ClipStore, annotated: list[int], path: Path) -> list[int]:
         if not found:
             unknown.append(line)
     if unknown:
-        fault = f"{path}: {len(unknown)} lines are no annotated training frame; the first is {unknown[0]}"
+        fault = f"{path}: lines that name no annotated training frame: {len(unknown)}, first {unknown[0]}"
         raise DatasetError(fault, f"names look like {next(iter(by_name))}")
     if not chosen:
         raise ConfigError(f"{path} lists no frame", "write the name of one annotated frame on each line")

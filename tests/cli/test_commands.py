@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ import click
 import pytest
 from toystages import Shell
 
+from ifrkit import stages
+from ifrkit.artifacts import store
 from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.eval import _check_limits, _limit, _require
@@ -126,6 +130,17 @@ def test_unknown_words_get_the_nearest_and_exit_2(tmp_path: Path) -> None:
         assert wanted in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert done.stdout == ""
+
+
+def test_a_missing_artifact_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    modules = [f"ifrkit.stages.{found.name}" for found in pkgutil.iter_modules(stages.__path__)]
+    loaded = [importlib.import_module(name) for name in [*modules, "ifrkit.reproduce.results"]]
+    made = {module.STAGE.kind: module.STAGE.name for module in loaded if hasattr(module, "STAGE")}
+    assert {kind: words.split()[0] for kind, words in store.MAKERS.items()} == made
+    assert made.keys() == set(store.KINDS)
+    done = Shell(tmp_path).run("ifrkit eval < /dev/null")
+    assert done.returncode == 3
+    assert "make one with `ifrkit train-fusion` or `ifrkit train-branches`" in done.stderr
 
 
 def test_nothing_is_verified_where_there_is_no_workspace(tmp_path: Path) -> None:

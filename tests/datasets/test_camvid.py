@@ -244,7 +244,7 @@ def test_partitions_and_lists_of_the_papers_protocol(published: Path, tmp_path: 
     listed = labeled_clips(store, LabeledSet(list=str(path)))
     assert [clips[i].name for i in listed] == ["0001TP_001470", "0006R0_000931", "0016E5_007141"]
     path.write_text("Seq05VD/Seq05VD_000031\n")  # a test frame
-    with pytest.raises(DatasetError, match="1 lines are no annotated training frame; the first is Seq05VD"):
+    with pytest.raises(DatasetError, match="lines that name no annotated training frame: 1, first Seq05VD"):
         labeled_clips(store, LabeledSet(list=str(path)))
 
 

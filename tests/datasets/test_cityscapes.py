@@ -332,4 +332,4 @@ def test_the_chain_trains_on_clips_of_cityscapes(tree: Tree, cli: CLI, tmp_path:
     assert all(name in listed for name in ("jena_000001_000019", "hamburg_000000_000659", "aachen_000000_000019"))
     path.write_text("aachen/aachen_000000_000019\naachen/aachen_000077_000019\nulm/ulm_000000_000018\n")
     said = complaint(cli(f"{train} {path} --from clips"), 4)
-    assert "2 lines are no annotated training frame; the first is aachen/aachen_000077_000019" in said
+    assert "lines that name no annotated training frame: 2, first aachen/aachen_000077_000019" in said

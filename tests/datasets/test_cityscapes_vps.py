@@ -170,7 +170,7 @@ def no_colours(root: Path) -> tuple[str, str]:
 
 def unknown_videos(root: Path) -> tuple[str, str]:
     (root.parent / "list.txt").write_text(f"{FRANKFURT}\nfrankfurt_000009_000019\nulm_000000_000019\n")
-    words = "list.txt: 2 lines name no video of this copy; the first is frankfurt_000009_000019; "
+    words = "list.txt: lines that name no video of this copy: 2, first frankfurt_000009_000019; "
     return "--set options.train_list=list.txt", words
 
 

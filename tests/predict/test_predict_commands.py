@@ -82,7 +82,7 @@ def test_refusals_and_the_dry_run_need_no_torch(chain: Chain, model: Artifact) -
     assert "no videos named" in complaint(chain.run("ifrkit predict -q"), 2)
     assert "gone.mp4: no such file" in complaint(chain.run("ifrkit predict gone.mp4 -q"), 4)
     assert "key_interval" in complaint(chain.run("ifrkit predict a.mp4 --set key_interval=0 -q"), 2)
-    assert "make one first" in complaint(chain.run("ifrkit predict a.mp4 -q"), 3)
+    assert "make one with `ifrkit train-fusion` or" in complaint(chain.run("ifrkit predict a.mp4 -q"), 3)
     plan = chain.ok(f"ifrkit predict a.mp4 --from {model.path} --dry-run").stdout
     assert plan.splitlines()[0] == "a: 3 frames of 32x48, 12.5 frames a second (a.mp4)"
     assert "would make" in plan
