@@ -51,9 +51,9 @@ class MeanTeacher(base.Method):
 
 
 def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_bhw: Tensor, threshold: float) -> Tensor:
-    """1[max p^w >= tau] H(p^w, p^s): cross entropy where the confidence is at least tau, 0 elsewhere, mean over pixels.
+    """1[max p^w >= tau] H(p^w, p^s), Eq. (4) of FixMatch: cross entropy where the confidence is at least tau, else 0.
 
-    Not the mean over the kept pixels: that explodes when few are kept.
+    Mean over all pixels, not over the kept ones: that explodes when few are kept.
     """
     ce_bhw = F.cross_entropy(logits_bkhw.float(), label_bhw, reduction="none")
     return (ce_bhw * (confidence_bhw >= threshold)).mean()

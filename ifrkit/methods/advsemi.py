@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def trusted_cross_entropy(logits_bkhw: Tensor, own_bhw: Tensor, answers_bhw: Tensor, threshold: float) -> Tensor:
-    """L_semi: CE with the network's own labels, the mean over pixels where sigmoid(D) >= threshold.
+    """L_semi, Eq. (5): CE with the network's own labels, the mean over pixels where sigmoid(D) >= threshold.
 
     answers: D's logits at the size of the labels. 0 where no pixel passes.
     """
@@ -65,7 +65,7 @@ class Method(Adversarial):
         return PixelDiscriminator(num_classes, self.config.channels)
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """For S: labeled * L_adv + unlabeled * L_adv + semi * L_semi. For D: L_D."""
+        """For S, Eq. (2): labeled * L_adv + unlabeled * L_adv + semi * L_semi. For D: L_D, Eq. (1)."""
         c = self.config
         if not c.on():
             return {}
@@ -74,14 +74,14 @@ class Method(Adversarial):
         size, known_bhw = label_bhw.shape[-2:], known(label_bhw)
         fake_bkhw = upsample(network.classify(features["v0_0"]), size).softmax(1)
         if c.labeled:
-            terms["labeled"] = c.labeled * called(True, frozen(self.discriminator, fake_bkhw), known_bhw)
+            terms["labeled"] = c.labeled * called(True, frozen(self.discriminator, fake_bkhw), known_bhw)  # Eq. (4)
         counts_bhw = known_bhw
         if c.unlabeled or c.semi:
             f_bchw = base.encode(network, batch, features, "v1_0")
             logits_bkhw = upsample(network.classify(f_bchw), size)
             answers_bhw = frozen(self.discriminator, logits_bkhw.softmax(1))
             if c.unlabeled:
-                terms["unlabeled"] = c.unlabeled * called(True, answers_bhw)
+                terms["unlabeled"] = c.unlabeled * called(True, answers_bhw)  # Eq. (4)
             if c.semi:
                 own_bhw = upsample(base.clean_logits(network, f_bchw), size).argmax(1)
                 base.guess(batch, "v1_0", own_bhw, answers_bhw.sigmoid() >= c.threshold)
@@ -89,7 +89,7 @@ class Method(Adversarial):
                 terms["semi"] = c.semi * (step >= c.start) * loss
             fake_bkhw = torch.cat([fake_bkhw, logits_bkhw.softmax(1)])
             counts_bhw = torch.cat([known_bhw, torch.ones_like(answers_bhw, dtype=torch.bool)])
-        # L_D = (BCE(D(S(x)), 0) + BCE(D(one-hot y), 1)) / 2; S(x) of labeled and unlabeled frames as before S's step
+        # Eq. (1): L_D = (BCE(D(S(x)), 0) + BCE(D(one-hot y), 1)) / 2; S(x) as it was before S's step
         fake = called(False, self.discriminator(fake_bkhw.detach()), counts_bhw)
         real = called(True, self.discriminator(one_hot(label_bhw, network.num_classes)), known_bhw)
         return {**terms, "discriminator": (fake + real) / 2}

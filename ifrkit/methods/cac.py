@@ -41,9 +41,9 @@ def directional_loss(
 ) -> Tensor:
     """l_dc: mean over M of -log(r(phi_1, phi_2) / (r(phi_1, phi_2) + sum_n r(phi_1, phi_n))), r = exp(cos / temp.).
 
-    M: anchors whose positive (the same pixel of the other view) is the surer one, and sure enough. n: pixels of the
-    bank with another pseudo label. No gradient passes to positives and bank. The small constants are those of the
-    released code: they cap the loss at 18.4 and quieten the worst anchors.
+    Eq. (1), without negatives of the same label and unsure pairs. M: anchors whose positive (same pixel of the other
+    view) is the surer one, and sure enough. n: pixels of the bank with another pseudo label. No gradient passes to
+    positives and bank. The released code's small constants cap the loss at 18.4 and quieten the worst anchors.
     """
     rows, columns = anchors.embeddings, bank.embeddings.detach()
     again = partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)

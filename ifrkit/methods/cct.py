@@ -77,7 +77,7 @@ class Method(base.Method):
         return nn.ModuleList(decoders)
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """omega_u L_u: weight * ramp-up * mean over decoders of d(g(z), g_a(perturbed z)).
+        """omega_u L_u, Eq. (2): weight * ramp-up * mean over decoders of d(g(z), g_a(perturbed z)).
 
         z is the feature f, g the classifier, which L_u does not teach, g_a an auxiliary decoder, d the squared distance
         of their probabilities.

@@ -49,7 +49,7 @@ class Method(MeanTeacher):
         return [View("v1_0", "unlabeled", "random"), View("v1_0_j", "unlabeled", "random", "v1_0", Jitter(*JITTER))]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """L_u: weight * CE(student(mixed strong view), equally mixed label of the teacher)."""
+        """L_u, Eq. (4): weight * CE(student(mixed strong view), equally mixed label of the teacher)."""
         c = self.config
         if not c.weight:
             return {}

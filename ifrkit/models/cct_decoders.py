@@ -86,7 +86,10 @@ def guided_cutout(f_bchw: Tensor, things_bhw: Tensor) -> Tensor:
 
 
 def adversarial(decoder: Decoder, f_bchw: Tensor) -> Tensor:
-    """Features moved by VAT_EPSILON in the direction that changes this decoder's prediction most (one power step)."""
+    """Features moved by VAT_EPSILON in the direction that changes this decoder's prediction most (one power step).
+
+    r_vadv of VAT (Miyato et al., TPAMI 2019), Eq. (6) there.
+    """
     with torch.autocast(f_bchw.device.type, enabled=False):
         f = f_bchw.detach().float()
         direction = _unit(torch.rand_like(f) - 0.5).requires_grad_()
