@@ -139,9 +139,24 @@ def test_cps(clips: Artifact, monkeypatch: pytest.MonkeyPatch, mixed: bool) -> N
             both = torch.cat([batch.views["v0_0"], images])
             losses.append(F.cross_entropy(seen(learner, both), seen(judge, both).argmax(1)))
     assert term(task, batch, "cps.cross") == pytest.approx(1.5 * float(sum(losses)), rel=1e-4)
+    assert torch.equal(batch.guesses["v1_0"].label_bhw, seen(method.second, images).argmax(1))  # it teaches the first
     label = batch.labels["v0_0"]
     second = F.cross_entropy(seen(method.second, batch.views["v0_0"]), label, ignore_index=255, reduction="sum")
     assert term(task, batch, "cps.second") == pytest.approx(second.item() / label.numel(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("ssl", "name"), [("cps", "second"), ("tps", "carried"), ("self-training", "pseudo")])
+def test_a_mean_over_valid_pixels(clips: Artifact, ssl: str, name: str) -> None:
+    options = {"threshold": 0.5} if ssl == "self-training" else {}
+    (task, batch), (valid, _) = ready(ssl, clips, **options), ready(ssl, clips, mean="valid", **options)
+    batch.labels["v0_0"][:, :5] = 255
+    whole, over_valid = (term(each, batch, f"{ssl}.{name}") for each in (task, valid))
+    if ssl == "tps":
+        share = float((batch.flows["v1_0_n"][:, 2] > 0).float().mean())
+    else:
+        share = float((batch.labels["v0_0" if ssl == "cps" else "pseudo"] != 255).float().mean())
+    assert 0 < share < 1
+    assert over_valid == pytest.approx(whole / share, rel=1e-4)
 
 
 def test_cct(clips: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from ifrkit.config.resolve import read_recipe
+from ifrkit.data.jitter import Jitter
 from ifrkit.plugins import load, names
 
 RECIPE = resources.files("ifrkit") / "recipes" / "methods.yaml"
@@ -20,6 +21,26 @@ def test_the_recipe_holds_the_defaults_of_a_method(name: str) -> None:
     block = read_recipe("methods")["train-branches"]["method"][name]
     assert block.keys() == config.model_fields.keys()
     assert config.model_validate(block) == config()
+
+
+DISTORTIONS = {
+    "cutmix": Jitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2, blur_probability=0.0),
+    "classmix": Jitter(0.25, 0.25, 0.25, 0.25, 0.8, 0.0, (0.15, 1.15), 0.5),
+    "fixmatch": Jitter(0.5, 0.5, 0.5, 0.25, 0.8, 0.2, (0.1, 2.0), 0.5),
+    "unimatch": Jitter(0.5, 0.5, 0.5, 0.25, 0.8, 0.2, (0.1, 2.0), 0.5),
+    "self-training": Jitter(0.5, 0.5, 0.5, 0.25, 0.8, 0.2, (0.1, 2.0), 0.5),
+    "cac": Jitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2, (1.1, 1.1), 0.5),
+    "tps": Jitter(0.8, 0.8, 0.8, 0.2, 0.8, 0.2, (0.1, 2.0), 0.6),
+}
+"""As the papers' released codes draw them; 1.1 is the spread of cac's fixed 5x5 window."""
+
+
+@pytest.mark.parametrize("ssl", DISTORTIONS)
+def test_strong_views_are_distorted_as_published(ssl: str) -> None:
+    method = load("methods", ssl)
+    found = [view.by for view in method(method.Config()).views() if view.distort_of]
+    assert found
+    assert set(found) == {DISTORTIONS[ssl]}
 
 
 def test_every_line_names_a_source() -> None:
