@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import small_stores
-import tiny_run
 import torch
 from numpy.typing import NDArray
 
@@ -36,11 +35,6 @@ def textured(height: int, width: int) -> NDArray[np.uint8]:
 def frames_store(*frames: NDArray[np.uint8]) -> Any:
     """All that `dis` asks of a store."""
     return SimpleNamespace(frame=lambda clip, index: np.ascontiguousarray(frames[index]))
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny_run.make_clips(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,6 @@ from ifrkit.train.branch import BranchLosses, BranchTask
 from ifrkit.train.losses import cross_entropy, upsample
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny_run.make_clips(tmp_path_factory.mktemp("workspace"))
-
-
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:
     """S against a frozen D, then D on the predictions from before S's step: the released order, in other words."""
     network, d, c = module.network, method.discriminator, method.config

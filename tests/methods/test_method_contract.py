@@ -30,11 +30,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace)
-
-
 def batches(task: BranchTask, steps: int) -> list[Batch]:
     return [task.to_device(raw) for raw in task.batches(0, steps)]
 

@@ -112,11 +112,6 @@ def test_video_architectures_take_any_head(arch: str) -> None:
     assert logits.shape == (2, 5, 33, 50)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny_run.make_clips(tmp_path_factory.mktemp("workspace"))
-
-
 @pytest.mark.parametrize("ssl", WITHOUT_FILES)
 def test_every_method_takes_the_head(clips: Artifact, ssl: str) -> None:
     options = dict(load("methods", ssl).OPEN)

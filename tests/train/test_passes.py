@@ -37,11 +37,6 @@ PUBLISHED = {
 """Of the table in docs/methods.md; ifr and cct share the pass of a view."""
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny_run.make_clips(tmp_path_factory.mktemp("workspace"))
-
-
 def task(clips: Artifact, ssl: str, **changes: Any) -> BranchTask:
     config, store = tiny_run.branches_config(ssl=ssl, **changes), ClipStore(clips.path)
     network = build_network(config.update, 8, seed=0)

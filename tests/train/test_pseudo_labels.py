@@ -27,11 +27,6 @@ from ifrkit.train.branch import predict
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
 def branches(workspace: Path) -> Artifact:
     clips = tiny_run.make_clips(workspace, clip_length=4)
     rates = {"lr_backbone": 0.05, "lr_head": 0.5}  # enough for predictions that vary

@@ -39,11 +39,6 @@ def pictures(board: EventAccumulator) -> dict[int, np.ndarray[Any, np.dtype[np.u
     return {e.step: np.asarray(Image.open(io.BytesIO(e.encoded_image_string))) for e in board.Images("validation")}
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tiny_run.make_clips(tmp_path_factory.mktemp("clips"))
-
-
 def _train(workspace: Path, clips: Artifact) -> Artifact:
     return tiny_run.train(workspace, tiny_run.branches_config(ssl="none", loop=LOOP, runtime=RUNTIME), clips)
 

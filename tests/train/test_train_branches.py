@@ -35,16 +35,6 @@ BOTH = {"branches": "update,reference", "ssl": "ifr"}
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace)
-
-
-@pytest.fixture(scope="module")
 def branches(workspace: Path, clips: Artifact) -> Artifact:
     return tiny_run.train(workspace, tiny_run.branches_config(**BOTH), clips)
 

@@ -47,16 +47,6 @@ class Talk(Silent):
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace)
-
-
-@pytest.fixture(scope="module")
 def branches(workspace: Path, clips: Artifact) -> Artifact:
     return tiny_video.make_branches(workspace, clips)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_run
 import tiny_video
 import torch
 from pydantic import ValidationError
@@ -26,16 +25,6 @@ from ifrkit.stages import train_flow, train_fusion
 from ifrkit.train.fusion import FusionBatch, FusionTask
 
 FUSION = train_fusion.STAGE
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def clips(workspace: Path) -> Artifact:
-    return tiny_run.make_clips(workspace)
 
 
 @pytest.fixture(scope="module")
