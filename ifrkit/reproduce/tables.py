@@ -1,5 +1,5 @@
 """Tables 1 to 9 and Figure 4 of "Semi-supervised Video Semantic Segmentation with Inter-Frame Feature Reconstruction"
-(Zhuang, Wang, Wang; CVPR 2022): which runs make each cell, and what the paper has there.
+(Zhuang, Wang and Gao, CVPR 2022): which runs make each cell, and what the paper has there.
 
 Where text and tables of the paper disagree (gains at 1/30) the tables count.
 """
