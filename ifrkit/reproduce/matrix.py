@@ -78,7 +78,7 @@ class Matrix:
         return found
 
     def collect(self, outcome: Outcome, workspace: Path, report: Reporter) -> Artifact:
-        """Store the table of what was made. Raises IfrkitError if nothing was."""
+        """Store the table. Raises IfrkitError, with the exit code of the worst failure, if nothing was made."""
         reports: dict[str, Artifact] = {}
         sources = []
         for (row, column, seed), measure in self.measures.items():
@@ -89,7 +89,9 @@ class Matrix:
                 keys = measure.keys
                 sources.append(results.Source(row=row, column=column, seed=seed, report=artifact.id, keys=keys))
         if not reports:
-            raise IfrkitError("every cell failed", "see the errors above; the command goes on from here")
+            failed = IfrkitError("every cell failed", "see the errors above; the command goes on from here")
+            failed.exit_code = max(outcome.codes, default=failed.exit_code)
+            raise failed
         where = (self.builder.dataset, self.builder.scale, self.rows, self.columns)
         config = results.config_of(self.name, self.table, *where, sources)
         return execute(results.STAGE, config, workspace=workspace, inputs=list(reports.values()), report=report)

@@ -68,14 +68,22 @@ SMALL = {
     "doctor": "--seconds 0.1",
 }
 """Stage -> words behind the command that a page shows."""
+SCRIPTS = {
+    "benchmarks/results.py": "--steps 2 --only none self-training --seeds 0",
+    "benchmarks/gpu_hours.py": "5",
+}
+"""Script -> words behind what a page shows: their full tables take hours and minutes."""
 _IF_SAID = {
     "--partition": "--set labeled.partition=1/2",
     "--distances": "--set distances=3",
     "loop.amp=fp16": "--set loop.amp=off --set loop.batch=4",  # two images for each of two ranks
     "--fail-under": "--fail-under mIoU=0",
+    "0-2": "--only baseline,ifr,1/30",
+    "slurm": "--dry-run",
     "options.clip_length=8": "--set options.clip_length=5",
 }
-"""Further words, where the command holds this one: toys have few clips, a CPU no fp16, and two steps teach little."""
+"""Further words, where the command holds this one: toys have few clips, a CPU no fp16, two steps teach little, three
+seeds of a whole table are sixty chains, and there is no cluster (`benchmarks/slurm.sh` makes one)."""
 
 
 class Block(NamedTuple):
@@ -146,13 +154,19 @@ def spans(page: Path) -> Iterator[str]:
 
 
 def filled(text: str) -> str:
-    """With something in place of every place holder, a word in capitals. Fails for one that has no stand-in."""
+    """With something in place of every place holder, a word in capitals, and long scripts made short.
+
+    Fails for a place holder that has no stand-in.
+    """
 
     def stand_in(match: re.Match[str]) -> str:
         assert match[0] in STANDS_FOR, f"{match[0]} stands for what? see STANDS_FOR in {Path(__file__).name}"
         return STANDS_FOR[match[0]]
 
-    return re.sub(r"(?<![\w$\{/.-])[A-Z][A-Z_]{2,}(?![\w=(/.-])", stand_in, _uncommented(text))
+    text = _uncommented(text)
+    for script, words in SCRIPTS.items():
+        text = re.sub(rf"{script}[^|\n]*", rf"\g<0> {words}", text)
+    return re.sub(r"(?<![\w$\{/.-])[A-Z][A-Z_]{2,}(?![\w=(/.-])", stand_in, text)
 
 
 def _uncommented(text: str) -> str:
@@ -272,7 +286,7 @@ class Place:
             ("resnet18-deep.pth", "resnet18"),
             ("resnet101-deep.pth", "resnet101"),
             ("r18.pth", "resnet18"),
-            ("r101.pth", "resnet101"),
+            ("r101.pth", "resnet18"),  # what the reference branch of `reproduce --scale tiny` is
         ):
             if weights:
                 _write_weights(self.cwd / name, backbone)

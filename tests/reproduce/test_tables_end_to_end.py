@@ -11,7 +11,7 @@ import pytest
 from tiny_tables import Answer
 
 from ifrkit.artifacts.store import artifacts, open_artifact
-from ifrkit.errors import ConfigError, IfrkitError, InterruptedRun
+from ifrkit.errors import ConfigError, IfrkitError, InterruptedRun, ResourceError
 from ifrkit.plugins import names
 from ifrkit.reproduce import run
 
@@ -143,6 +143,22 @@ def test_a_failed_cell_leaves_a_dash_and_the_others(
     assert code == 1
     (cell,) = tree["cells"]
     assert list(cell["values"]) == ["0"]
+
+
+def test_where_every_cell_fails_the_exit_code_says_why(
+    reproduce: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run.in_process
+
+    def full(argv: list[str]) -> str:
+        if "--resume" in argv and argv[0] == "train-branches":
+            raise ResourceError("the disk is full")
+        return real(argv)
+
+    monkeypatch.setattr(run, "in_process", full)
+    with pytest.raises(IfrkitError, match="every cell failed") as raised:
+        reproduce("6", "--only", "baseline,PSPNet18", "--seeds", "5")
+    assert raised.value.exit_code == ResourceError.exit_code
 
 
 def test_an_interrupted_run_is_no_failed_cell(
