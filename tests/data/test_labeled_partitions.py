@@ -75,7 +75,7 @@ def test_a_list_names_frames_whole_or_by_their_last_part(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("video7/001\nvideo0/003\nvideo8/001\n", DatasetError, "2 lines .* the first is video7/001"),
+        ("video7/001\nvideo0/003\nvideo8/001\n", DatasetError, "lines that name no .*: 2, first video7/001"),
         ("video0/001\n", DatasetError, "video0/001"),
         ("\n# nothing\n", ConfigError, "lists no frame"),
     ],

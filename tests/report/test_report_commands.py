@@ -13,7 +13,7 @@ from chains import ONE, PREPARE, Chain, complaint, wait_for
 from PIL import Image
 
 from ifrkit.artifacts.locks import locked
-from ifrkit.artifacts.store import Artifact, partial_path
+from ifrkit.artifacts.store import Artifact, newest, partial_path
 from ifrkit.cli import log
 from ifrkit.errors import ArtifactError
 from ifrkit.report.curves import read_run
@@ -27,7 +27,9 @@ def chain(tmp_path: Path) -> Chain:
 def test_the_page_of_a_workspace(chain: Chain, workspace: Path, reports: list[Artifact]) -> None:
     place = f"--workspace {workspace}"
     assert chain.ok(f"ifrkit report {place}").stdout == f"{workspace / 'report.html'}\n"
-    assert reports[1].id in (workspace / "report.html").read_text()  # the newest report
+    last = newest(workspace, ("report",))  # another test of this package may have made one since
+    assert last is not None
+    assert last.id in (workspace / "report.html").read_text()
     line = f"ifrkit report {reports[0].path} {reports[1].id[:8]} {reports[0].path} --out both.html --json {place}"
     told = json.loads(chain.ok(line).stdout)
     assert told["from"] == [report.id for report in reports]  # one that is named twice stands there once
