@@ -1,7 +1,7 @@
 """The tables of docs/results.md: methods compared over seeds, at equal steps and at equal image passes.
 
     python benchmarks/results.py synthetic
-    python benchmarks/results.py camvid --root DIR [--jobs 2] [--only NAME ...] [--budgets passes] [--seeds 0 1 2]
+    python benchmarks/results.py camvid --root DIR [--jobs 2] [--only NAME ...] [--seeds 0 1 2]
 
 Every cell is a chain of the project's own commands (-v prints them), so finished ones are up to date and a killed run
 goes on. Update branch alone, last weights: mIoU and TC on val, inner-video gap on train (mIoU of annotated frames less
@@ -110,7 +110,6 @@ def main() -> None:
     parser.add_argument("--root", help="where the dataset lies")
     parser.add_argument("--workspace", type=Path, default=Path("work"))
     parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME")
-    parser.add_argument("--budgets", nargs="+", default=["steps", "passes"], choices=["steps", "passes"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200, help="of the baseline")
     parser.add_argument("--jobs", type=int, default=1)
@@ -118,14 +117,14 @@ def main() -> None:
     args = parser.parse_args()
     root = ["--root", args.root] if args.root else []
     clips = command(args, "prepare", args.dataset, *root, *DATASETS[args.dataset]["prepare"])
-    cells = [(ssl, "steps" if ssl == "none" else budget) for budget in args.budgets for ssl in args.only]
-    keys = list(dict.fromkeys(cells))
+    budgets = [(ssl, budget) for budget in ("steps", "passes") for ssl in args.only]
+    keys = [key for key in budgets if key != ("none", "passes")]
     with ThreadPoolExecutor(args.jobs) as pool:
         runs = {
             (key, seed): pool.submit(cell, args, clips, key[0], seed, key[1]) for seed in args.seeds for key in keys
         }
         results = {key: [runs[key, seed].result() for seed in args.seeds] for key in keys}
-    for budget in args.budgets:
+    for budget in ("steps", "passes"):
         table(budget, results)
 
 
