@@ -148,11 +148,11 @@ def _make(
         raise ConfigError(message, "--resume to continue, --force to start over")
     if resume and not state:
         _warn_of_others(partial, report)
-    store.begin(planned.target, keep=state)
-    job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
-    ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
     try:
+        store.begin(planned.target, keep=state)
+        job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
+        ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
         stage.run(job)
         ranks.wait("done")
         artifact = store.commit(partial, planned.target, _manifest(planned, job, origins))
