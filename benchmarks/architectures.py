@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import frame_tensor
-from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.trained import load_branch, load_video_model
 
 REPEATS = 5
 
@@ -61,7 +61,7 @@ def stream(report: Artifact, interval: int) -> tuple[list[float], int]:
 
 def alone(report: Artifact, branch: str) -> tuple[list[float], int]:
     """The same of a branch on every frame."""
-    from ifrkit.data.augment import normalise
+    from ifrkit.data.pixels.augment import normalise
 
     source = report.inputs()[0]
     network = load_branch(_ancestor(source, "branches"), branch, "best").eval()

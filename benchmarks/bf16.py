@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.config.network import NetworkConfig
 from ifrkit.models.network import build_network
 
 CLASSES = 8

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import torch
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Batch
+from ifrkit.config.network import NetworkConfig
+from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
 from ifrkit.train.branch import BranchLosses, merged_views

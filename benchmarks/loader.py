@@ -27,12 +27,13 @@ import torch
 from numpy.typing import NDArray
 
 from data_prep.synthetic import Dataset
-from ifrkit.config.stages import CropConfig, PrepareConfig
-from ifrkit.data.augment import MEAN, STD
-from ifrkit.data.batch import View
-from ifrkit.data.loader import to_device, view_batches
-from ifrkit.data.records import IGNORE
-from ifrkit.data.store import ClipStore
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.config.training import CropConfig
+from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.batch import View
+from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.pixels.augment import MEAN, STD
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods.ifr import Method
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute

@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
-from ifrkit.config.stages import NetworkConfig, SGDConfig
-from ifrkit.data.batch import Batch, Place
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import SGDConfig
+from ifrkit.core.plugins import load, names
+from ifrkit.data.loading.batch import Batch, Place
 from ifrkit.methods.base import Method
 from ifrkit.models.network import build_network
-from ifrkit.plugins import load, names
 from ifrkit.train.branch import BranchLosses, merged_views
 from ifrkit.train.optim import branch_sgd
 from ifrkit.train.passes import count_passes

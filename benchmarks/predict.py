@@ -27,16 +27,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data_prep.base import Frame, Label
 from data_prep.synthetic import Dataset
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.config.base import Config
-from ifrkit.config.stages import PredictConfig, PrepareConfig, TrainBranchesConfig, TrainFusionConfig
-from ifrkit.models.checkpoints import load_video_model
+from ifrkit.config.predict import PredictConfig
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.core.config import Config
+from ifrkit.core.records import Frame, Label
 from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor
 from ifrkit.stages import predict, prepare, train_branches, train_fusion
 from ifrkit.stages.base import Stage
 from ifrkit.stages.runner import execute
+from ifrkit.trained import load_video_model
 
 INTERVALS = (1, 2, 5, 10)
 Video = list[tuple[Frame, Label]]

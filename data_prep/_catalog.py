@@ -13,41 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from data_prep._images import check_size, image_size, read_rgb
-from data_prep._video import VideoReader, video_size
-from data_prep.base import Dataset, Frame, Label
-from ifrkit.data.records import ClipRecord
-from ifrkit.errors import DatasetError
+from data_prep.base import Dataset
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import ClipRecord, Frame, Label
+from ifrkit.media.images import check_size
+from ifrkit.media.source import Pixels, Source
 
 T = TypeVar("T")
-
-
-class Source(NamedTuple):
-    """Where a frame's pixels are: an image file (number None), or frame `number` of a video file."""
-
-    path: Path
-    number: int | None = None
-
-    def size(self) -> tuple[int, int]:
-        """(height, width), without decoding an image."""
-        return image_size(self.path) if self.number is None else video_size(self.path)
-
-
-class Pixels:
-    """Reads frames from their places. It holds one video file open, so frames of one in ascending order are cheap."""
-
-    def __init__(self) -> None:
-        self._reader: VideoReader | None = None
-
-    def read(self, source: Source) -> Frame:
-        """The frame at a place. Raises DatasetError that names the file."""
-        if source.number is None:
-            return read_rgb(source.path)
-        if self._reader is None or self._reader.path != source.path:
-            self._reader = VideoReader(source.path)
-        return self._reader.read(source.number)
 
 
 @dataclass

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep.base import Frame, Label
-from ifrkit.data.keyed import key_rng
+from ifrkit.core.keyed import key_rng
+from ifrkit.core.records import Frame, Label
 
 SIZE = (48, 64)
 """(height, width) of toy frames."""

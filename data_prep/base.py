@@ -5,29 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ifrkit.config.base import Config
-from ifrkit.data.records import ClipRecord, LabelSpace
-
-Frame = NDArray[np.uint8]
-"""(h, w, 3) uint8 RGB."""
-Label = NDArray[np.uint8]
-"""(h, w) uint8 class ids, 255 = ignore."""
-
-
-class TrueFlow(NamedTuple):
-    """Exact flow of one frame to a neighbour: pixel (x, y) here is found at (x + flow[0], y + flow[1]) there.
-
-    flow_2hw: float32 pixels of this map, x first. visible_hw: bool, False where the neighbour does not show that point
-    (occluded or out of frame).
-    """
-
-    flow_2hw: NDArray[np.float32]
-    visible_hw: NDArray[np.bool_]
+from ifrkit.core.config import Config as BaseConfig
+from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, TrueFlow
 
 
 class Dataset(ABC):
@@ -36,7 +17,7 @@ class Dataset(ABC):
     Instances are pickled into worker processes, so they hold plain values and open files lazily.
     """
 
-    class Config(Config):
+    class Config(BaseConfig):
         """The dataset's own options (`--set options.KEY=VALUE`)."""
 
     default_size: ClassVar[tuple[int, int] | None] = None
@@ -44,7 +25,7 @@ class Dataset(ABC):
     has_flow: ClassVar[bool] = False
     """True when `flow` gives exact flow."""
 
-    def __init__(self, root: Path, config: Config, seed: int = 0) -> None:
+    def __init__(self, root: Path, config: BaseConfig, seed: int = 0) -> None:
         self.root = root
         self.config = config
         self.seed = seed

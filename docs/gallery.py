@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from data_prep._synthetic_video import Video
+from data_prep.synthetic.video import Video
 from ifrkit.artifacts.store import Artifact, newest
-from ifrkit.data.store import ClipStore
-from ifrkit.evaluation.pictures import colored
-from ifrkit.flow.artifact import FlowSource
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.flow_sources.artifact import FlowSource
+from ifrkit.media.pictures import colored
 from ifrkit.models.warp import warp
 from ifrkit.report.curves import draw, read_runs
 
@@ -66,7 +66,7 @@ def wheel(flow_2hw: NDArray[np.float32], longest: float) -> Rgb:
 
 def flow(store: ClipStore, trained: FlowSource) -> Image.Image:
     """Learned flow beside the exact one, and what each makes of the next frame."""
-    from ifrkit.flow.truth import FlowSource as Truth
+    from ifrkit.flow_sources.truth import FlowSource as Truth
 
     clip, index = store.clips_of("val")[0], len(store.clips[store.clips_of("val")[0]].frames) - 2
     here, there = store.frame(clip, index), store.frame(clip, index + 1)

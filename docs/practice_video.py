@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from data_prep._folders_classes import read_table
-from data_prep._synthetic_planes import CLASSES
-from data_prep._synthetic_video import Video
+from data_prep.synthetic.planes import CLASSES
+from data_prep.synthetic.video import Video
+from ifrkit.media.classes import read_table
 
 SIZE, FRAMES, RATE = (96, 192), 240, 10
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ifrkit
-from ifrkit import plugins
+from ifrkit.core import plugins
 
 PROBE = (256, 512)
 """(height, width) of the frames of the throughput probe."""
@@ -79,7 +79,7 @@ def probe(seconds: float) -> dict[str, Any]:
     """Frames a second of the default update branch (ResNet-18, random weights), one frame at a time."""
     import torch
 
-    from ifrkit.config.stages import NetworkConfig
+    from ifrkit.config.network import NetworkConfig
     from ifrkit.models.network import build_network
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

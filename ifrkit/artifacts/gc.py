@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ifrkit.artifacts.locks import LOCK, is_locked, locked
 from ifrkit.artifacts.store import PARTIAL, SUPERSEDED, has_state
-from ifrkit.errors import LockedError
+from ifrkit.core.errors import LockedError
 
 
 @dataclass(frozen=True)

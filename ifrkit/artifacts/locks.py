@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ifrkit.errors import LockedError
+from ifrkit.core.errors import LockedError
 
 LOCK = ".lock-"
 

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.config.base import Config
-from ifrkit.errors import ArtifactError
+from ifrkit.core.config import Config
+from ifrkit.core.errors import ArtifactError
 
 FILE = "manifest.json"
 SEAL = "sha256"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
 
 LONGEST_PATH = 4096
 """What is longer is no path but something else that came through the pipe."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
 from ifrkit.artifacts.manifest import FILE, SCHEMAS, FileEntry, InputRef, Manifest, read_manifest, write_manifest
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 
 KINDS = tuple(SCHEMAS)
 SCRATCH = "scratch"

@@ -11,7 +11,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -57,7 +57,7 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts ls branches --json
     """
     from ifrkit.artifacts import store
-    from ifrkit.plugins import nearest
+    from ifrkit.core.plugins import nearest
 
     if kind is not None and kind not in store.KINDS and not (workspace / kind).is_dir():
         raise ConfigError(f"no kind of artifact named {kind!r}", nearest(kind, list(store.KINDS)))

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ifrkit.cli.guard import ReaderGone
 from ifrkit.cli.options import Shared, stage_command
-from ifrkit.errors import ResourceError
+from ifrkit.core.errors import ResourceError
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts.job import Reporter
     from ifrkit.artifacts.store import Artifact
-    from ifrkit.config.base import Config
-    from ifrkit.stages.base import Reporter, Stage
+    from ifrkit.core.config import Config
+    from ifrkit.stages.base import Stage
     from ifrkit.stages.ranks import Ranks
 
 __all__ = ["Flags", "Shared", "chosen_device", "run_stage", "stage_command"]

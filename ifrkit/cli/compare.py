@@ -11,7 +11,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -51,7 +51,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
         return
     from rich.console import Console
 
-    from ifrkit.cli.reporter import drawn
+    from ifrkit.report.terminal import drawn
 
     cells = [
         [

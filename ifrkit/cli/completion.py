@@ -5,6 +5,7 @@ Runs at every TAB, so nothing heavy is imported: names come from the file system
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def plugins(kind: str) -> Complete:
     """Names of plug-ins; a list with commas is completed at its end."""
 
     def complete(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
-        from ifrkit.plugins import names
+        from ifrkit.core.plugins import names
 
         return _of_list(typed, names(kind))
 
@@ -45,18 +46,17 @@ def references(ctx: click.Context, param: click.Parameter, typed: str) -> list[C
 
 def keys(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Dotted keys of the stage's configuration, those of the chosen dataset and methods among them."""
-    from ifrkit.config import stages
-
     if "=" in typed:
         return []
-    config: type[BaseModel] = getattr(stages, f"{str(ctx.command.name).title().replace('-', '')}Config")
+    stage = {"eval": "evaluate"}.get(str(ctx.command.name), str(ctx.command.name).replace("-", "_"))
+    config: type[BaseModel] = importlib.import_module(f"ifrkit.stages.{stage}").STAGE.config
     found = [*_keys(config, ""), *_plugin_keys(ctx)]
     return [CompletionItem(f"{key}=") for key in sorted(found) if key.startswith(typed)]
 
 
 def _plugin_keys(ctx: click.Context) -> Iterator[str]:
     """Of plug-ins named before --set. One that does not load has no keys here; the command itself will tell why."""
-    from ifrkit.plugins import load
+    from ifrkit.core.plugins import load
 
     dataset = ctx.params.get("dataset") or next(iter(ctx.args), "")  # --set without a value left it unparsed
     chosen = [("datasets", str(dataset), "options.")]

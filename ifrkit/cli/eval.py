@@ -9,7 +9,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
-from ifrkit.errors import ConfigError, ThresholdError
+from ifrkit.core.errors import ConfigError, ThresholdError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -60,7 +60,7 @@ def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None
 
 
 def _limit(text: str) -> tuple[str, float]:
-    from ifrkit.plugins import spelled
+    from ifrkit.core.plugins import spelled
 
     name, _, value = text.partition("=")
     try:
@@ -85,7 +85,7 @@ def _metrics(artifact: Artifact) -> dict[str, Any]:
 
 
 def _require(artifact: Artifact, name: str, limit: float) -> None:
-    from ifrkit.plugins import load
+    from ifrkit.core.plugins import load
 
     value = artifact.manifest.metrics.get(name)
     if isinstance(value, dict):  # all that the metric computes: its headline counts

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from ifrkit.errors import IfrkitError
+from ifrkit.core.errors import IfrkitError
 
 PIPE_CLOSED = 141
 

@@ -10,11 +10,11 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts.job import Reporter
     from ifrkit.init.project import Project, Proposal
-    from ifrkit.stages.base import Reporter
 
 DEFAULT_LENGTH = 30
 """Of a clip, as in `prepare folders`."""

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.options import Shared
-from ifrkit.errors import ArtifactError, ConfigError
-from ifrkit.stages.base import Reporter, Stage
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.stages.base import Stage
 from ifrkit.stages.ranks import Ranks
 
 

@@ -13,7 +13,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.report.curves import Run
@@ -85,7 +85,7 @@ def _changed(directory: Path) -> float:
 def _print(directory: Path, runs: list[Run]) -> None:
     from rich.console import Console
 
-    from ifrkit.cli.reporter import drawn
+    from ifrkit.report.terminal import drawn
 
     console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
     click.echo(str(directory))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 import click
@@ -13,7 +16,7 @@ import click
 from ifrkit import __version__
 from ifrkit.cli.guard import run
 from ifrkit.cli.options import SETTINGS
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
     "init": "Begin with your own videos: which frames to label.",
@@ -66,7 +69,7 @@ class _Group(click.Group):
         """Become the user's own `ifrkit-NAME`, as git does."""
         path = shutil.which(f"ifrkit-{name}")
         if path is None or "/" in name:
-            from ifrkit.plugins import nearest
+            from ifrkit.core.plugins import nearest
 
             raise ConfigError(f"no command {name!r} and no ifrkit-{name} on PATH", nearest(name, list(COMMANDS)))
         os.execv(path, [path, *args])
@@ -100,6 +103,28 @@ def root() -> click.Group:
         help="Show the version.",
     )
     return _Group("ifrkit", params=[version], help=text, context_settings=SETTINGS, no_args_is_help=True)
+
+
+def in_process(argv: list[str]) -> str:
+    """Run the command of a stage in this process. Returns what it printed."""
+    command, printed = load(argv[0]), io.StringIO()
+    with (
+        contextlib.redirect_stdout(printed),
+        _called_as(argv),
+        command.make_context(f"ifrkit {argv[0]}", argv[1:]) as context,
+    ):
+        command.invoke(context)
+    return printed.getvalue()
+
+
+@contextlib.contextmanager
+def _called_as(argv: list[str]) -> Iterator[None]:
+    """The manifest records the command of the stage, which makes the same artifact by itself."""
+    before, sys.argv = sys.argv, ["ifrkit", *argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def main(stage: str | None = None) -> NoReturn:

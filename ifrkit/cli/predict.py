@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ifrkit.cli.common import Shared, run_stage, stage_command
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact

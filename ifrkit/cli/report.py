@@ -32,7 +32,7 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     """
     from ifrkit.artifacts import store
     from ifrkit.artifacts.atomic import write_atomic
-    from ifrkit.errors import ConfigError
+    from ifrkit.core.errors import ConfigError
     from ifrkit.report.page import page
 
     if out is not None and (out.is_dir() or not out.parent.is_dir()):

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
+
+from ifrkit.report.terminal import drawn
 
 T = TypeVar("T")
 
@@ -31,16 +32,6 @@ class _Pace(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(pace(task.finished_speed or task.speed), "cyan")
-
-
-def drawn(title: str, columns: list[str], rows: list[list[str]]) -> Group:
-    """A table below its title; the first column is text, the others are numbers."""
-    table = Table()
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return Group(Text(title, "bold"), table)
 
 
 class ConsoleReporter:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import main
 from ifrkit.cli.options import SETTINGS, WORKSPACE
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifrkit.reproduce.matrix import Matrix
@@ -60,7 +61,7 @@ def command(workspace: Path, dry_run: bool, as_json: bool, quiet: bool, **values
         values["table"], values["dataset"], values["root"], values["scale"], values["sets"],
         _seeds(values["seeds"]), values["only"],
     )  # fmt: skip
-    configs = matrix.check()
+    configs = matrix.check(main.in_process)
     if dry_run:
         _print_plan(matrix, configs, workspace, as_json, quiet, values)
         return 0
@@ -83,7 +84,7 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
     elif values["executor"] != "local":
         return _dispatch(matrix, workspace, shared, as_json, values)
     elif jobs == 1 and gpus == 1:
-        outcome = run.run(matrix.nodes, run.serial(shared), 1, report)
+        outcome = run.run(matrix.nodes, run.serial(main.in_process, shared), 1, report)
     else:
         devices = _devices(values["device"])
         with run.Processes(shared, jobs, gpus, devices, quiet=jobs > 1) as call:
@@ -131,7 +132,8 @@ def _print_plan(
     from rich.console import Console
 
     from ifrkit.cli.common import chosen_device
-    from ifrkit.cli.reporter import ConsoleReporter, drawn
+    from ifrkit.cli.reporter import ConsoleReporter
+    from ifrkit.report.terminal import drawn
     from ifrkit.reproduce import estimate
 
     nodes, done = matrix.nodes, estimate.finished(matrix.nodes, configs, workspace)

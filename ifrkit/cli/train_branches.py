@@ -8,7 +8,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.common import Flags, Shared, run_stage, stage_command
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 
 @stage_command("train-branches")

@@ -12,7 +12,7 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
 @click.option(
     "--arch",
     metavar="NAME",
-    shell_complete=completion.plugins("video"),
+    shell_complete=completion.plugins("architectures"),
     help="Video architecture: accel, dff, davss.",
 )
 @click.option(

@@ -11,10 +11,10 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ifrkit.config.base import Config, NestedError
 from ifrkit.config.yamlio import parse_yaml, read_yaml
-from ifrkit.errors import ConfigError
-from ifrkit.plugins import nearest, spelled
+from ifrkit.core.config import Config, NestedError
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import nearest, spelled
 
 C = TypeVar("C", bound=Config)
 

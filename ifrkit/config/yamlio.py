@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000

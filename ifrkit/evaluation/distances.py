@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import System
 from ifrkit.metrics._confusion import confusion, iou, mean_present
 from ifrkit.metrics.base import Ids

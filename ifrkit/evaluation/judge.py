@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrkit.config.stages import EvalConfig
-from ifrkit.data.records import ClipRecord
-from ifrkit.data.store import ClipStore
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.plugins import load
+from ifrkit.core.records import ClipRecord, PairFlow
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.distances import Distances
 from ifrkit.evaluation.systems import System
-from ifrkit.flow.base import FlowSource
+from ifrkit.flow_sources.base import FlowSource
 from ifrkit.metrics._confusion import confusion, iou, mean_present
-from ifrkit.metrics.base import ClipResult, Ids, Metric, PairFlow
-from ifrkit.plugins import load
+from ifrkit.metrics.base import ClipResult, Ids, Metric
 
 CACHED_FLOWS = 64
 """Pairs of frames whose flow is remembered: every system is judged by it, and clips may overlap."""

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifrkit.artifacts.store import REMAKE, Artifact
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.plugins import load
 from ifrkit.evaluation.judge import Judge
 from ifrkit.metrics._confusion import confusion, iou, mean_present
 from ifrkit.metrics.base import Ids
-from ifrkit.plugins import load
 
 FILE = "records.npz"
 EXTREMES = 10

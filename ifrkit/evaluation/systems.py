@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifrkit.data.augment import normalise
-from ifrkit.data.store import ClipStore
+from ifrkit.architectures.base import VideoModel
+from ifrkit.data.pixels.augment import normalise
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.metrics.base import Ids
 from ifrkit.models.network import Network
-from ifrkit.video.base import VideoModel
 
 CACHED = 64
 """Frames whose prediction is remembered: clips may overlap, and the copy of a key frame is a prediction made before."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.plugins import load
+from ifrkit.core.plugins import load
 
 if TYPE_CHECKING:
     from ifrkit.evaluation.records import Records

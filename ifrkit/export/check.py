@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 
 CLIPS = 2
 """Clips that are checked, the first of the best split ..."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

@@ -1,4 +1,4 @@
-"""What is exported: the steps of the streaming form (`ifrkit/video/base.py`) as functions from tensors to tensors.
+"""What is exported: the steps of the streaming form (`ifrkit/architectures/base.py`) as functions of tensors.
 
     frame                  uint8 RGB (batch, 3, height, width); normalisation is inside
     key step               frame -> logits, state
@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ifrkit.data.augment import normalise
-from ifrkit.errors import ConfigError
+from ifrkit.architectures.base import VideoModel
+from ifrkit.core.errors import ConfigError
+from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.network import Network
-from ifrkit.video.base import VideoModel
 
 M = TypeVar("M", bound=nn.Module)
 

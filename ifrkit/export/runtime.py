@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.export.formats import SUFFIX, extra
 
 INDEX = "exported.json"

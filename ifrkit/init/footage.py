@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_prep._catalog import Pixels
-from data_prep._folders_cut import cut, segments
-from data_prep._folders_find import Names, find_tree, flat_name, frame_names
-from data_prep._video import VideoReader
-from data_prep.base import Frame
-from ifrkit.errors import DatasetError
-from ifrkit.stages.base import Reporter
+from data_prep.folders.cut import cut, segments
+from data_prep.folders.find import Names, find_tree, flat_name, frame_names
+from ifrkit.artifacts.job import Reporter
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import Frame
+from ifrkit.media.source import Pixels
+from ifrkit.media.video import VideoReader
 
 
 class Footage:

@@ -20,15 +20,15 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from data_prep import _video
-from data_prep._folders_classes import BACKGROUND, read_table
-from data_prep._palette import RGB, distinct_colors
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.data.records import IGNORE
-from ifrkit.errors import ConfigError, DatasetError
+from ifrkit.artifacts.job import Reporter
+from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.records import IGNORE
 from ifrkit.init.footage import Footage
 from ifrkit.init.selection import Features, colors, k_center
-from ifrkit.stages.base import Reporter
+from ifrkit.media.classes import BACKGROUND, read_table
+from ifrkit.media.palette import RGB, distinct_colors
+from ifrkit.media.video import SUFFIXES as VIDEOS
 
 _HEADER = """\
 # Class names and colours (red, green, blue). Images of ids hold places in this list, from 0.
@@ -59,7 +59,7 @@ class Project:
                 raise ConfigError(f"{self.path}: no frames in it yet", "name a directory of videos with --frames")
             return
         own = frames.resolve()
-        if not own.is_dir() and own.suffix.lower() not in _video.SUFFIXES:
+        if not own.is_dir() and own.suffix.lower() not in VIDEOS:
             raise DatasetError(f"{frames}: no directory and no video file", "name a directory of videos or frames")
         if self.path.resolve().is_relative_to(own):
             raise ConfigError(f"{self.path}: lies inside {frames}", "make the project beside its frames")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from data_prep.base import Frame
     from ifrkit.artifacts.store import Artifact
+    from ifrkit.core.records import Frame
 
 Vector = NDArray[np.float32]
 
@@ -47,9 +47,9 @@ class BranchFeatures:
 
         import torch
 
-        from ifrkit.data.store import ClipStore
-        from ifrkit.errors import ArtifactError
-        from ifrkit.models.checkpoints import load_branch
+        from ifrkit.core.errors import ArtifactError
+        from ifrkit.data.store.clips import ClipStore
+        from ifrkit.trained import load_branch
 
         clips = branches.ancestor("clips")
         if clips is None:
@@ -64,8 +64,8 @@ class BranchFeatures:
     def __call__(self, frame: Frame) -> Vector:
         import torch
 
-        from ifrkit.data.augment import normalise
-        from ifrkit.data.resize import resize_frame
+        from ifrkit.data.pixels.augment import normalise
+        from ifrkit.media.resize import resize_frame
         from ifrkit.predict.streaming import network_size
 
         height, width, _ = frame.shape

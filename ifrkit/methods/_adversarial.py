@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ifrkit.data.records import IGNORE
-from ifrkit.lazy import F, torch
+from ifrkit.core.lazy import F, torch
+from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import View
+    from ifrkit.data.loading.batch import View
     from ifrkit.models.network import Network
 
 BETAS = (0.9, 0.99)
@@ -45,7 +45,7 @@ class Adversarial(base.Method):
     discriminator: nn.Module
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         return [View("v1_0", "unlabeled", "random")] if self.config.on() else []
 
@@ -54,7 +54,7 @@ class Adversarial(base.Method):
         raise NotImplementedError
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.data.keyed import key_seed
+        from ifrkit.core.keyed import key_seed
         from ifrkit.models.layers import seeded
 
         if not self.config.on():

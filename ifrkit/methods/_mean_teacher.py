@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ifrkit.lazy import F
+from ifrkit.core.lazy import F
 from ifrkit.methods import base
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ifrkit.lazy import torch
+from ifrkit.core.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

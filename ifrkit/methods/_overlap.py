@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ifrkit.data.batch import Place
+    from ifrkit.data.loading.batch import Place
 
 
 def overlap(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ifrkit.lazy import torch
+from ifrkit.core.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

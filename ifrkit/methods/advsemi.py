@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.data.records import IGNORE
-from ifrkit.lazy import torch
+from ifrkit.core.lazy import torch
+from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, known, one_hot
-from ifrkit.train.losses import cross_entropy, upsample
+from ifrkit.models.losses import cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import ifrkit.config.base as base
-from ifrkit.lazy import torch
+import ifrkit.core.config as base
+from ifrkit.core.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 
@@ -86,7 +86,7 @@ class Method:
 
 def guess(batch: Batch, view: str, label_bhw: Tensor, counts_bhw: Tensor | None = None) -> None:
     """Note a pseudo label: its accuracy is logged where the frames of that view have a label hidden from training."""
-    from ifrkit.data.batch import Guess
+    from ifrkit.data.loading.batch import Guess
 
     batch.guesses[view] = Guess(label_bhw, counts_bhw)
 

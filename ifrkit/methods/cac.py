@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
-from ifrkit.lazy import F, nn, torch
+from ifrkit.core.lazy import F, nn, torch
 from ifrkit.methods import base
 from ifrkit.methods._overlap import overlap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 EPSILON = 1e-8
@@ -86,8 +86,8 @@ class Method(base.Method):
     OPEN = {"threshold": -1.0, "start": 0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         if not self.config.weight:
             return []
@@ -100,7 +100,7 @@ class Method(base.Method):
         ]
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.data.keyed import key_seed
+        from ifrkit.core.keyed import key_seed
         from ifrkit.models.layers import seeded
 
         if not self.config.weight:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.lazy import nn, torch
+from ifrkit.core.lazy import nn, torch
 from ifrkit.methods import base
-from ifrkit.train.losses import ramp_up, upsample
+from ifrkit.models.losses import ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.cct_decoders import Decoder
     from ifrkit.models.network import Network
 
@@ -57,7 +57,7 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         return [View("v1_0", "unlabeled", "random")] if self._decoders() else []
 
@@ -65,7 +65,7 @@ class Method(base.Method):
         return self.config.kinds() if self.config.weight else []
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.data.keyed import key_seed
+        from ifrkit.core.keyed import key_seed
         from ifrkit.models.cct_decoders import Decoder
         from ifrkit.models.layers import seeded
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.lazy import F
+from ifrkit.core.lazy import F
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import half_of_the_classes, mix, partners
-from ifrkit.train.losses import upsample
+from ifrkit.models.losses import upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 JITTER = (0.25, 0.25, 0.25, 0.25)
@@ -44,8 +44,8 @@ class Method(MeanTeacher):
     OPEN = {"threshold": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         if not self.config.weight:
             return []

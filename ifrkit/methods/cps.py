@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.lazy import torch
+from ifrkit.core.lazy import torch
 from ifrkit.methods import base
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
-from ifrkit.train.losses import Mean, cross_entropy, ramp_up, upsample
+from ifrkit.models.losses import Mean, cross_entropy, ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 BOXES, SHARES = 3, (0.25, 0.5)
@@ -50,7 +50,7 @@ class Method(base.Method):
     second: Network
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         return [View("v1_0", "unlabeled", "random")] if self.config.weight else []
 

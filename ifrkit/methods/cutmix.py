@@ -12,12 +12,12 @@ from pydantic import Field
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
-from ifrkit.train.losses import upsample
+from ifrkit.models.losses import upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 JITTER = (0.4, 0.4, 0.4, 0.1)
@@ -48,8 +48,8 @@ class Method(MeanTeacher):
     WARM = False
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         if not self.config.weight:
             return []

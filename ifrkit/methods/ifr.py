@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ifrkit.lazy import F, torch
+from ifrkit.core.lazy import F, torch
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
-from ifrkit.train.losses import cross_entropy, ramp_up, upsample
+from ifrkit.models.losses import cross_entropy, ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 
@@ -76,7 +76,7 @@ class Method(base.Method):
     OFF = {"labeled": 0.0, "unlabeled": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         views = []
         if self.config.labeled:
@@ -86,7 +86,7 @@ class Method(base.Method):
         return views
 
     def _with_strong(self, view: View) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         copy = View(f"{view.name}_s", view.pool, view.frame, distort_of=view.name)
         return [view, copy] if self.config.strong else [view]

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.data.records import IGNORE
+from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, one_hot
-from ifrkit.train.losses import cross_entropy, upsample
+from ifrkit.models.losses import cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import Batch
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 
@@ -64,7 +64,7 @@ class Method(Adversarial):
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """For S: match * L_fm + self_training * L_st. For D: half of the cross entropy of each kind, L_D."""
-        from ifrkit.data.augment import denormalise
+        from ifrkit.data.pixels.augment import denormalise
 
         c = self.config
         if not c.on():

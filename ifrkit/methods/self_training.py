@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ifrkit.config.base import ByInput
-from ifrkit.data.records import IGNORE
+from ifrkit.core.config import ByInput
+from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods.fixmatch import JITTER
-from ifrkit.train.losses import Mean, cross_entropy, upsample
+from ifrkit.models.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 
@@ -51,8 +51,8 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         if not self.config.weight:
             return []

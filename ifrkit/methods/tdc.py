@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.lazy import F, nn, torch
+from ifrkit.core.lazy import F, nn, torch
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
-from ifrkit.train.losses import ramp_up
+from ifrkit.models.losses import ramp_up
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 EPSILON = 1e-6
@@ -95,7 +95,7 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
+        from ifrkit.data.loading.batch import View
 
         if not self.config.weight:
             return []

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.data.records import IGNORE
-from ifrkit.lazy import torch
+from ifrkit.core.lazy import torch
+from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
-from ifrkit.train.losses import Mean, cross_entropy, upsample
+from ifrkit.models.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 JITTER = (0.8, 0.8, 0.8, 0.2)
@@ -52,8 +52,8 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         if not self.config.weight:
             return []

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ifrkit.lazy import F, torch
+from ifrkit.core.lazy import F, torch
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, mix, partners
 from ifrkit.methods.fixmatch import JITTER
-from ifrkit.train.losses import upsample
+from ifrkit.models.losses import upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 STRONG = ("v1_0_j", "v1_0_j2")
@@ -64,8 +64,8 @@ class Method(MeanTeacher):
         return (2 * c.weight * c.strong, 0.0) if c.version == 2 else (c.weight * c.strong, c.weight * c.features)
 
     def views(self) -> list[View]:
-        from ifrkit.data.batch import View
-        from ifrkit.data.jitter import Jitter
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.pixels.jitter import Jitter
 
         strong, features = self._weights()
         weak = [View("v1_0", "unlabeled", "random")] if strong or features else []

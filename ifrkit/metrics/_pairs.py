@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrkit.metrics.base import ClipResult, Ids, PairFlow
+from ifrkit.core.records import PairFlow
+from ifrkit.metrics.base import ClipResult, Ids
 
 
 def pairs(clip: ClipResult) -> Iterator[tuple[Ids, Ids, PairFlow]]:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.core.records import PairFlow
+
 Ids = NDArray[np.uint8]
 """(h, w) uint8 class ids; 255 = ignore in labels, never in predictions."""
-
-
-class PairFlow(NamedTuple):
-    """Forward flow of frame i to i+1: the point at (x, y) in i is at (x + flow[0], y + flow[1]) in i+1.
-
-    flow_2hw: float32 pixels, x first. consistent_hw: bool, forward-backward consistent and inside the frame.
-    """
-
-    flow_2hw: NDArray[np.float32]
-    consistent_hw: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

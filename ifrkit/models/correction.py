@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.models.layers import scale_channels
 
 _SLOPE = 0.1

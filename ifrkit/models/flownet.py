@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.layers import scale_channels, seeded
@@ -110,3 +113,10 @@ def build_flownet(width: float, seed: int) -> FlowNetS:
     """A FlowNetS whose start is a function of (width, seed); the global random state is left alone."""
     with seeded(seed):
         return FlowNetS(width)
+
+
+def full_size(flow_b2hw: Tensor, size: Sequence[int]) -> Tensor:
+    """Flow of a smaller map at full size, in pixels of the full size."""
+    h, w = flow_b2hw.shape[-2:]
+    scale = flow_b2hw.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
+    return F.interpolate(flow_b2hw, tuple(size), mode="bilinear", align_corners=False) * scale

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.weights import load_weights

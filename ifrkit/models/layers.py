@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 
 def scale_channels(channels: int, width: float) -> int:

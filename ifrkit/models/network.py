@@ -14,12 +14,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.keyed import key_seed
-from ifrkit.models.deeplab import DeepLabV3PlusHead
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.keyed import key_seed
+from ifrkit.models.backbones.resnet import ResNet
+from ifrkit.models.heads.deeplabv3plus import DeepLabV3PlusHead
+from ifrkit.models.heads.psp import PSPHead
 from ifrkit.models.layers import seeded
-from ifrkit.models.psp import PSPHead
-from ifrkit.models.resnet import ResNet
 
 HEADS: dict[str, type[PSPHead | DeepLabV3PlusHead]] = {"psp": PSPHead, "deeplabv3plus": DeepLabV3PlusHead}
 

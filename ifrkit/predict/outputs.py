@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_prep.base import Frame
-from ifrkit.data.records import LabelSpace
-from ifrkit.errors import ResourceError
+from ifrkit.core.errors import ResourceError
+from ifrkit.core.records import Frame, LabelSpace
 from ifrkit.metrics.base import Ids
 
 

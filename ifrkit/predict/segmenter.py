@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import PredictConfig
-from ifrkit.data.records import LabelSpace
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError
-from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.config.predict import PredictConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.records import LabelSpace
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.predict.streaming import Adaptive, EveryFrame, Fixed, Policy, Predictor, Remembered, network_size
-from ifrkit.stages.base import Job
+from ifrkit.trained import load_branch, load_video_model
 
 
 @dataclass(frozen=True)

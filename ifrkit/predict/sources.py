@@ -13,12 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_prep._folders_find import natural
-from data_prep._images import MAX_PIXELS, image_size, list_images, read_rgb
-from data_prep._images import SUFFIXES as IMAGES
-from data_prep._video import SUFFIXES as VIDEOS
-from data_prep.base import Frame
-from ifrkit.errors import DatasetError, IfrkitError
+from ifrkit.core.errors import DatasetError, IfrkitError
+from ifrkit.core.records import Frame
+from ifrkit.media.images import MAX_PIXELS, image_size, list_images, natural, read_rgb
+from ifrkit.media.images import SUFFIXES as IMAGES
+from ifrkit.media.video import SUFFIXES as VIDEOS
 
 BROKEN_RUN = 300
 """So many broken frames in a row are looked past; behind them a video file counts as cut off."""

@@ -12,21 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data_prep.base import Frame
-from ifrkit.data.augment import normalise
+from ifrkit.architectures.base import flow_input
+from ifrkit.core.records import Frame
+from ifrkit.data.pixels.augment import normalise
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.warp import warp
-from ifrkit.video.base import flow_input
 
 _FLAT = 1 / 255
 """A picture of less contrast than one grey level has nothing to explain."""
 
 
 class Streamed(Protocol):
-    """The streaming form of a video model (`ifrkit/video/base.py`)."""
+    """The streaming form of a video model (`ifrkit/architectures/base.py`)."""
 
     def start(self, key_b3hw: Tensor, /) -> tuple[Tensor, Any]: ...
 

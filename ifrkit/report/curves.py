@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,3 +123,27 @@ def svg(figure: Figure, label: str) -> str:
     text = re.sub(r' id="(figure|axes|patch|line2d|text|matplotlib|legend|xtick|ytick)[^"]*"', "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px sans-serif", text)
     return text.replace(INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+
+
+def draw_distances(systems: Mapping[str, Any], ink: str = "black") -> Figure:
+    """Curves of `Distances.results`: mIoU over the distance to the key frame, and over the key interval."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, first, name in ((left, "at", 0, "distance to the key frame"), (right, "mean", 1, "key interval")):
+        for number, (system, curves) in enumerate(systems.items()):
+            values = [float("nan") if value is None else 100 * value for value in curves[key]]
+            axes.plot(range(first, first + len(values)), values, marker=".", label=system, **line(number))
+        axes.set_xlabel(name, color=ink)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.tick_params(colors=ink)
+        axes.patch.set_alpha(0)
+        axes.grid(alpha=0.3)
+        for spine in axes.spines.values():
+            spine.set_color(ink)
+    left.set_ylabel("mIoU (%)", color=ink)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, labelcolor=ink)
+    return figure

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
 from ifrkit.evaluation.records import Records, read_records
 from ifrkit.report.curves import Run, read_runs
 

@@ -81,7 +81,7 @@ def animation(path: Path) -> tuple[str, str]:
 
 
 def _check(image: Image.Image, path: Path) -> None:
-    from ifrkit.errors import ArtifactError
+    from ifrkit.core.errors import ArtifactError
 
     if image.width * image.height > 50_000_000:
         raise ArtifactError(f"{path}: {image.width}x{image.height} pixels are no picture of a report", "evaluate again")

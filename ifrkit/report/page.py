@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.evaluation.tables import differences
 from ifrkit.report import parts
 from ifrkit.report.gather import gather

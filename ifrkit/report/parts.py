@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from ifrkit.evaluation.pictures import draw_distances
 from ifrkit.evaluation.records import EXTREMES
 from ifrkit.evaluation.tables import headlines, percent, titles
 from ifrkit.report import html
-from ifrkit.report.curves import INK, draw, svg
+from ifrkit.report.curves import INK, draw, draw_distances, svg
 from ifrkit.report.gather import Model, command_line, trainings
 from ifrkit.report.html import Cell
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.reproduce.plan import TRAINING, Node
 from ifrkit.reproduce.run import Outcome, command_line
 

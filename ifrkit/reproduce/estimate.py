@@ -11,11 +11,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.errors import IfrkitError
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.errors import IfrkitError
 from ifrkit.reproduce.plan import Node
-from ifrkit.stages.base import Reporter
 
 Tree = dict[str, Any]
 
@@ -89,11 +89,11 @@ def trainings(stage: str, config: Tree, source: Tree, flow: Tree) -> list[Traini
         return [Training(stage, "flow", {**config, "supervision": auto if told == "auto" else told})]
     if stage != "train-fusion":
         return []
+    from ifrkit.core.plugins import load
     from ifrkit.models.flownet import FlowNetS
     from ifrkit.models.network import build_network
-    from ifrkit.plugins import load
 
-    architecture, width = load("video", config["arch"]), flow["width"]
+    architecture, width = load("architectures", config["arch"]), flow["width"]
     networks = {name: _shape(source[name]) for name in architecture.branches}
     small = build_network(NetworkConfig(width=0.0625), 2, seed=0)  # only to ask it for its phases
     model = architecture(*(small for _ in networks), FlowNetS(0.0625), 2)

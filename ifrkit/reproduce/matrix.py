@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.store import Artifact
-from ifrkit.errors import ConfigError, IfrkitError
+from ifrkit.core.errors import ConfigError, IfrkitError
 from ifrkit.reproduce import results
 from ifrkit.reproduce.plan import Builder, Node, ordered
-from ifrkit.reproduce.run import Outcome, in_process
+from ifrkit.reproduce.run import Call, Outcome
 from ifrkit.reproduce.tables import TABLES, Measure, Table
-from ifrkit.stages.base import Reporter
 from ifrkit.stages.runner import execute
 
 ROOTLESS = ("synthetic",)
@@ -69,11 +69,14 @@ class Matrix:
         parts = [self.rows, self.columns, [node.digest for node in self.nodes]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def check(self) -> dict[str, Any]:
-        """The config of every node, by digest, from its own command: a mistake shows before hours of training."""
+    def check(self, command: Call) -> dict[str, Any]:
+        """The config of every node, by digest, from its own command: a mistake shows before hours of training.
+
+        command: runs a stage's command in this process and returns what it printed.
+        """
         found = {}
         for node in self.nodes:
-            printed = in_process([*node.argv(lambda source: source.name), "--print-config", "--json"])
+            printed = command([*node.argv(lambda source: source.name), "--print-config", "--json"])
             found[node.digest] = json.loads(printed)["config"]
         return found
 

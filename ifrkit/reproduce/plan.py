@@ -10,8 +10,8 @@ from functools import cached_property
 from importlib import resources
 
 from ifrkit.config.resolve import SECTIONS
-from ifrkit.errors import ConfigError
-from ifrkit.plugins import nearest
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import nearest
 
 THINGS = {"synthetic": "[6,7]"}
 """cct.things where no recipe of the dataset names them: car and person."""

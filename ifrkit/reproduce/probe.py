@@ -10,18 +10,16 @@ from typing import Any
 
 import torch
 
-from ifrkit.config.stages import (
-    LoopConfig,
-    NetworkConfig,
-    PrepareConfig,
-    TrainBranchesConfig,
-    TrainFlowConfig,
-    TrainFusionConfig,
-)
-from ifrkit.data.store import ClipStore
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.config.training import LoopConfig
+from ifrkit.core.plugins import load
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import build_network
-from ifrkit.plugins import load
 from ifrkit.reproduce.estimate import Step, Training
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute
@@ -88,7 +86,7 @@ class Probe:
             given = TrainFlowConfig.model_validate(config)
             return FlowTask(FlowNetS(given.width), given, store, self.device)
         fusion = TrainFusionConfig.model_validate(config)
-        architecture, flow = load("video", fusion.arch), FlowNetS(training.flow_width)
+        architecture, flow = load("architectures", fusion.arch), FlowNetS(training.flow_width)
         model = architecture(*(networks[name] for name in architecture.branches), flow, CLASSES)
         (phase,) = (phase for phase in model.phases() if phase.name == training.name)
         return FusionTask(model, fusion, store, labeled, self.device, phase)

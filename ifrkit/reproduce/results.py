@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.base import Config
+from ifrkit.core.config import Config
 from ifrkit.reproduce.tables import Table
-from ifrkit.stages.base import Job, Stage
+from ifrkit.stages.base import Stage
 
 Entry = dict[str, Any]
 """One cell: row, column, and in percent values (by seed), mean, spread, gain, paper, paper_gain; null where none."""
@@ -168,7 +169,7 @@ def run(job: Job) -> None:
     """Write table.json, table.csv, table.txt, table.png, and for a table of pictures the sheets."""
     from rich.console import Console
 
-    from ifrkit.cli.reporter import drawn
+    from ifrkit.report.terminal import drawn
 
     config: TableConfig = job.config
     artifacts = {artifact.id: artifact for artifact in job.inputs}

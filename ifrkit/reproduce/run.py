@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import click
 
 from ifrkit.artifacts.atomic import resource_errors
+from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.reference import parse_reference
-from ifrkit.errors import IfrkitError, InterruptedRun
+from ifrkit.core.errors import IfrkitError, InterruptedRun
 from ifrkit.reproduce.plan import TRAINING, Node
-from ifrkit.stages.base import Reporter
 
 Call = Callable[[list[str]], str]
 """Runs the command of a stage; returns the path of its artifact."""
@@ -106,35 +105,14 @@ def _skipped(node: Node, outcome: Outcome, at: str, report: Reporter) -> bool:
     return culprit is not None
 
 
-def in_process(argv: list[str]) -> str:
-    """Run the command of a stage in this process. Returns what it printed."""
-    from ifrkit.cli.main import load
+def serial(command: Call, shared: Sequence[str]) -> Call:
+    """Stages in this process; shared: options for all of them. A killed stage goes on where it stopped.
 
-    command, printed = load(argv[0]), io.StringIO()
-    with (
-        contextlib.redirect_stdout(printed),
-        _called_as(argv),
-        command.make_context(f"ifrkit {argv[0]}", argv[1:]) as context,
-    ):
-        command.invoke(context)
-    return printed.getvalue()
-
-
-@contextlib.contextmanager
-def _called_as(argv: list[str]) -> Iterator[None]:
-    """The manifest records the command of the stage, which makes the same artifact by itself."""
-    before, sys.argv = sys.argv, ["ifrkit", *argv]
-    try:
-        yield
-    finally:
-        sys.argv = before
-
-
-def serial(shared: Sequence[str]) -> Call:
-    """Stages in this process; shared: options for all of them. A killed stage goes on where it stopped."""
+    command: runs a stage's command in this process and returns what it printed.
+    """
 
     def call(argv: list[str]) -> str:
-        return str(parse_reference(in_process([*argv, "--resume", *shared])).path)
+        return str(parse_reference(command([*argv, "--resume", *shared])).path)
 
     return call
 

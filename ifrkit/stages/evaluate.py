@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact, resolve
-from ifrkit.config.stages import EvalConfig
-from ifrkit.errors import ConfigError
-from ifrkit.stages.base import Job, Stage
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.evaluation.judge import Judge
     from ifrkit.evaluation.records import Recorder
     from ifrkit.evaluation.systems import System
@@ -26,11 +27,11 @@ def run(job: Job) -> None:
     """Judge every system on the clips of the split; write report.json and its pictures."""
     import torch
 
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.evaluation.judge import Judge, scored_frames
     from ifrkit.evaluation.records import FILE, Recorder
     from ifrkit.evaluation.tables import headlines
-    from ifrkit.flow import flow_source
+    from ifrkit.flow_sources import flow_source
     from ifrkit.train import distributed
 
     config: EvalConfig = job.config
@@ -81,7 +82,8 @@ def run(job: Job) -> None:
 
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
     from ifrkit.evaluation import tables
-    from ifrkit.evaluation.pictures import draw_distances, save_confusion
+    from ifrkit.media.pictures import save_confusion
+    from ifrkit.report.curves import draw_distances
 
     (job.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     job.report.table(*tables.summary(report))
@@ -124,7 +126,7 @@ class _Pictures:
 
     def after(self, clip: int) -> None:
         """Predict and draw once more the frames that went best and worst; draw this whole clip as a stream."""
-        from ifrkit.evaluation.pictures import save_loop
+        from ifrkit.media.pictures import save_loop
 
         if not self.config.pictures:
             return
@@ -144,7 +146,7 @@ class _Pictures:
         return self.store.clips[clip].frames[index].replace("/", "_")
 
     def _draw(self, clip: int, index: int, label_hw: Any, ids_hw: Any, name: str) -> None:
-        from ifrkit.evaluation.pictures import strip
+        from ifrkit.media.pictures import strip
 
         sheet = strip(self.store.frame(clip, index), label_hw, ids_hw, self.store.labels, self.system.name)
         sheet.save(self.directory / name)
@@ -156,7 +158,7 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     The baselines of a video model are the branches as stage one left them: what a user has without stage two.
     """
     from ifrkit.evaluation.systems import CopyKey, PerFrame, Video
-    from ifrkit.models.checkpoints import load_branch, load_video_model
+    from ifrkit.trained import load_branch, load_video_model
 
     given, branches = job.inputs[0], job.input("branches")
     own = given.kind == "branches"
@@ -229,7 +231,7 @@ def _check_distances(config: EvalConfig, store: ClipStore, clips: list[int]) -> 
 
 
 def _needs_flow(config: EvalConfig) -> bool:
-    from ifrkit.plugins import load
+    from ifrkit.core.plugins import load
 
     return any("flows" in load("metrics", name).needs for name in config.metrics)
 
@@ -240,7 +242,7 @@ def _flow_path(job: Job) -> Path | None:
 
 def _extra_inputs(config: EvalConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
     """The flow artifact, when --flow names one."""
-    from ifrkit.flow import is_artifact
+    from ifrkit.flow_sources import is_artifact
 
     if not _needs_flow(config) or not is_artifact(config.flow):
         return []

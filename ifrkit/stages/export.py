@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.config.stages import ExportConfig
-from ifrkit.errors import ConfigError, ThresholdError
-from ifrkit.stages.base import Job, Stage
+from ifrkit.artifacts.job import Job
+from ifrkit.config.export import ExportConfig
+from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
+    from ifrkit.architectures.base import VideoModel
     from ifrkit.artifacts.store import Artifact
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.export.check import Difference
     from ifrkit.export.graphs import Branch, Graph
-    from ifrkit.video.base import VideoModel
 
 
 def run(job: Job) -> None:
     """Write the graphs and exported.json; the worst difference goes to the manifest."""
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.export.formats import require_onnx
     from ifrkit.export.runtime import INDEX
 
@@ -50,7 +51,7 @@ def run(job: Job) -> None:
 
 def _models(job: Job) -> dict[str, Branch | VideoModel]:
     from ifrkit.export.graphs import Branch
-    from ifrkit.models.checkpoints import load_branch, load_video_model
+    from ifrkit.trained import load_branch, load_video_model
 
     given, checkpoint = job.inputs[0], job.config.checkpoint
     if given.kind == "video-model":
@@ -128,8 +129,8 @@ def _describe(graph: Graph, file: str) -> dict[str, Any]:
 
 def _metadata(job: Job, store: ClipStore) -> dict[str, Any]:
     from ifrkit import __version__
-    from ifrkit.data.augment import MEAN, STD
-    from ifrkit.data.records import IGNORE
+    from ifrkit.core.records import IGNORE
+    from ifrkit.data.pixels.augment import MEAN, STD
 
     given: Artifact = job.inputs[0]
     normalisation = {"inside": True, "mean": list(MEAN), "std": list(STD), "order": "RGB", "range": [0, 255]}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from ifrkit.config.stages import PredictConfig
-from ifrkit.errors import ConfigError, DatasetError, InterruptedRun
+from ifrkit.artifacts.job import Job
+from ifrkit.config.predict import PredictConfig
+from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
 from ifrkit.predict.sources import Facts, Item, Source, facts, find_sources, read
-from ifrkit.stages.base import Job, Stage
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data_prep.base import Frame
+    from ifrkit.core.records import Frame
     from ifrkit.metrics.base import Ids
     from ifrkit.predict.segmenter import Segmenter
 
@@ -205,7 +206,7 @@ class _Run:
 
 def _scaled(source: Source, size: tuple[int, int], seen_at: tuple[int, int]) -> Iterator[tuple[Item, Frame | None]]:
     """Each frame as it is, and as the networks see it."""
-    from ifrkit.data.resize import resize_frame
+    from ifrkit.media.resize import resize_frame
 
     for item in read(source, size):
         yield item, None if item.frame is None else resize_frame(item.frame, seen_at)

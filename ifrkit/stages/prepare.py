@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ifrkit.config.stages import PrepareConfig
-from ifrkit.data.records import IGNORE, ClipRecord, LabelSpace, Split
-from ifrkit.errors import ConfigError, DatasetError, InterruptedRun
-from ifrkit.plugins import load
-from ifrkit.stages.base import Job, Stage
+from ifrkit.artifacts.job import Job
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.plugins import load
+from ifrkit.core.records import IGNORE, ClipRecord, LabelSpace, Split
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
-    from data_prep.base import Dataset, Label
-    from ifrkit.data.reading import Recipe
-    from ifrkit.data.store import ClipStoreWriter, StoreIndex
-    from ifrkit.data.store_file import StoredFrame
+    from data_prep.base import Dataset
+    from ifrkit.core.records import Label
+    from ifrkit.data.store.clips import ClipStoreWriter, StoreIndex
+    from ifrkit.data.store.file import StoredFrame
+    from ifrkit.data.store.reading import Recipe
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 Counts = dict[Split, list[int]]
@@ -35,8 +37,8 @@ def open_dataset(config: PrepareConfig) -> Dataset:
 
 def run(job: Job) -> None:
     """Write the store file by file. A file that an interrupted run had finished is kept."""
-    from ifrkit.data.reading import FrameReader, cores
-    from ifrkit.data.store import ClipStoreWriter
+    from ifrkit.data.store.clips import ClipStoreWriter
+    from ifrkit.data.store.reading import FrameReader, cores
 
     config: PrepareConfig = job.config
     dataset = open_dataset(config)
@@ -80,8 +82,8 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
 
 def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, Recipe]:
     """Which frame goes into which file, and how frames are made. Reads one frame, for its size."""
-    from ifrkit.data.reading import Recipe
-    from ifrkit.data.store import StoreFile, StoreIndex
+    from ifrkit.data.store.clips import StoreFile, StoreIndex
+    from ifrkit.data.store.reading import Recipe
 
     names = list(dict.fromkeys(name for clip in clips for name in clip.frames))
     height, width, _ = dataset.frame(names[0]).shape

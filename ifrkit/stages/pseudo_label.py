@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from ifrkit.config.stages import PseudoLabelConfig
-from ifrkit.errors import InterruptedRun
-from ifrkit.stages.base import Job, Stage
+from ifrkit.artifacts.job import Job
+from ifrkit.config.pseudo_label import PseudoLabelConfig
+from ifrkit.core.errors import InterruptedRun
+from ifrkit.stages.base import Stage
 
 
 def run(job: Job) -> None:
     """Write files of equal numbers of frames; a resumed run keeps those that are complete. Ranks share the files."""
-    from ifrkit.data.pseudo import INDEX, PER_FILE, PseudoWriter, file_name, training_frames
-    from ifrkit.data.store import ClipStore
-    from ifrkit.models.checkpoints import load_branch
+    from ifrkit.data.store.clips import ClipStore
+    from ifrkit.data.store.pseudo import INDEX, PER_FILE, PseudoWriter, file_name, training_frames
     from ifrkit.models.tta import probabilities
     from ifrkit.train import distributed
     from ifrkit.train.branch import predict
+    from ifrkit.trained import load_branch
 
     config: PseudoLabelConfig = job.config
     device = distributed.local_device(job.device)

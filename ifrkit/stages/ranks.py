@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 _FOREVER = timedelta(days=30)
 """A stage may wait in a pipe for the hours that the one before it takes; torchrun ends the others if a rank dies."""

@@ -16,12 +16,13 @@ from pathlib import Path
 import ifrkit
 from ifrkit.artifacts import store
 from ifrkit.artifacts.atomic import is_disk_full, resource_errors
+from ifrkit.artifacts.job import Job, Reporter, Silent
 from ifrkit.artifacts.locks import locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.base import Config
-from ifrkit.errors import ConfigError
-from ifrkit.stages.base import Job, Reporter, Silent, Stage
+from ifrkit.core.config import Config
+from ifrkit.core.errors import ConfigError
+from ifrkit.stages.base import Stage
 from ifrkit.stages.ranks import Ranks
 
 

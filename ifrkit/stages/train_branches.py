@@ -6,22 +6,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact, resolve
-from ifrkit.config.stages import TrainBranchesConfig
-from ifrkit.errors import ConfigError
-from ifrkit.stages.base import Job, Stage
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
-    from ifrkit.data.pseudo import PseudoLabels
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
+    from ifrkit.data.store.pseudo import PseudoLabels
     from ifrkit.train.loop import FitResult
     from ifrkit.train.passes import Passes
 
 
 def run(job: Job) -> None:
     """Train each branch of the config, and write branches.json beside their weights and event logs."""
-    from ifrkit.data.partitions import labeled_clips
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
+    from ifrkit.data.store.partitions import labeled_clips
 
     config: TrainBranchesConfig = job.config
     store = ClipStore.of(job.input("clips"))
@@ -60,7 +61,7 @@ def run(job: Job) -> None:
 def _train(
     job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None
 ) -> tuple[FitResult, Passes]:
-    from ifrkit.data.keyed import key_seed
+    from ifrkit.core.keyed import key_seed
     from ifrkit.models.network import build_network
     from ifrkit.train import distributed
     from ifrkit.train.branch import BranchTask
@@ -82,7 +83,7 @@ def _check_crop(config: TrainBranchesConfig, store: ClipStore) -> None:
 
 
 def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> PseudoLabels | None:
-    from ifrkit.data.pseudo import PseudoLabels
+    from ifrkit.data.store.pseudo import PseudoLabels
 
     for artifact in job.inputs:
         if artifact.kind == "pseudo-labels":

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ifrkit.config.stages import TrainFlowConfig
-from ifrkit.errors import ConfigError
-from ifrkit.stages.base import Job, Stage
+from ifrkit.artifacts.job import Job
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.models.flownet import FlowNetS
     from ifrkit.train.loop import FitResult
 
 
 def run(job: Job) -> None:
     """Train, and write flow.json beside the weights."""
-    from ifrkit.data.store import ClipStore
+    from ifrkit.data.store.clips import ClipStore
 
     config: TrainFlowConfig = job.config
     result, _ = train(job, config, ClipStore.of(job.input("clips")))
@@ -28,12 +29,12 @@ def run(job: Job) -> None:
 
 def train(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResult, FlowNetS]:
     """Fit a new FlowNetS; its best weights are loaded on return. Says so when it does not beat zero flow."""
-    from ifrkit.data.keyed import key_seed
-    from ifrkit.models.checkpoints import load_into
+    from ifrkit.core.keyed import key_seed
     from ifrkit.models.flownet import build_flownet
     from ifrkit.train import distributed
     from ifrkit.train.flow import FlowTask
     from ifrkit.train.loop import fit
+    from ifrkit.trained import load_into
 
     if config.supervision == "truth" and not store.has_flow:
         raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")

@@ -6,31 +6,32 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact, artifacts, open_artifact, resolve
-from ifrkit.config.stages import TrainFusionConfig
-from ifrkit.errors import ArtifactError, ConfigError
-from ifrkit.stages.base import Job, Stage
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
-    from ifrkit.data.store import ClipStore
+    from ifrkit.architectures.base import VideoModel
+    from ifrkit.data.store.clips import ClipStore
     from ifrkit.models.flownet import FlowNetS
     from ifrkit.train.loop import FitResult
-    from ifrkit.video.base import VideoModel
 
 
 def run(job: Job) -> None:
     """Train, and write model.json beside the weights."""
-    from ifrkit.data.keyed import key_seed
-    from ifrkit.data.store import ClipStore
-    from ifrkit.models.checkpoints import load_branch
-    from ifrkit.plugins import load
+    from ifrkit.core.keyed import key_seed
+    from ifrkit.core.plugins import load
+    from ifrkit.data.store.clips import ClipStore
+    from ifrkit.trained import load_branch
 
     config: TrainFusionConfig = job.config
     store, branches = ClipStore.of(job.input("clips")), job.input("branches")
     if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
         raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
     labeled = _labeled(config, store, branches)
-    architecture = load("video", config.arch)
+    architecture = load("architectures", config.arch)
     networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
     flow = _flow(job, store)
     model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
@@ -60,10 +61,10 @@ def run(job: Job) -> None:
 
 def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
     """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
-    from ifrkit.models.checkpoints import load_into
     from ifrkit.train import distributed
     from ifrkit.train.fusion import FusionTask
     from ifrkit.train.loop import fit
+    from ifrkit.trained import load_into
 
     config: TrainFusionConfig = job.config
     device = distributed.local_device(job.device)
@@ -79,7 +80,7 @@ def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) ->
 
 def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
     """The labeled set of the branches, unless the config names another."""
-    from ifrkit.data.partitions import labeled_clips
+    from ifrkit.data.store.partitions import labeled_clips
 
     if config.labeled is not None:
         return labeled_clips(store, config.labeled)
@@ -89,8 +90,8 @@ def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) ->
 
 def _flow(job: Job, store: ClipStore) -> FlowNetS:
     """The flow artifact's network, or one that is trained here first."""
-    from ifrkit.models.checkpoints import load_flow
     from ifrkit.stages.train_flow import train
+    from ifrkit.trained import load_flow
 
     for artifact in job.inputs:
         if artifact.kind == "flow":

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from data_prep.base import Dataset
-from ifrkit.data.records import IGNORE, ClipRecord
-from ifrkit.plugins import load
+from ifrkit.core.plugins import load
+from ifrkit.core.records import IGNORE, ClipRecord
 from ifrkit.testing.contracts import check_architecture, check_metric
 
 __all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_metric", "toy"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ifrkit.plugins import load
+from ifrkit.core.plugins import load
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ifrkit.architectures.base import Phase, VideoModel
     from ifrkit.metrics.base import ClipResult, Metric
-    from ifrkit.video.base import Phase, VideoModel
 
 CLASSES = 5
 
@@ -25,7 +25,7 @@ def _require(condition: bool, kind: str, contract: str) -> None:
 
 
 def check_architecture(name: str) -> None:
-    """`ifrkit/video/base.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
+    """`architectures/base.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
     import torch
 
     for size in ((32, 48), (33, 50)):
@@ -51,11 +51,11 @@ def check_architecture(name: str) -> None:
 def _video_model(name: str) -> VideoModel:
     import torch
 
-    from ifrkit.config.stages import NetworkConfig
+    from ifrkit.config.network import NetworkConfig
     from ifrkit.models.flownet import build_flownet
     from ifrkit.models.network import build_network
 
-    architecture = load("video", name)
+    architecture = load("architectures", name)
     config = NetworkConfig(backbone="resnet18", width=0.0625)
     networks = [build_network(config, CLASSES, seed) for seed in range(len(architecture.branches))]
     torch.manual_seed(0)
@@ -140,7 +140,8 @@ def _judged(seed: int) -> ClipResult:
     """Slow noise of 18 frames: predictions, labels with ignored pixels, and flow."""
     import numpy as np
 
-    from ifrkit.metrics.base import ClipResult, PairFlow
+    from ifrkit.core.records import PairFlow
+    from ifrkit.metrics.base import ClipResult
 
     rng, size, length = np.random.default_rng(seed), (6, 8), 18
     ids = rng.integers(0, CLASSES, size).astype(np.uint8)

@@ -23,14 +23,15 @@ import torch
 
 from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact, begin, commit, open_artifact
-from ifrkit.config.stages import PrepareConfig, TrainBranchesConfig
-from ifrkit.data.batch import Batch
-from ifrkit.data.keyed import key_rng
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.pseudo import INDEX, PseudoLabels, PseudoWriter, file_name, training_frames
-from ifrkit.data.store import ClipStore
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.keyed import key_rng
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
+from ifrkit.data.store.pseudo import INDEX, PseudoLabels, PseudoWriter, file_name, training_frames
 from ifrkit.models.network import build_network
-from ifrkit.plugins import load
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import execute
 from ifrkit.train.branch import BranchTask

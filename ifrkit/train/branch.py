@@ -12,24 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.config.stages import TrainBranchesConfig
-from ifrkit.data import loader
-from ifrkit.data.augment import normalise
-from ifrkit.data.batch import Batch, Guess, RawBatch, View
-from ifrkit.data.pseudo import PseudoLabels
-from ifrkit.data.records import IGNORE
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError
-from ifrkit.evaluation.pictures import Rgb
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import load
+from ifrkit.core.records import IGNORE
+from ifrkit.data.loading import loader
+from ifrkit.data.loading.batch import Batch, Guess, RawBatch, View
+from ifrkit.data.pixels.augment import normalise
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.pseudo import PseudoLabels
+from ifrkit.media.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import ClipResult
+from ifrkit.models.losses import Mean, cross_entropy, upsample
 from ifrkit.models.network import Network
 from ifrkit.models.tta import probabilities
-from ifrkit.plugins import load
 from ifrkit.train import distributed
 from ifrkit.train.clips import val_picture
 from ifrkit.train.loop import Task
-from ifrkit.train.losses import Mean, cross_entropy, upsample
 from ifrkit.train.optim import branch_sgd, poly
 from ifrkit.train.passes import count_passes
 

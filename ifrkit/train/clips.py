@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from ifrkit.config.stages import TrainFlowConfig, TrainFusionConfig
-from ifrkit.data.batch import ClipBatch
-from ifrkit.data.loader import ClipMode, clip_batches
-from ifrkit.data.store import ClipStore
-from ifrkit.evaluation.pictures import Rgb, strip
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.loading.loader import ClipMode, clip_batches
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.media.pictures import Rgb, strip
 from ifrkit.metrics.base import ClipResult, Ids
-from ifrkit.plugins import load
 from ifrkit.train import distributed
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrkit.errors import DivergedError
-from ifrkit.evaluation.pictures import Rgb
-from ifrkit.stages.base import Reporter
+from ifrkit.artifacts.job import Reporter
+from ifrkit.core.errors import DivergedError
+from ifrkit.media.pictures import Rgb
 from ifrkit.train import distributed
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.config.stages import TrainFlowConfig
-from ifrkit.data.batch import ClipBatch
-from ifrkit.data.store import ClipStore
+from ifrkit.architectures.base import flow_input
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
-from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.flownet import FlowNetS, full_size
 from ifrkit.models.warp import warp
 from ifrkit.train import clips
 from ifrkit.train.loop import Task
-from ifrkit.video.base import flow_input
 
 WARMUP_SMOOTHNESS = 0.05
 """L1 + SSIM is about this much smaller than the census distance, so smoothness shrinks along during the warm-up."""
@@ -135,10 +135,3 @@ class FlowTask(Task):
 
     def state(self) -> dict[str, Tensor]:
         return self.flow.state_dict()
-
-
-def full_size(flow_b2hw: Tensor, size: Sequence[int]) -> Tensor:
-    """Flow of a smaller map at full size, in pixels of the full size."""
-    h, w = flow_b2hw.shape[-2:]
-    scale = flow_b2hw.new_tensor([size[1] / w, size[0] / h]).view(1, 2, 1, 1)
-    return F.interpolate(flow_b2hw, tuple(size), mode="bilinear", align_corners=False) * scale

@@ -13,18 +13,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ifrkit.config.stages import PseudoClipsConfig, TrainFusionConfig
-from ifrkit.data.augment import normalise
-from ifrkit.data.batch import ClipBatch
-from ifrkit.data.loader import ClipMode
-from ifrkit.data.records import IGNORE
-from ifrkit.data.store import ClipStore
-from ifrkit.evaluation.pictures import Rgb
+from ifrkit.architectures.base import Phase, VideoModel
+from ifrkit.config.train_fusion import PseudoClipsConfig, TrainFusionConfig
+from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.loading.loader import ClipMode
+from ifrkit.data.pixels.augment import normalise
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.media.pictures import Rgb
 from ifrkit.metrics.base import Ids
+from ifrkit.models.losses import upsample
 from ifrkit.train import clips
 from ifrkit.train.loop import Task
-from ifrkit.train.losses import upsample
-from ifrkit.video.base import Phase, VideoModel
 
 
 class FusionBatch(NamedTuple):

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.config.base import Runtime
-from ifrkit.config.stages import LoopConfig
-from ifrkit.data.keyed import key_seed
-from ifrkit.errors import ConfigError, InterruptedRun
-from ifrkit.evaluation.pictures import Rgb
+from ifrkit.artifacts.job import Job, Silent
+from ifrkit.config.training import LoopConfig
+from ifrkit.core.config import Runtime
+from ifrkit.core.errors import ConfigError, InterruptedRun
+from ifrkit.core.keyed import key_seed
+from ifrkit.media.pictures import Rgb
 from ifrkit.models.weights import save_weights
-from ifrkit.stages.base import Job, Silent
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state

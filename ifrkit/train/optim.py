@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ifrkit.config.stages import SGDConfig
+from ifrkit.config.train_branches import SGDConfig
 
 _SLOW = {"backbone", "slow"}
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ifrkit.data.batch import Batch
+from ifrkit.data.loading.batch import Batch
+from ifrkit.models.backbones.resnet import ResNet
 from ifrkit.models.layers import seeded
-from ifrkit.models.resnet import ResNet
 
 
 class Passes(NamedTuple):

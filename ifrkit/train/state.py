@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrkit.errors import ArtifactError, DivergedError, ResourceError
+from ifrkit.core.errors import ArtifactError, DivergedError, ResourceError
 
 _DIGEST = hashlib.sha256().digest_size
 

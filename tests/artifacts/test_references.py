@@ -17,7 +17,7 @@ from ifrkit.artifacts.atomic import resource_errors, safe_join, write_atomic
 from ifrkit.artifacts.locks import is_locked, lock_path, locked
 from ifrkit.artifacts.manifest import FileEntry, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.artifacts.reference import Reference, format_reference, parse_reference
-from ifrkit.errors import ArtifactError, LockedError, ResourceError
+from ifrkit.core.errors import ArtifactError, LockedError, ResourceError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)

@@ -13,7 +13,7 @@ from ifrkit.artifacts import store
 from ifrkit.artifacts.gc import collect
 from ifrkit.artifacts.manifest import FILE, VERSION, InputRef, Manifest, make_id, plain, read_manifest, write_manifest
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
 
 
 def _made(

@@ -19,9 +19,10 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.eval import _check_limits, _limit, _require
 from ifrkit.cli.main import COMMANDS, load, root
 from ifrkit.cli.train_branches import _flags
+from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.resolve import SECTIONS, resolve
-from ifrkit.config.stages import EvalConfig, TrainBranchesConfig
-from ifrkit.errors import ConfigError, ThresholdError
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.errors import ConfigError, ThresholdError
 
 SHARED = """--from --out --workspace --config --recipe --set --seed --resume --force --dry-run --json --print-config
 --quiet --verbose --device --threads"""

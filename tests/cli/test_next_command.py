@@ -15,7 +15,7 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.hints import next_command
 from ifrkit.cli.main import load
 from ifrkit.cli.options import SHARED, Shared
-from ifrkit.config.stages import PrepareConfig
+from ifrkit.config.prepare import PrepareConfig
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import execute
 from ifrkit.testing import toy

@@ -9,7 +9,7 @@ import pytest
 from torch.distributed import TCPStore
 from toystages import Shell
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.stages.ranks import Ranks
 
 

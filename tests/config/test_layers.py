@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from ifrkit.config import resolve as module
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.resolve import resolve, rows
-from ifrkit.config.stages import EvalConfig, PrepareConfig, TrainBranchesConfig, TrainFusionConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.config.yamlio import parse_yaml
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifrkit.config.yamlio import parse_yaml, read_yaml
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

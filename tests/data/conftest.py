@@ -10,7 +10,7 @@ import pytest
 from toy_config import toy_config
 
 import data_prep
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute
 

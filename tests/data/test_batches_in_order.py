@@ -17,12 +17,12 @@ import pytest
 import torch
 from small_stores import clip, flow, pixels, write_store
 
-from ifrkit.config.stages import CropConfig
-from ifrkit.data.augment import distort, normalise
-from ifrkit.data.batch import ClipBatch, RawBatch, View
-from ifrkit.data.loader import clip_batches, to_device, view_batches
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.config.training import CropConfig
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.data.loading.batch import ClipBatch, RawBatch, View
+from ifrkit.data.loading.loader import clip_batches, to_device, view_batches
+from ifrkit.data.pixels.augment import distort, normalise
+from ifrkit.data.store.clips import ClipStore
 
 VIEWS = [
     View("v0_0"),
@@ -256,10 +256,10 @@ def test_ctrl_c_reaches_the_training_process_only(store: ClipStore) -> None:
     program = f"""
         import signal, sys, time
         from pathlib import Path
-        from ifrkit.config.stages import CropConfig
-        from ifrkit.data.batch import View
-        from ifrkit.data.loader import view_batches
-        from ifrkit.data.store import ClipStore
+        from ifrkit.config.training import CropConfig
+        from ifrkit.data.loading.batch import View
+        from ifrkit.data.loading.loader import view_batches
+        from ifrkit.data.store.clips import ClipStore
         stopped = []
         signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
         store = ClipStore(Path({str(store.path)!r}))

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_stores import clip, flow, label, pixels, write_store
 
-from ifrkit.data.records import Window
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.records import Window
+from ifrkit.data.store.clips import ClipStore
 
 SIZE = (72, 56)
 """More than two bands of checksums, the last one cut short."""

@@ -8,7 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ifrkit.data.augment import (
+from ifrkit.core.keyed import key_rng
+from ifrkit.data.pixels.augment import (
     BRIGHTNESS,
     CONTRAST_FIRST,
     CONTRAST_LAST,
@@ -22,7 +23,6 @@ from ifrkit.data.augment import (
     normalise,
     rgb_to_hsv,
 )
-from ifrkit.data.keyed import key_rng
 
 Pixels = NDArray[np.uint8]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ifrkit.data.jitter import Jitter, gaussian_blur, turn_hue
-from ifrkit.data.keyed import key_rng
+from ifrkit.core.keyed import key_rng
+from ifrkit.data.pixels.jitter import Jitter, gaussian_blur, turn_hue
 
 PLAIN = np.array([1, 1, 1, 0, 0, 0], np.float32)
 JITTER = Jitter(0.5, 0.5, 0.5, 0.25)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from small_stores import clip
 
-from ifrkit.config.stages import LabeledSet
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.records import ClipRecord
-from ifrkit.errors import ConfigError, DatasetError, IfrkitError
+from ifrkit.config.training import LabeledSet
+from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError
+from ifrkit.core.records import ClipRecord
+from ifrkit.data.store.partitions import labeled_clips
 
 PARTITIONS = (1, 2, 4, 8, 16, 30)
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_stores import clip, label, pixels, write_store
 
-from ifrkit.config.stages import CropConfig
-from ifrkit.data import sampler
-from ifrkit.data.batch import RawBatch, View
-from ifrkit.data.loader import to_device, view_batches
-from ifrkit.data.sampler import Key
-from ifrkit.data.store import ClipStore
-from ifrkit.flow.dis import consistent_flow
+from ifrkit.config.training import CropConfig
+from ifrkit.data.loading import sampler
+from ifrkit.data.loading.batch import RawBatch, View
+from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.loading.sampler import Key
+from ifrkit.data.pixels.flow import consistent_flow
+from ifrkit.data.store.clips import ClipStore
 
 SIZE = (40, 56)
 PAIR = [View("now", "unlabeled", "random"), View("then", "unlabeled", "random", neighbour_of="now")]

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from toy_config import toy_config
 
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, sha256
-from ifrkit.data import reading
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError, DatasetError, IfrkitError, InterruptedRun, ResourceError
-from ifrkit.stages.base import Silent
+from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError, InterruptedRun, ResourceError
+from ifrkit.data.store import reading
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute
 

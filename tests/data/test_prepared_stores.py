@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from data_prep.base import Dataset
-from ifrkit.data.records import Window
-from ifrkit.data.rows import BAND
-from ifrkit.data.store import INDEX, ClipStore
-from ifrkit.errors import ArtifactError
-from ifrkit.plugins import load
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.plugins import load
+from ifrkit.core.records import Window
+from ifrkit.data.store.clips import INDEX, ClipStore
+from ifrkit.data.store.rows import BAND
 
 
 def toyset(**options: Any) -> Dataset:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_stores import clip
 
-from ifrkit.config.stages import CropConfig
-from ifrkit.data import sampler
-from ifrkit.data.batch import View
-from ifrkit.data.records import ClipRecord
-from ifrkit.data.sampler import Key
+from ifrkit.config.training import CropConfig
+from ifrkit.core.records import ClipRecord
+from ifrkit.data.loading import sampler
+from ifrkit.data.loading.batch import View
+from ifrkit.data.loading.sampler import Key
 
 LABELED = [View("v0_0"), View("v0_1", frame="other"), View("v0_1_s", frame="other", distort_of="v0_1")]
 UNLABELED = [View("v1_0", "unlabeled", "random"), View("v1_1", "unlabeled", "random")]

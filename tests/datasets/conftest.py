@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ifrkit.cli.main import main
-from ifrkit.plugins import load
+from ifrkit.core.plugins import load
 
 Tree = Callable[[str], Path]
 

@@ -19,9 +19,9 @@ import pytest
 from chains import complaint
 from label_exports import SIZE
 
-from data_prep import _label_files
-from data_prep._label_files import LabelFiles
-from ifrkit.errors import DatasetError
+from ifrkit.core.errors import DatasetError
+from ifrkit.labels import _files as _label_files
+from ifrkit.labels._files import LabelFiles
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
 Refused = Callable[..., str]

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import _camvid_original
-from data_prep._camvid_classes import LABELS, MEMBERS, read_color_label
 from data_prep._runs import runs, windows
 from data_prep.camvid import Dataset
-from ifrkit.config.stages import LabeledSet
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.errors import ConfigError, DatasetError
+from data_prep.camvid import original as _camvid_original
+from data_prep.camvid import toys as toys
+from data_prep.camvid.classes import LABELS, MEMBERS, read_color_label
+from ifrkit.config.training import LabeledSet
+from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.stages.prepare import check_clips
-from ifrkit.testing import camvid as toys
 from ifrkit.testing import check_dataset, check_fingerprint
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"

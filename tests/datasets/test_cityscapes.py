@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep._catalog import Catalog
-from data_prep._cityscapes_classes import LABELS
-from data_prep._cityscapes_files import Anchor, Files, Missing
 from data_prep.cityscapes import Dataset
-from ifrkit.config.stages import PrepareConfig
-from ifrkit.data.resize import resize_frame
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import DatasetError
+from data_prep.cityscapes.classes import LABELS
+from data_prep.cityscapes.files import Anchor, Files, Missing
+from data_prep.cityscapes.toys import moment
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.core.errors import DatasetError
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.media.resize import resize_frame
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute
-from ifrkit.testing.cityscapes import moment
 
 TRAIN_IDS = {
     7: 0,

@@ -13,10 +13,10 @@ import pytest
 from chains import complaint
 from PIL import Image
 
+from data_prep.cityscapes.toys import moment
 from data_prep.cityscapes_vps import Dataset
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError, DatasetError
-from ifrkit.testing.cityscapes import moment
+from ifrkit.core.errors import ArtifactError, ConfigError, DatasetError
+from ifrkit.data.store.clips import ClipStore
 
 TRAIN_IDS = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14}
 TRAIN_IDS |= {28: 15, 31: 16, 32: 17, 33: 18}

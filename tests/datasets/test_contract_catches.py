@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.base import Frame, Label
 from data_prep.folders import Dataset
-from ifrkit.data.records import ClipRecord
+from ifrkit.core.records import ClipRecord, Frame, Label
 from ifrkit.testing import check_dataset, check_fingerprint
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ifrkit.plugins import load, names
+from ifrkit.core.plugins import load, names
 from ifrkit.testing import check_dataset, check_fingerprint, toy
 
 

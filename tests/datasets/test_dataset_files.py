@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep._images import image_size, read_raw_label, read_rgb
 from data_prep._toys import save_video
-from data_prep._video import VideoReader
-from ifrkit.errors import DatasetError
+from ifrkit.core.errors import DatasetError
+from ifrkit.media.images import image_size, read_raw_label, read_rgb
+from ifrkit.media.video import VideoReader
 
 
 def _noise(height: int, width: int) -> np.ndarray:

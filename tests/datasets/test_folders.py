@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_prep._folders_cut import cut
-from data_prep._folders_find import flat_name
-from data_prep._images import read_raw_label
 from data_prep._toys import save, save_video
 from data_prep.folders import Dataset
-from ifrkit.errors import DatasetError
+from data_prep.folders.cut import cut
+from data_prep.folders.find import flat_name
+from ifrkit.core.errors import DatasetError
+from ifrkit.media.images import read_raw_label
 from ifrkit.testing import check_dataset, toy
 
 Write = Callable[..., Path]

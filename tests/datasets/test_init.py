@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data_prep._images import image_size
 from data_prep._toys import picture, save, save_video
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.init.project import Project
 from ifrkit.init.selection import BranchFeatures, k_center
-from ifrkit.stages.base import Silent
+from ifrkit.media.images import image_size
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from label_exports import BACKGROUND, CLASSES, SIZE
 from matplotlib.path import Path as Outline
 
-from data_prep._label_base import formats
-from data_prep._label_rle import decode
 from data_prep.folders import Dataset
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import DatasetError
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.plugins import names
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.labels._rle import decode
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
 Files = Mapping[str, bytes]
@@ -265,7 +265,7 @@ def test_any_bytes_are_decoded_or_refused(data: bytes, count: int) -> None:
 
 
 def test_formats_are_found_by_their_files() -> None:
-    assert formats() == ["cityscapes-polygons", "cvat", "label-studio", "labelme", "png"]
+    assert names("labels") == ["cityscapes-polygons", "cvat", "label-studio", "labelme", "png"]
 
 
 def test_a_format_may_be_said_where_several_fit(tmp_path: Path) -> None:

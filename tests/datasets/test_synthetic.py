@@ -14,9 +14,10 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy.ndimage import map_coordinates
 
-from data_prep.base import TrueFlow
-from data_prep.synthetic import Dataset, _video
-from ifrkit.errors import DatasetError
+from data_prep.synthetic import Dataset
+from data_prep.synthetic.dataset import _video
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import TrueFlow
 
 SIZE = (96, 192)
 VIDEOS = range(4)

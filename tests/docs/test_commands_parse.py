@@ -11,7 +11,7 @@ from pages import PAGES, Place, blocks, check, commands, examples, filled, invoc
 
 from ifrkit.cli import signals
 from ifrkit.cli.main import COMMANDS
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.reproduce import estimate
 
 

@@ -12,7 +12,7 @@ import pytest
 from pages import ROOT
 
 from ifrkit import testing
-from ifrkit.plugins import load, names
+from ifrkit.core.plugins import load, names
 from ifrkit.testing.methods import check_method
 
 TEXT = (ROOT / "docs/extending.md").read_text()
@@ -42,7 +42,7 @@ def _registered(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_has_all_four_and_their_test() -> None:
     assert set(CODE) == {f"my_{kind}.py" for kind in ("dataset", "method", "arch", "metric")} | {"test_plugins.py"}
-    kinds = {"datasets": "my-dataset", "methods": "my-method", "video": "my-arch", "metrics": "my-metric"}
+    kinds = {"datasets": "my-dataset", "methods": "my-method", "architectures": "my-arch", "metrics": "my-metric"}
     for kind, name in kinds.items():
         assert name in names(kind)
         assert load(kind, name).__doc__
@@ -72,7 +72,7 @@ def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
 
 def test_the_checks_catch_what_breaks_a_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One fault at a time, put into the templates."""
-    method, arch, metric = load("methods", "my-method"), load("video", "my-arch"), load("metrics", "my-metric")
+    method, arch, metric = load("methods", "my-method"), load("architectures", "my-arch"), load("metrics", "my-metric")
     with monkeypatch.context() as patch:
         patch.setattr(method, "OFF", {"weight": 0.5})
         with pytest.raises(AssertionError, match="switched off, it declares no view"):
@@ -96,6 +96,6 @@ def test_built_in_metrics_pass(name: str) -> None:
     testing.check_metric(name)
 
 
-@pytest.mark.parametrize("name", names("video"))
+@pytest.mark.parametrize("name", names("architectures"))
 def test_built_in_architectures_pass(name: str) -> None:
     testing.check_architecture(name)

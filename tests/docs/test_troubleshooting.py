@@ -6,8 +6,8 @@ import re
 
 from pages import ROOT
 
-from ifrkit import errors
 from ifrkit.cli.guard import PIPE_CLOSED
+from ifrkit.core import errors
 
 TEXT = (ROOT / "docs/troubleshooting.md").read_text()
 SOURCES = "\n".join(p.read_text() for top in ("ifrkit", "data_prep") for p in (ROOT / top).rglob("*.py"))

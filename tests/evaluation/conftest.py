@@ -8,7 +8,7 @@ import pytest
 import tiny_run
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
 
 
 @pytest.fixture(scope="package")

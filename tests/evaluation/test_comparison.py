@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import begin, commit
 from ifrkit.cli.compare import command
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
 from ifrkit.evaluation.tables import comparison, differences, inner_video, percent, spread, summary
 
 

@@ -13,16 +13,16 @@ from PIL import Image
 from test_report_by_hand import judge, read
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import EvalConfig
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import names
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import PerFrame, Video
 from ifrkit.metrics._confusion import confusion, iou, mean_present
-from ifrkit.models.checkpoints import load_branch, load_video_model
-from ifrkit.plugins import names
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute
+from ifrkit.trained import load_branch, load_video_model
 
 COPY, REFERENCE = "key frame, copied", "reference, every frame"
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def flow(workspace: Path, branches: Artifact) -> Artifact:
     return tiny_video.run(train_flow.STAGE, tiny_video.flow_config(), workspace, [clips])
 
 
-@pytest.mark.parametrize("arch", names("video"))
+@pytest.mark.parametrize("arch", names("architectures"))
 def test_every_architecture_over_the_distance(
     workspace: Path, store: ClipStore, branches: Artifact, flow: Artifact, arch: str
 ) -> None:

@@ -20,16 +20,17 @@ from PIL import Image
 
 from data_prep import folders
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import EvalConfig, PrepareConfig
-from ifrkit.data.augment import normalise
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.plugins import load
+from ifrkit.data.pixels.augment import normalise
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.metrics.base import ClipResult
-from ifrkit.models.checkpoints import load_branch, load_video_model
-from ifrkit.plugins import load
 from ifrkit.stages import prepare, train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute, plan
+from ifrkit.trained import load_branch, load_video_model
 
 Ids = NDArray[np.uint8]
 
@@ -107,7 +108,7 @@ def test_every_labeled_frame_with_the_key_frame_inside_the_clip(
 def test_tc_of_a_stream_with_a_key_frame_each_interval(workspace: Path, store: ClipStore, model: Artifact) -> None:
     report = read(judge(model, workspace, metrics="tc", flow="truth", key_interval=2))
     metric, network = load("metrics", "tc")(8), load_video_model(model, "best")
-    source = load("flow", "truth")()
+    source = load("flow_sources", "truth")()
     for clip in store.clips_of("val"):
         with torch.no_grad():
             ids, state = {}, None
@@ -211,7 +212,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from ifrkit.artifacts.store import open_artifact
-from ifrkit.config.stages import EvalConfig, PrepareConfig
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.prepare import PrepareConfig
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute
 model = open_artifact(Path({str(model.path)!r}))

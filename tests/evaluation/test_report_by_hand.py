@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.config.stages import EvalConfig
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.plugins import load
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import CopyKey, PerFrame
 from ifrkit.metrics.base import ClipResult
-from ifrkit.models.checkpoints import load_branch
-from ifrkit.plugins import load
 from ifrkit.stages import train_fusion
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute
+from ifrkit.trained import load_branch
 
 UPDATE, REFERENCE, COPY = "update, every frame", "reference, every frame", "key frame, copied"
 LENGTH = 5
@@ -100,7 +100,7 @@ def test_the_copied_key_frame_as_a_stream(workspace: Path, store: ClipStore, bra
 @torch.inference_mode()
 def test_tc_by_dis_of_branches_and_copies(workspace: Path, store: ClipStore, branches: Artifact) -> None:
     report = read(judge(branches, workspace, metrics="tc", flow="dis", key_interval=2))
-    source, reference = load("flow", "dis")(), system(branches, "reference")
+    source, reference = load("flow_sources", "dis")(), system(branches, "reference")
     streams = {REFERENCE: [0, 1, 2, 3, 4], COPY: [0, 0, 2, 2, 4]}
     for name, shown in streams.items():
         metric = load("metrics", "tc")(8)

@@ -12,14 +12,14 @@ import tiny_video
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import ExportConfig
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError, ThresholdError
+from ifrkit.config.export import ExportConfig
+from ifrkit.core.errors import ArtifactError, ConfigError, ThresholdError
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.export import check, runtime
 from ifrkit.export.formats import require_onnx
-from ifrkit.models.checkpoints import load_video_model
 from ifrkit.stages import export, train_fusion
 from ifrkit.stages.runner import execute
+from ifrkit.trained import load_video_model
 
 try:
     require_onnx()

@@ -14,14 +14,14 @@ from tiny_video import moving_clip, video_model
 from torch import nn
 from toy_video import OPEN, ToyVideo, exported
 
-from ifrkit.errors import ConfigError
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import names
 from ifrkit.export import extra
 from ifrkit.export.check import Difference, compare
 from ifrkit.export.formats import SUFFIX, require_onnx, write
 from ifrkit.export.formats import extra as package
 from ifrkit.export.graphs import Pool, graphs, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph
-from ifrkit.plugins import names
 
 FORMATS = ["torch"]
 try:
@@ -50,7 +50,7 @@ def test_any_batch_and_any_size(toy: tuple[str, Path, Any], size: tuple[int, int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", names("video"))
+@pytest.mark.parametrize("arch", names("architectures"))
 @pytest.mark.parametrize("format", FORMATS)
 def test_both_steps_of_every_architecture(format: str, arch: str, tmp_path: Path) -> None:
     """Key step and update step, any size and batch; each feeds on its own state for three frames."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ifrkit.flow._consistency import checked
+from ifrkit.data.pixels.flow import checked
 
 
 def uniform(x: float, y: float) -> np.ndarray:

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import TrainFlowConfig
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError, DatasetError
-from ifrkit.flow import flow_source, is_artifact
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.plugins import load, names
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.flow_sources import flow_source, is_artifact
 from ifrkit.metrics._pairs import warp_nearest
-from ifrkit.plugins import load, names
 from ifrkit.stages import train_flow
 from ifrkit.stages.runner import execute
 
@@ -62,7 +62,7 @@ def flow_artifact(clips: Artifact) -> Artifact:
 def test_dis_recovers_a_shift(shift: tuple[int, int]) -> None:
     picture, (dx, dy) = textured(80, 110), shift
     first, second = picture[8:72, 8:104], picture[8 - dy : 72 - dy, 8 - dx : 104 - dx]
-    pair = load("flow", "dis")().pair(frames_store(first, second), 0, 0)
+    pair = load("flow_sources", "dis")().pair(frames_store(first, second), 0, 0)
     assert pair.flow_2hw.shape == (2, 64, 96)
     assert pair.flow_2hw.dtype == np.float32
     inner = np.s_[10:-10, 10:-10]
@@ -75,7 +75,7 @@ def test_dis_recovers_a_shift(shift: tuple[int, int]) -> None:
 
 def test_dis_is_the_same_every_time_and_on_any_number_of_cores() -> None:
     picture, threads = textured(64, 96), cv2.getNumThreads()
-    scene, source = frames_store(picture, np.roll(picture, 3, 1)), load("flow", "dis")()
+    scene, source = frames_store(picture, np.roll(picture, 3, 1)), load("flow_sources", "dis")()
     try:
         found = []
         for count in (1, 1, 4):
@@ -93,7 +93,7 @@ def test_dis_distrusts_what_is_covered_in_the_next_frame() -> None:
     first, patch = textured(96, 128), textured(200, 300)[150:190, 200:240]
     second = first.copy()
     first[28:68, 40:80] = second[28:68, 48:88] = patch
-    pair = load("flow", "dis")().pair(frames_store(first, second), 0, 0)
+    pair = load("flow_sources", "dis")().pair(frames_store(first, second), 0, 0)
     assert np.median(pair.flow_2hw[0, 32:64, 44:76]) == pytest.approx(8, abs=0.2)
     assert pair.consistent_hw[32:64, 44:76].mean() > 0.9
     assert pair.consistent_hw[30:66, 80:88].mean() < 0.5
@@ -103,7 +103,7 @@ def test_dis_distrusts_what_is_covered_in_the_next_frame() -> None:
 
 
 def test_truth_carries_every_label_where_the_next_frame_shows_it(store: ClipStore) -> None:
-    source = load("flow", "truth")()
+    source = load("flow_sources", "truth")()
     moved = 0.0
     for clip, record in enumerate(store.clips):
         for index in range(len(record.frames) - 1):
@@ -119,7 +119,7 @@ def test_truth_carries_every_label_where_the_next_frame_shows_it(store: ClipStor
 def test_truth_needs_a_dataset_that_has_it(tmp_path: Path) -> None:
     store = small_stores.write_store(tmp_path / "store", [small_stores.clip(0)])
     with pytest.raises(ConfigError, match=r"--flow truth: hand has no exact flow; use --flow dis") as error:
-        load("flow", "truth")().pair(store, 0, 0)
+        load("flow_sources", "truth")().pair(store, 0, 0)
     assert "\n" not in str(error.value)
 
 
@@ -215,8 +215,8 @@ def test_artifact_asks_where_the_first_frame_is_in_the_second(
 
 def test_every_source_describes_itself(flow_artifact: Artifact, tmp_path: Path) -> None:
     places = {"artifact": str(flow_artifact.path), "files": str(tmp_path)}
-    for name in names("flow"):
-        source = load("flow", name)(places.get(name, ""))
+    for name in names("flow_sources"):
+        source = load("flow_sources", name)(places.get(name, ""))
         told = source.describe()
         assert told["source"] == name
         assert told["consistent"]
@@ -229,10 +229,10 @@ def test_choice(flow_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.Mon
     write_flow(tmp_path / "flows" / "video" / "000.flo", (0, 0), (32, 48))
     for choice, name in (("dis", "dis"), ("DIS", "dis"), ("truth", "truth"), ("flows", "files")):
         assert not is_artifact(choice)
-        assert type(flow_source(choice, None)) is load("flow", name)
+        assert type(flow_source(choice, None)) is load("flow_sources", name)
     for choice in (str(flow_artifact.path), "flow", flow_artifact.id[:8], "runs/flow-1"):
         assert is_artifact(choice)
-    assert type(flow_source("flow", flow_artifact.path)) is load("flow", "artifact")
+    assert type(flow_source("flow", flow_artifact.path)) is load("flow_sources", "artifact")
 
 
 @pytest.mark.parametrize("choice", ["diss", "raft", "", "abc"])

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Batch
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.batch import Batch
 from ifrkit.methods._adversarial import Adversarial
 from ifrkit.models.network import build_network
-from ifrkit.plugins import load
 from ifrkit.train.branch import BranchLosses
 
 CLASSES = 3

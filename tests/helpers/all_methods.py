@@ -14,7 +14,7 @@ import tiny_run
 import torch
 
 from ifrkit.artifacts.store import newest
-from ifrkit.plugins import load
+from ifrkit.core.plugins import load
 from ifrkit.train import branch
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrkit.metrics.base import ClipResult, PairFlow
+from ifrkit.core.records import PairFlow
+from ifrkit.metrics.base import ClipResult
 
 CLASSES = 4
 LENGTH = 18

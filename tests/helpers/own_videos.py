@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_prep._synthetic_video import Video
+from data_prep.synthetic.video import Video
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import PredictConfig
+from ifrkit.config.predict import PredictConfig
 from ifrkit.stages import predict
 from ifrkit.stages.runner import execute
 

@@ -270,7 +270,7 @@ class Place:
         """Everything that a page supposes a reader to have: downloaded datasets, videos, files of weights."""
         import own_videos
 
-        from ifrkit.plugins import load as plugin
+        from ifrkit.core.plugins import load as plugin
 
         for name, where in {
             "camvid": "CamVid", "cityscapes": "cityscapes", "cityscapes-vps": "data", "folders": "my-video"
@@ -317,7 +317,7 @@ def _write_weights(path: Path, backbone: Any) -> None:
     """A backbone under the names that published deep-stem files have, as wide as the tests' networks."""
     import torch
 
-    from ifrkit.config.stages import NetworkConfig
+    from ifrkit.config.network import NetworkConfig
     from ifrkit.models.network import build_network
 
     state = build_network(NetworkConfig(backbone=backbone, width=_WIDTH), 2, seed=0).backbone.state_dict()

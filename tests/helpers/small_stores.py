@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.base import Frame, Label, TrueFlow
-from ifrkit.data.keyed import key_rng
-from ifrkit.data.records import ClipRecord, LabelSpace, Split
-from ifrkit.data.rows import encode
-from ifrkit.data.store import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
-from ifrkit.data.store_file import StoredFrame
+from ifrkit.core.keyed import key_rng
+from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow
+from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
+from ifrkit.data.store.file import StoredFrame
+from ifrkit.data.store.rows import encode
 
 CLASSES = 4
 SPACE = LabelSpace(names=("a", "b", "c", "d"), colors=((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)))

@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 
+from ifrkit.artifacts.job import Reporter, Silent
 from ifrkit.artifacts.store import Artifact, newest
-from ifrkit.config.stages import PrepareConfig, PseudoLabelConfig, TrainBranchesConfig
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.config.pseudo_label import PseudoLabelConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.stages import prepare, pseudo_label, train_branches
-from ifrkit.stages.base import Reporter, Silent
 from ifrkit.stages.runner import execute
 
 OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}

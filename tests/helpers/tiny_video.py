@@ -17,16 +17,19 @@ import tiny_run
 import torch
 from torch import nn
 
+from ifrkit.architectures.base import VideoModel
+from ifrkit.artifacts.job import Reporter, Silent
 from ifrkit.artifacts.store import Artifact, newest
-from ifrkit.config.stages import NetworkConfig, TrainFlowConfig, TrainFusionConfig
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.core.plugins import load
 from ifrkit.models.flownet import build_flownet
 from ifrkit.models.network import build_network
-from ifrkit.plugins import load
 from ifrkit.stages import train_flow, train_fusion
-from ifrkit.stages.base import Reporter, Silent, Stage
+from ifrkit.stages.base import Stage
 from ifrkit.stages.runner import execute
 from ifrkit.train import distributed
-from ifrkit.video.base import VideoModel
 
 LOOP = {"steps": 4, "batch": 2, "eval_every": 2}
 RUNTIME = {"workers": 0, "log_every": 1, "save_every": 1}
@@ -71,7 +74,7 @@ def run(
 
 def video_model(arch: str, seed: int = 0) -> VideoModel:
     """An untrained model of 5 classes in eval mode. Its flow moves things, and its classifiers tell classes apart."""
-    architecture = load("video", arch)
+    architecture = load("architectures", arch)
     networks = [
         build_network(NetworkConfig(backbone="resnet18", width=0.0625), CLASSES, seed + i)
         for i in range(len(architecture.branches))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ifrkit.config.stages import PrepareConfig
+from ifrkit.config.prepare import PrepareConfig
 
 
 def toy_config(options: dict[str, Any] | None = None, **changes: Any) -> PrepareConfig:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ifrkit.config.base import Runtime
-from ifrkit.config.stages import LoopConfig
-from ifrkit.stages.base import Job, Reporter, Silent
+from ifrkit.artifacts.job import Job, Reporter, Silent
+from ifrkit.config.training import LoopConfig
+from ifrkit.core.config import Runtime
 from ifrkit.train import distributed
 from ifrkit.train.loop import FitResult, Task, fit
 

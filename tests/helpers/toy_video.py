@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.data.augment import normalise
+from ifrkit.data.pixels.augment import normalise
 from ifrkit.export.formats import SUFFIX, write
 from ifrkit.export.graphs import graphs, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph

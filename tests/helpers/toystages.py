@@ -16,10 +16,11 @@ from pathlib import Path
 
 import click
 
+from ifrkit.artifacts.job import Job
 from ifrkit.cli.common import Shared, run_stage, stage_command
-from ifrkit.config.base import Config
-from ifrkit.errors import InterruptedRun
-from ifrkit.stages.base import Job, Stage
+from ifrkit.core.config import Config
+from ifrkit.core.errors import InterruptedRun
+from ifrkit.stages.base import Stage
 from ifrkit.stages.runner import execute
 
 

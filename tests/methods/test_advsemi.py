@@ -14,18 +14,18 @@ from adversarial import CLASSES
 from torch import Tensor, nn
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Batch
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.store import ClipStore
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.methods._adversarial import called, frozen, known, one_hot
 from ifrkit.methods.advsemi import Method, trusted_cross_entropy
 from ifrkit.models.discriminators import PixelDiscriminator
+from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import build_network
 from ifrkit.models.weights import load_weights
-from ifrkit.plugins import load
 from ifrkit.train.branch import BranchLosses, BranchTask
-from ifrkit.train.losses import cross_entropy, upsample
 
 
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from spec_tensors import wave, weights
 from torch import Tensor
 
-from ifrkit.data.batch import Place
-from ifrkit.data.records import Window
-from ifrkit.data.sampler import Key, overlapping
+from ifrkit.core.records import Window
+from ifrkit.data.loading.batch import Place
+from ifrkit.data.loading.sampler import Key, overlapping
 from ifrkit.methods import cac
 from ifrkit.methods._overlap import overlap
 from ifrkit.methods.cac import Pixels, _flat, directional_loss

@@ -6,7 +6,7 @@ import pytest
 import torch
 from spec_tensors import logits
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.config.network import NetworkConfig
 from ifrkit.methods.cps import Method, cross_supervision
 from ifrkit.models.network import build_network, sibling
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.plugins import load, names
+from ifrkit.core.plugins import load, names
 from ifrkit.testing.methods import terms_of, toy_clips, toy_task
 
 TDC = {f"t{i}{copy}" for i in range(5) for copy in ("", "_s")}

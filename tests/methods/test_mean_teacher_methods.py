@@ -7,7 +7,7 @@ import torch
 from spec_tensors import logits
 from torch import Tensor
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.config.network import NetworkConfig
 from ifrkit.methods._mean_teacher import confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, boxes_of_area, half_of_the_classes, mix, partners
 from ifrkit.methods.classmix import weighted_cross_entropy

@@ -11,10 +11,10 @@ import tiny_run
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.batch import Batch, Guess
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError, InterruptedRun
-from ifrkit.plugins import load, names
+from ifrkit.core.errors import ConfigError, InterruptedRun
+from ifrkit.core.plugins import load, names
+from ifrkit.data.loading.batch import Batch, Guess
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.testing.methods import check_method, check_switched_off, terms_of, toy_task
 from ifrkit.train.branch import BranchTask
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor, nn
 
-from ifrkit import plugins
-from ifrkit.config import base as config
-from ifrkit.data.batch import Batch, View
+from ifrkit.core import config as config
+from ifrkit.core import plugins
+from ifrkit.data.loading.batch import Batch, View
 from ifrkit.methods import base
+from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import Network
 from ifrkit.testing.methods import check_method
-from ifrkit.train.losses import cross_entropy, upsample
 
 
 class Sound(base.Method):

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.batch import Batch
+from ifrkit.core.plugins import load, names
+from ifrkit.data.loading.batch import Batch
 from ifrkit.methods import cac, cct, classmix, cps, cutmix, fixmatch, tdc
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.models import cct_decoders
 from ifrkit.models.network import Network
-from ifrkit.plugins import load, names
 from ifrkit.testing.methods import LATE, toy_clips, toy_task
 from ifrkit.train.branch import BranchTask
 

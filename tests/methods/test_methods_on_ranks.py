@@ -11,7 +11,7 @@ from pathlib import Path
 import all_methods
 import tiny_run
 
-from ifrkit.plugins import names
+from ifrkit.core.plugins import names
 
 
 def test_two_ranks_train_alike(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from ifrkit.config.resolve import read_recipe
-from ifrkit.data.jitter import Jitter
-from ifrkit.plugins import load, names
+from ifrkit.core.plugins import load, names
+from ifrkit.data.pixels.jitter import Jitter
 
 RECIPE = resources.files("ifrkit") / "recipes" / "methods.yaml"
 METHODS = [name for name in names("methods") if load("methods", name).__module__.startswith("ifrkit.methods.")]

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from adversarial import CLASSES
 from torch import Tensor, nn
 
-from ifrkit.data.augment import denormalise
-from ifrkit.data.batch import Batch
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.pixels.augment import denormalise
 from ifrkit.methods.s4gan import Method, feature_matching_loss, self_training_loss
 from ifrkit.models.discriminators import ImageDiscriminator
+from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.train.branch import BranchLosses
-from ifrkit.train.losses import cross_entropy, upsample
 
 
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from spec_tensors import wave, weights
 from torch import Tensor
 
-from ifrkit.config.stages import NetworkConfig, SGDConfig
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import SGDConfig
 from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
 from ifrkit.models.network import build_network
 from ifrkit.train.branch import BranchLosses

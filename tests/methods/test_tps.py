@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Batch
+from ifrkit.config.network import NetworkConfig
+from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.tps import Method, carried_label
 from ifrkit.models.network import build_network
 

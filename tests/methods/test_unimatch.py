@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Batch
+from ifrkit.config.network import NetworkConfig
+from ifrkit.data.loading.batch import Batch
 from ifrkit.methods import fixmatch, unimatch
 from ifrkit.methods._mean_teacher import confident_cross_entropy
 from ifrkit.methods.unimatch import Method
+from ifrkit.models.losses import upsample
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.losses import upsample
 
 SIZE = (24, 32)
 

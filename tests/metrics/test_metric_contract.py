@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import CLASSES, LENGTH, random_clip, steady
 
+from ifrkit.core.plugins import load, names
 from ifrkit.metrics.base import ClipResult, Metric
-from ifrkit.plugins import load, names
 
 METRICS = names("metrics")
 pytestmark = pytest.mark.parametrize("name", METRICS)

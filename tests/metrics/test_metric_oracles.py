@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from ifrkit.core.plugins import load
 from ifrkit.metrics._pairs import warp_nearest
 from ifrkit.metrics._vc import VideoConsistency
 from ifrkit.metrics.base import ClipResult
 from ifrkit.metrics.tc_etc import warp_truncated
 from ifrkit.models.warp import warp_nearest as torch_warp_nearest
-from ifrkit.plugins import load
 
 SIZE = (4, 5)
 Ids = NDArray[np.uint8]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from judged import ids, moving
 
+from ifrkit.core.plugins import load
+from ifrkit.core.records import PairFlow
 from ifrkit.metrics._confusion import confusion, iou
 from ifrkit.metrics._pairs import warp_nearest
 from ifrkit.metrics._vc import VideoConsistency
-from ifrkit.metrics.base import ClipResult, PairFlow
+from ifrkit.metrics.base import ClipResult
 from ifrkit.metrics.tc_etc import warp_truncated
-from ifrkit.plugins import load
 
 PREDICTIONS = [ids("0011", "0221"), ids("0001", "0021"), ids("0001", "0011")]
 """Three frames; the scene moves by (1, 0) from the first to the second, then stands still."""

@@ -11,17 +11,17 @@ from tiny_video import moving_clip
 from torch import nn
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.data.batch import Place
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import load, names
+from ifrkit.data.loading.batch import Place
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.methods.cac import overlap
-from ifrkit.models.checkpoints import load_branch
 from ifrkit.models.flownet import build_flownet
 from ifrkit.models.network import Network, build_network
-from ifrkit.plugins import load, names
 from ifrkit.train.branch import BranchTask
+from ifrkit.trained import load_branch
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 WITHOUT_FILES = [name for name in names("methods") if name != "self-training"]
@@ -98,9 +98,9 @@ def test_shared_windows_on_maps_of_either_stride() -> None:
     assert fine == ((slice(4, 8), slice(0, 14)), (slice(0, 4), slice(2, 16)))
 
 
-@pytest.mark.parametrize("arch", names("video"))
+@pytest.mark.parametrize("arch", names("architectures"))
 def test_video_architectures_take_any_head(arch: str) -> None:
-    cls = load("video", arch)
+    cls = load("architectures", arch)
     networks = [build_network(deeplab(), 5, seed) for seed in range(len(cls.branches))]
     model = cls(*networks, build_flownet(0.0625, 0), 5).eval()
     frames = moving_clip((33, 50), 3)

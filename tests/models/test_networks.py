@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.errors import ConfigError
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from ifrkit.models.heads.psp import PSPHead
 from ifrkit.models.layers import scale_channels
 from ifrkit.models.network import Network, build_network
-from ifrkit.models.psp import PSPHead
-from ifrkit.models.resnet import BasicBlock, Bottleneck, ResNet
 from ifrkit.models.weights import load_weights, save_weights
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")

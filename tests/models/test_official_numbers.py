@@ -11,7 +11,7 @@ import torch
 from official import load_official, official_input, official_label
 from torch import nn
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.config.network import NetworkConfig
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ifrkit.config.stages import NetworkConfig
-from ifrkit.errors import ArtifactError, ConfigError
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS, build_flownet
 from ifrkit.models.importers import load_pretrained_flow
 from ifrkit.models.network import Network, build_network

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from ifrkit.errors import ArtifactError, ResourceError
+from ifrkit.core.errors import ArtifactError, ResourceError
 from ifrkit.models.weights import load_weights, save_weights
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7), "h": torch.ones(2, dtype=torch.bfloat16)}

@@ -12,9 +12,10 @@ import pytest
 from chains import Chain, complaint
 
 from ifrkit.artifacts.store import Artifact, open_artifact
-from ifrkit.config.stages import ExportConfig, PredictConfig
-from ifrkit.data.records import LabelSpace
-from ifrkit.errors import ConfigError
+from ifrkit.config.export import ExportConfig
+from ifrkit.config.predict import PredictConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.records import LabelSpace
 from ifrkit.export.formats import require_onnx
 from ifrkit.predict.segmenter import Segmenter
 from ifrkit.stages import export

@@ -13,9 +13,10 @@ import own_videos
 import pytest
 from chains import Chain, complaint, wait_for
 
-from ifrkit import diagnosis, plugins
+from ifrkit import diagnosis
 from ifrkit.artifacts.store import Artifact, open_artifact
 from ifrkit.cli.doctor import _lines
+from ifrkit.core import plugins
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ from PIL import Image
 
 import ifrkit.predict.outputs
 import ifrkit.stages.predict
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ConfigError, DatasetError, InterruptedRun, ResourceError
+from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun, ResourceError
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import PerFrame, Video
-from ifrkit.models.checkpoints import load_branch, load_video_model
 from ifrkit.predict.overlap import DEPTH
 from ifrkit.predict.sources import Item, Source
-from ifrkit.stages.base import Silent
+from ifrkit.trained import load_branch, load_video_model
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import numpy as np
 import own_videos
 import pytest
 
-from ifrkit.errors import DatasetError
+from ifrkit.core.errors import DatasetError
 from ifrkit.predict.sources import facts, find_sources, read
 
 

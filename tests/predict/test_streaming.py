@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tiny_video import moving_clip, video_model
 from torch import nn
 
+from ifrkit.core.plugins import names
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.models.flownet import build_flownet
-from ifrkit.plugins import names
 from ifrkit.predict.overlap import ahead, behind
 from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor, Remembered, enlarged_ids, network_size
 
@@ -92,7 +92,7 @@ def test_the_policy_and_the_model_ask_for_flow_once() -> None:
     assert len(asked) == 8 - 2  # all but the key frames
 
 
-@pytest.mark.parametrize("arch", names("video"))
+@pytest.mark.parametrize("arch", names("architectures"))
 def test_every_architecture_streams_with_adaptive_key_frames(arch: str) -> None:
     model, plain = video_model(arch), video_model(arch)
     model.flow = Remembered(model.flow)  # type: ignore[assignment]

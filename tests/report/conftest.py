@@ -9,7 +9,7 @@ import tiny_run
 import tiny_video
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import EvalConfig
+from ifrkit.config.evaluate import EvalConfig
 from ifrkit.stages import evaluate, train_fusion
 from ifrkit.stages.runner import execute
 

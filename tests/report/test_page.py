@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.stages import EvalConfig
-from ifrkit.errors import ConfigError
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.errors import ConfigError
 from ifrkit.evaluation.records import read_records
 from ifrkit.report import page as module
 from ifrkit.report.gather import command_line, gather

@@ -15,7 +15,7 @@ from PIL import Image
 from ifrkit.artifacts.locks import locked
 from ifrkit.artifacts.store import Artifact, newest, partial_path
 from ifrkit.cli import log
-from ifrkit.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError
 from ifrkit.report.curves import read_run
 
 

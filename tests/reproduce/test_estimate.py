@@ -56,7 +56,7 @@ def test_finished_runs_are_done_and_tell_the_time_of_the_others(
 
 
 def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
-    from ifrkit.stages.base import Silent
+    from ifrkit.artifacts.job import Silent
 
     matrix = Matrix.of("7", None, None, "tiny", SETS, (0, 1), "+ IFR")
     costs = estimate.costs(matrix.nodes, matrix.check(), tmp_path, "cpu", Silent())

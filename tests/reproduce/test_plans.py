@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ifrkit.cli.main import load
-from ifrkit.plugins import names
+from ifrkit.core.plugins import names
 from ifrkit.reproduce import results
 from ifrkit.reproduce.plan import Builder, Node, ordered
 from ifrkit.reproduce.tables import TABLES, Table

@@ -11,9 +11,9 @@ import pytest
 from tiny_tables import Answer
 
 from ifrkit.artifacts.store import artifacts, open_artifact
-from ifrkit.errors import ConfigError, IfrkitError, InterruptedRun, ResourceError
-from ifrkit.plugins import names
-from ifrkit.reproduce import run
+from ifrkit.cli import main
+from ifrkit.core.errors import ConfigError, IfrkitError, InterruptedRun, ResourceError
+from ifrkit.core.plugins import names
 
 
 def numbers(answer: Answer) -> dict[tuple[str, str], dict[str, Any]]:
@@ -101,7 +101,7 @@ def test_table_4_needs_no_test_split_on_other_data(reproduce: Callable[..., Answ
 
 
 def architectures(*wanted: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not {*wanted} <= {*names("video")}, reason=f"no {wanted} here")
+    return pytest.mark.skipif(not {*wanted} <= {*names("architectures")}, reason=f"no {wanted} here")
 
 
 @architectures("dff", "davss")
@@ -114,7 +114,7 @@ def test_table_7_runs_both_architectures(reproduce: Callable[..., Answer]) -> No
 def _has_deeplab() -> bool:
     from typing import get_args
 
-    from ifrkit.config.stages import NetworkConfig
+    from ifrkit.config.network import NetworkConfig
     from ifrkit.reproduce.tables import DEEPLAB
 
     return DEEPLAB in get_args(NetworkConfig.model_fields["head"].annotation)
@@ -131,14 +131,14 @@ def test_table_1_compares_sampled_and_all_frames(reproduce: Callable[..., Answer
 def test_a_failed_cell_leaves_a_dash_and_the_others(
     reproduce: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = run.in_process
+    real = main.in_process
 
     def broken(argv: list[str]) -> str:
         if "--resume" in argv and argv[0] == "train-fusion" and "3" in argv:  # the seed
             raise IfrkitError("the disk is on fire")
         return real(argv)
 
-    monkeypatch.setattr(run, "in_process", broken)
+    monkeypatch.setattr(main, "in_process", broken)
     code, tree = reproduce("6", "--seeds", "0,3", "--only", "baseline,PSPNet18")
     assert code == 1
     (cell,) = tree["cells"]
@@ -148,14 +148,14 @@ def test_a_failed_cell_leaves_a_dash_and_the_others(
 def test_where_every_cell_fails_the_exit_code_says_why(
     reproduce: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = run.in_process
+    real = main.in_process
 
     def full(argv: list[str]) -> str:
         if "--resume" in argv and argv[0] == "train-branches":
             raise ResourceError("the disk is full")
         return real(argv)
 
-    monkeypatch.setattr(run, "in_process", full)
+    monkeypatch.setattr(main, "in_process", full)
     with pytest.raises(IfrkitError, match="every cell failed") as raised:
         reproduce("6", "--only", "baseline,PSPNet18", "--seeds", "5")
     assert raised.value.exit_code == ResourceError.exit_code
@@ -164,14 +164,14 @@ def test_where_every_cell_fails_the_exit_code_says_why(
 def test_an_interrupted_run_is_no_failed_cell(
     reproduce: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = run.in_process
+    real = main.in_process
 
     def interrupted(argv: list[str]) -> str:
         if "--resume" in argv and argv[0] == "eval":
             raise InterruptedRun("stopped", signum=2)
         return real(argv)
 
-    monkeypatch.setattr(run, "in_process", interrupted)
+    monkeypatch.setattr(main, "in_process", interrupted)
     with pytest.raises(InterruptedRun):
         reproduce("9", "--only", "baseline")
 

@@ -38,7 +38,7 @@ def test_install(tmp_path: Path, editable: bool) -> None:
         assert (tmp_path / "bin" / name).read_text().startswith(f"#!{sys.executable}")
     probe = (
         "import site, sys; site.addsitedir(sys.argv[1]); sys.path.insert(0, sys.argv[1]);"
-        "import ifrkit, data_prep; from ifrkit.plugins import names;"
+        "import ifrkit, data_prep; from ifrkit.core.plugins import names;"
         "from importlib.metadata import entry_points;"
         "print(ifrkit.__file__, ','.join(e.name for e in entry_points(group='ifrkit.datasets')), len(names('methods')))"
     )

@@ -19,9 +19,9 @@ import torch
 import toy_task
 from toy_task import STEPS, ToyTask, train
 
-from ifrkit.errors import ArtifactError, ConfigError, DivergedError, InterruptedRun, ResourceError
+from ifrkit.artifacts.job import Silent
+from ifrkit.core.errors import ArtifactError, ConfigError, DivergedError, InterruptedRun, ResourceError
 from ifrkit.models.weights import load_weights
-from ifrkit.stages.base import Silent
 from ifrkit.train.loop import FitResult
 from ifrkit.train.state import load_state
 

@@ -11,8 +11,8 @@ import tiny_run
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.partitions import labeled_clips
-from ifrkit.data.store import ClipStore
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.models.network import build_network
 from ifrkit.train.branch import BranchTask
 from ifrkit.train.passes import Passes

@@ -16,14 +16,14 @@ import tiny_run
 import torch
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data import pseudo
-from ifrkit.data.pseudo import PseudoLabels, training_frames
-from ifrkit.data.records import Window
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError, InterruptedRun
-from ifrkit.models.checkpoints import load_branch
+from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
+from ifrkit.core.records import Window
+from ifrkit.data.store import pseudo
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.pseudo import PseudoLabels, training_frames
 from ifrkit.models.tta import probabilities
 from ifrkit.train.branch import predict
+from ifrkit.trained import load_branch
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.store import ClipStore
-from ifrkit.evaluation.pictures import strip
-from ifrkit.models.checkpoints import load_branch
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.media.pictures import strip
 from ifrkit.report.curves import read_run
 from ifrkit.stages import train_fusion
 from ifrkit.train.branch import BranchTask
+from ifrkit.trained import load_branch
 
 LOOP = {"steps": 4, "batch": 2, "eval_every": 2}
 RUNTIME = {"workers": 0, "log_every": 1, "tensorboard": True}

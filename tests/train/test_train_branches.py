@@ -13,22 +13,23 @@ import pytest
 import tiny_run
 import torch
 
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, newest
-from ifrkit.config.stages import NetworkConfig, SGDConfig
-from ifrkit.data.augment import normalise
-from ifrkit.data.batch import Batch, View
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError, InterruptedRun
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import SGDConfig
+from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.batch import Batch, View
+from ifrkit.data.pixels.augment import normalise
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods import base
 from ifrkit.methods.ifr import Method
 from ifrkit.metrics.base import ClipResult
-from ifrkit.models.checkpoints import load_branch
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.weights import load_weights
-from ifrkit.plugins import load
-from ifrkit.stages.base import Silent
 from ifrkit.train.branch import BranchLosses, merged_views
 from ifrkit.train.optim import branch_sgd, poly
+from ifrkit.trained import load_branch
 
 VIEWS = ["v0_0", "v0_1", "v0_1_s", "v1_0", "v1_1", "v1_1_s"]
 BOTH = {"branches": "update,reference", "ssl": "ifr"}

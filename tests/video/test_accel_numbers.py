@@ -6,11 +6,11 @@ import pytest
 import torch
 from official import load_official, official_input, official_label
 
-from ifrkit.config.stages import NetworkConfig
+from ifrkit.architectures.accel import VideoModel
+from ifrkit.config.network import NetworkConfig
 from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.losses import cross_entropy
 from ifrkit.models.network import Network
-from ifrkit.train.losses import cross_entropy
-from ifrkit.video.accel import VideoModel
 
 
 @pytest.fixture(scope="module")

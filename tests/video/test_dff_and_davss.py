@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor, nn
 
-from ifrkit.data.augment import normalise
-from ifrkit.errors import ConfigError
+from ifrkit.architectures import davss, dff
+from ifrkit.architectures.base import flow_input
+from ifrkit.core.errors import ConfigError
+from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.warp import warp
-from ifrkit.video import davss, dff
-from ifrkit.video.base import flow_input
 
 SIZE = (32, 48)
 

@@ -13,8 +13,8 @@ import tiny_video
 from torch import nn
 
 from ifrkit.artifacts.store import newest
-from ifrkit.data.sampler import Key, distance
-from ifrkit.models.checkpoints import load_flow, load_video_model
+from ifrkit.data.loading.sampler import Key, distance
+from ifrkit.trained import load_flow, load_video_model
 
 
 def total(module: nn.Module) -> float:

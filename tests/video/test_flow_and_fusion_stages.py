@@ -13,18 +13,18 @@ import tiny_video
 import torch
 from tiny_video import flow_config, fusion_config, run
 
+from ifrkit.architectures.base import flow_input
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.batch import ClipBatch
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import ArtifactError, ConfigError, InterruptedRun
-from ifrkit.models.checkpoints import load_branch, load_flow, load_video_model
-from ifrkit.models.flownet import build_flownet
+from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
+from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.models.flownet import build_flownet, full_size
 from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
-from ifrkit.stages.base import Silent
-from ifrkit.train.flow import FlowLosses, FlowTask, full_size
+from ifrkit.train.flow import FlowLosses, FlowTask
 from ifrkit.train.fusion import FusionBatch, FusionTask
-from ifrkit.video.base import flow_input
+from ifrkit.trained import load_branch, load_flow, load_video_model
 
 FLOW, FUSION = train_flow.STAGE, train_fusion.STAGE
 

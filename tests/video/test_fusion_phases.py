@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from tiny_video import fusion_config, run
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.data.batch import ClipBatch
-from ifrkit.data.keyed import key_rng
-from ifrkit.data.sampler import Key, earlier, target
-from ifrkit.data.store import ClipStore
-from ifrkit.errors import InterruptedRun
-from ifrkit.models.checkpoints import load_branch, load_video_model
+from ifrkit.core.errors import InterruptedRun
+from ifrkit.core.keyed import key_rng
+from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.loading.sampler import Key, earlier, target
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.train.fusion import FusionBatch, FusionTask
+from ifrkit.trained import load_branch, load_video_model
 
 FUSION = train_fusion.STAGE
 
@@ -143,7 +143,7 @@ def test_pseudo_labels_are_those_of_stage_one(clips: Artifact) -> None:
 
 
 def tiny_frames(frame: torch.Tensor) -> torch.Tensor:
-    from ifrkit.data.augment import normalise
+    from ifrkit.data.pixels.augment import normalise
 
     return normalise(frame)
 

@@ -7,10 +7,10 @@ import torch
 from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor
 
-from ifrkit.plugins import names
-from ifrkit.video.base import Phase, VideoModel
+from ifrkit.architectures.base import Phase, VideoModel
+from ifrkit.core.plugins import names
 
-ARCHS = names("video")
+ARCHS = names("architectures")
 TRAINED = {
     "accel/model": ("flow.", "merge.", "reference.decode_head.conv_seg.", "update.decode_head.conv_seg."),
     "dff/model": ("flow.", "scale."),

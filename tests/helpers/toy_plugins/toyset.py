@@ -10,11 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from data_prep import base
-from data_prep.base import Frame, Label, TrueFlow
-from ifrkit.config.base import Config as BaseConfig
-from ifrkit.data.keyed import key_rng
-from ifrkit.data.records import IGNORE, ClipRecord, LabelSpace
-from ifrkit.errors import DatasetError
+from ifrkit.core.config import Config as BaseConfig
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.keyed import key_rng
+from ifrkit.core.records import IGNORE, ClipRecord, Frame, Label, LabelSpace, TrueFlow
 
 BROKEN = "train/000006"
 """The frame that a fault is in; it has a label."""

@@ -1,0 +1,254 @@
+"""Your own videos: directories of frames and video files, with whatever labels exist.
+
+    ROOT/frames/street/000001.jpg ...     every directory with images is a video (nested ones too)
+    ROOT/frames/night.mp4                 so is every video file (mp4, avi, mov, mkv, mxf, ...)
+    ROOT/frames/park_0001.png ...         and images directly in there, grouped by their name up to the number
+    ROOT/labels/street/000031.png         PNG labels, named like their frames, with or without the video's directory
+    ROOT/labels/night_000120.png          frame 120 of night.mp4, counted from 0
+    ROOT/labels/...                       or what a labeling tool exports: see the files _labels_*.py
+    ROOT/classes.yaml                     class names, colours and ids (see _folders_classes.py); often not needed
+    ROOT/train.txt, val.txt, test.txt     optional: videos or frames, one a line
+
+Every labeled frame gets a clip of `clip_length` frames that ends at it; the frames that remain become training clips
+without a label. A video's frames count as consecutive, but no clip crosses a jump of the frame number (more than five
+times the usual step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+from pydantic import Field, field_validator
+
+from data_prep._catalog import Catalog, CatalogDataset, shown
+from data_prep.folders import toys as toys
+from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists, segments
+from data_prep.folders.find import Matches, Names, Tree, find_tree, frame_names, match_labels
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
+from ifrkit.labels.base import LabelReader, known_format, open_labels
+from ifrkit.media.classes import ClassTable, read_table
+from ifrkit.media.source import Source
+from ifrkit.media.video import VideoReader
+
+_PREDECESSORS = 4
+"""Frames before the scored one that evaluation wants by default."""
+_MISCOUNTED = 5
+"""Headers of sound video files are wrong by a frame or two."""
+
+
+class Dataset(CatalogDataset):
+    """The user's own frames, video files and labels."""
+
+    class Config(CatalogDataset.Config):
+        """Options of folders; paths are absolute, or relative to the root."""
+
+        frames: str = "frames"
+        """Directory of videos, or one video file (flag --frames)."""
+        labels: str = "labels"
+        """PNG labels or the export of a labeling tool, a directory or a file (flag --labels); it may be missing."""
+        label_format: str = "auto"
+        """What they are; auto sees it from the files (flag --label-format)."""
+        label_suffix: str = ""
+        """What label names have behind the frame's name ("_L")."""
+        classes: str = "classes.yaml"
+        """Class table; it may be missing when labels hold ids or bring their classes along."""
+        clip_length: int = Field(30, ge=2)
+        """Frames of a clip (a shorter video is one clip)."""
+        val_fraction: float = Field(0.2, ge=0, lt=1)
+        """Share of the labeled videos for validation, without list files."""
+        allow_missing: bool = False
+        """Leave out labels whose name no frame has (flag --allow-missing)."""
+
+        @field_validator("label_format")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            return known_format(value)
+
+    config: Config
+
+    def label_space(self) -> LabelSpace:
+        return self.table.space
+
+    @cached_property
+    def table(self) -> ClassTable:
+        """The class table: from its file, else what the labels in use say."""
+        path = self.root / self.config.classes
+        if path.is_file():
+            return read_table(path)
+        return self.export[1].table([entry.key for entry in self.matches.labels.values()])
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Frames below the root."""
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.root}: no such directory", "give the data's place with --root")
+        return find_tree(self.root / self.config.frames, self.root / self.config.labels)
+
+    @cached_property
+    def export(self) -> tuple[str, LabelReader]:
+        """The labels' format and their reader."""
+        path = self.root / self.config.labels
+        if self.config.labels != "labels" and not path.exists():
+            raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
+        return open_labels(path, self.config.label_format)
+
+    @cached_property
+    def frame_table(self) -> dict[str, dict[str, Source]]:
+        """video -> frame name -> its pixels' place. Counts the frames of video files."""
+        return frame_names(self.tree, {video: VideoReader(path).count() for video, path in self.tree.videos.items()})
+
+    @cached_property
+    def matches(self) -> Matches:
+        """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
+        reader = self.export[1]
+        matches = match_labels(reader, self.config.label_suffix, Names(self.tree, self.frame_table))
+        if matches.unmatched and not self.config.allow_missing:
+            count = len(matches.labels) + len(matches.unmatched)
+            raise DatasetError(
+                f"{reader.files.path}: {len(matches.unmatched)} of {count} labels have no frame of their name: "
+                f"{shown(matches.unmatched)}",
+                "name them like their frames, or leave them out with --allow-missing",
+            )
+        return matches
+
+    def label(self, name: str) -> Label:
+        entry = self._known(name, self.matches.labels, "label")
+        return self.export[1].read(entry.key, self.catalog.frames[name].size(), self.table)
+
+    def source_files(self) -> set[Path]:
+        """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
+        images = {p for paths in self.tree.images.values() for p in paths}
+        return images | set(self.tree.videos.values()) | set(self.export[1].files.paths())
+
+    def table_files(self) -> set[Path]:
+        """The class table and the split lists."""
+        names = [self.config.classes, *(f"{split}.txt" for split in get_args(Split))]
+        return {self.root / name for name in names if (self.root / name).is_file()}
+
+    def scan(self) -> Catalog:
+        frames = self.frame_table
+        sources = {name: source for table in frames.values() for name, source in table.items()}
+        usable = self._usable_labels(sources)
+        videos = {video: list(table) for video, table in frames.items()}
+        numbers = {v: [i for i, name in enumerate(own) if name in usable] for v, own in videos.items()}
+        catalog = Catalog(frames=sources, labels=usable)
+        catalog.notes = self._found(usable)
+        for video, owners in self._owners(videos, numbers, catalog).items():
+            catalog.clips += self._cut(video, videos[video], owners, numbers[video])
+        catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
+        self._check_splits(catalog)
+        return catalog
+
+    def _usable_labels(self, sources: dict[str, Source]) -> dict[str, Path]:
+        """Frame name -> the file of its label, of all that hold a class.
+
+        Reads every label once: what is wrong with them is said at once and before anything is written.
+        """
+        _, reader = self.export
+        usable: dict[str, Path] = {}
+        faults: list[DatasetError] = []
+        for name, entry in self.matches.labels.items():
+            table = self.table  # its own fault is not one of the label's
+            try:
+                label = reader.read(entry.key, sources[name].size(), table)
+            except DatasetError as error:
+                faults.append(error)
+                continue
+            if (label != IGNORE).any():
+                usable[name] = Path(reader.files.where(entry.key))
+        if faults:
+            count = f"{len(faults)} of {len(self.matches.labels)} labels cannot be used, the first: "
+            raise DatasetError((count if len(self.matches.labels) > 1 else "") + faults[0].message, faults[0].remedy)
+        return usable
+
+    def _cut(self, video: str, names: list[str], owners: Owners, labeled: list[int]) -> Iterator[ClipRecord]:
+        for begin, end in segments(names):
+            inside = [i - begin for i in labeled if begin <= i < end]
+            for piece in cut(owners[begin:end], inside, self.config.clip_length):
+                own = names[begin + piece.start : begin + piece.stop]
+                at = None if piece.annotated is None else piece.annotated - piece.start
+                yield ClipRecord(
+                    name=own[-1] if at is None else own[at],
+                    video=video,
+                    split=piece.split,
+                    frames=tuple(own),
+                    annotated=at,
+                    labeled=() if at is None else (at,),
+                )
+
+    def summary(self) -> list[str]:
+        """What was found, which splits it gives, and the classes."""
+        table = self.root / self.config.classes
+        if not table.is_file() and not self.catalog.labels:
+            return [*super().summary(), f"no classes: there is no {table.name}, and no label"]
+        source = table.name if table.is_file() else f"taken from the labels: there is no {table.name}"
+        names = self.label_space().names
+        return [*super().summary(), f"{len(names)} classes ({source}): {shown(names, 12)}"]
+
+    def _owners(
+        self, videos: dict[str, list[str]], numbers: dict[str, list[int]], catalog: Catalog
+    ) -> dict[str, Owners]:
+        lists = {split: self.root / f"{split}.txt" for split in get_args(Split)}
+        lists = {split: path for split, path in lists.items() if path.is_file()}
+        if lists:
+            catalog.notes.append(f"splits from {', '.join(path.name for path in lists.values())}")
+            return owners_by_lists(videos, lists, Names(self.tree, self.frame_table).find)
+        owners, note = owners_by_fraction(videos, numbers, self.config.val_fraction, self.config.clip_length, self.seed)
+        catalog.notes.append(note)
+        return owners
+
+    def _found(self, usable: dict[str, Path]) -> list[str]:
+        """Notes on videos, and on what the labels are and which of them count."""
+        frames, matches, (kind, reader) = self.frame_table, self.matches, self.export
+        notes = [
+            f"{len(self.tree.images)} directories or series of images, {len(self.tree.videos)} video files, "
+            f"{sum(map(len, frames.values()))} frames: {shown(frames)}"
+        ]
+        for video, table in frames.items():
+            jumps = [list(table)[begin] for begin, _ in segments(list(table))[1:]]
+            if jumps:
+                notes.append(f"{video}: the frame number jumps before {shown(jumps)}; no clip crosses that")
+        for video, path in self.tree.videos.items():
+            claimed = VideoReader(path).claimed()
+            if claimed > len(frames[video]) + _MISCOUNTED:
+                cut_off = f"{len(frames[video])} of {claimed} frames decode; is the file cut off?"
+                notes.append(f"{path.name}: {cut_off}")
+        if not reader.files.names:
+            return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
+        notes.append(f"{len(usable)} labels have a frame ({kind}: {reader.files.path.name})")
+        notes += reader.notes()
+        if empty := [name for name in matches.labels if name not in usable]:
+            notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
+        if matches.unmatched:
+            notes.append(
+                f"{len(matches.unmatched)} labels left out, no frame has their name: {shown(matches.unmatched)}"
+            )
+        return notes
+
+    def _check_splits(self, catalog: Catalog) -> None:
+        """Refuse an empty split; say which labels and frames no clip uses, and which labels come early."""
+        made = {clip.split for clip in catalog.clips}
+        for split in get_args(Split):
+            path = self.root / f"{split}.txt"
+            if split not in made and (path.is_file() or split == "train"):
+                what = path if path.is_file() else self.root / self.config.frames
+                raise DatasetError(f"{what}: no clip for {split}", f"give {split} a video with two frames and a label")
+        scored = {clip.frames[clip.annotated]: clip for clip in catalog.clips if clip.annotated is not None}
+        lost = [name for name in catalog.labels if name not in scored]
+        early = [name for name, clip in scored.items() if (clip.annotated or 0) < _PREDECESSORS]
+        idle = len(catalog.frames) - len({frame for clip in catalog.clips for frame in clip.frames})
+        if lost:
+            catalog.notes.append(f"{len(lost)} labels are in no split or have no second frame: {shown(lost)}")
+        if early:
+            catalog.notes.append(f"{len(early)} labels have fewer than {_PREDECESSORS} frames before: {shown(early)}")
+        if idle:
+            catalog.notes.append(f"{idle} frames are in no clip")
+
+    @classmethod
+    def make_toy(cls, root: Path, seed: int = 0) -> None:
+        """Directories of frames, a video file, colour labels and a class table."""
+        toys.folders(root, seed)

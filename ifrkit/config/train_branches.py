@@ -1,0 +1,72 @@
+"""The config of `ifrkit train-branches`: stage one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from ifrkit.config.fields import are_names, plugin_config, split_commas
+from ifrkit.config.network import NetworkConfig
+from ifrkit.config.training import CropConfig, LabeledSet, LoopConfig
+from ifrkit.core.config import Config, Runtime
+from ifrkit.core.plugins import spelled
+
+
+class SGDConfig(Config):
+    """SGD of stage one (spec 4)."""
+
+    lr_backbone: float = Field(1e-3, gt=0)
+    lr_head: float = Field(1e-2, gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    """On every tensor, batch norm and biases included."""
+    power: float = 0.9
+    min_lr: float = Field(1e-4, ge=0)
+
+
+class TrainBranchesConfig(Config):
+    """`ifrkit train-branches`: stage one, reference and update branch."""
+
+    ssl: tuple[str, ...] = Field(("ifr",), min_length=1)
+    """Semi-supervised methods whose terms are added; `none` is the supervised baseline."""
+    method: dict[str, SerializeAsAny[Config]] = {}
+    """Options of each method, by its name."""
+    branches: tuple[Literal["update", "reference"], ...] = Field(("update", "reference"), min_length=1)
+    update: NetworkConfig = NetworkConfig(backbone="resnet18")
+    """Light network, run on every frame."""
+    reference: NetworkConfig = NetworkConfig(backbone="resnet101")
+    """Heavy network, run on key frames."""
+    labeled: LabeledSet = LabeledSet()
+    unlabeled: Literal["all", "annotated"] = "all"
+    """Frames that image methods draw from unlabeled clips: any, or (image protocol, Table 1) the annotated one."""
+    crop: CropConfig = CropConfig()
+    sgd: SGDConfig = SGDConfig()
+    loop: LoopConfig = LoopConfig()
+    budget: Literal["steps", "passes"] = "steps"
+    """steps: every method takes `loop.steps`. passes: as many image passes as `none` in that many steps."""
+    ce_mean: Literal["all", "valid"] = "all"
+    """Mean of the supervised cross entropy over all pixels (released code) or over the labeled ones."""
+    seed: int = 0
+    runtime: Runtime = Runtime()
+
+    _commas = field_validator("ssl", "branches", mode="before")(split_commas)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            chosen = split_commas(data.get("ssl", cls.model_fields["ssl"].default))
+            given = data.get("method") or {}
+            if not are_names(chosen) or not isinstance(given, dict):
+                return data
+            chosen = tuple(dict.fromkeys(map(spelled, chosen)))
+            given = {spelled(str(name)): options for name, options in given.items()}
+            unknown = [name for name in given if name not in chosen]
+            if unknown:
+                raise ValueError(
+                    f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})"
+                )
+            method = {n: plugin_config("methods", n, given.get(n), f"method.{n}") for n in chosen}
+            data = {**data, "ssl": chosen, "method": method}
+        return data

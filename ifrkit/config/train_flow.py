@@ -1,0 +1,32 @@
+"""The config of `ifrkit train-flow`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ifrkit.config.fields import Size
+from ifrkit.config.training import LoopConfig
+from ifrkit.core.config import Config, Runtime
+
+
+class TrainFlowConfig(Config):
+    """`ifrkit train-flow`: FlowNetS from the unlabeled video itself, or from true flow."""
+
+    supervision: Literal["auto", "photometric", "truth"] = "auto"
+    """photometric: no labels at all; truth: the dataset's exact flow; auto: truth where the dataset has it."""
+    width: float = Field(0.375, gt=0, le=4)
+    """Channel multiplier of FlowNetS; 3/8 is the released one."""
+    max_distance: int = Field(4, ge=1)
+    """Pairs at distance 1..max_distance, both orders (truth: always 1)."""
+    crop: Size = (256, 512)
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = 4e-4
+    """On weights, not on biases."""
+    warmup_share: float = Field(0.2, ge=0, le=1)
+    """Share of the steps with L1 + SSIM and the range-map mask, before census and forward-backward check."""
+    smoothness: float = 4.0
+    loop: LoopConfig = LoopConfig(steps=20000)
+    seed: int = 0
+    runtime: Runtime = Runtime()

@@ -1,0 +1,48 @@
+"""What the configs of several training stages share: labeled set, crops, the loop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ifrkit.config.fields import Size
+from ifrkit.core.config import Config, FileContent
+
+
+class LabeledSet(Config):
+    """Which training clips may show their label."""
+
+    partition: str = Field("1/1", pattern=r"^1/[1-9][0-9]*$")
+    """1/2, 1/4, 1/8, 1/16, 1/30, ... of the training clips."""
+    seed: int = 0
+    """Which draw of that size."""
+    list: Annotated[str | None, FileContent()] = None
+    """A published list of labeled frames instead (a file, one annotated frame a line)."""
+
+
+class CropConfig(Config):
+    """Geometry of training samples (spec 3.4)."""
+
+    size: Size = (256, 512)
+    max_class_share: float = Field(0.75, gt=0, le=1)
+    """A labeled crop is drawn again while one class covers more than this share of its labeled pixels ..."""
+    tries: int = Field(10, ge=1)
+    """... at most this often."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a horizontal flip."""
+    shared_flip: bool = False
+    """One flip for all frames of a clip (released code: one for each frame)."""
+
+
+class LoopConfig(Config):
+    """The one training loop."""
+
+    steps: int = Field(40000, ge=1)
+    batch: int = Field(4, ge=1)
+    """Labeled (and as many unlabeled) clips a step, over all ranks."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches a step; `batch` must be divisible by it (times the number of ranks)."""
+    eval_every: int = Field(1000, ge=1)
+    amp: Literal["off", "bf16", "fp16"] = "off"
+    channels_last: bool = False

@@ -1,0 +1,76 @@
+"""The base of every typed configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifrkit.core.errors import ConfigError
+
+
+class FileContent:
+    """Mark on a field that names a file: the id depends on what the file holds, not on its name."""
+
+
+class ByInput:
+    """Mark on a field that names an input artifact: the id of that artifact counts, not how it was named."""
+
+
+class Config(BaseModel):
+    """Frozen, typed, and closed: an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What the artifact's id depends on: all but `runtime` and the place of the source data.
+
+        Loader workers, logging and the like change how a result is computed, never what it is.
+        """
+        return _identity(self, self.model_dump(mode="json"))
+
+
+def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:
+    tree = {key: value for key, value in tree.items() if key not in ("runtime", "root")}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if any(isinstance(mark, ByInput) for mark in field.metadata):
+            del tree[name]
+        elif isinstance(value, Config) and name in tree:
+            tree[name] = _identity(value, tree[name])
+        elif isinstance(value, dict):
+            parts = {key: (item, tree[name][key]) for key, item in value.items()}
+            tree[name] = {k: _identity(i, t) if isinstance(i, Config) else t for k, (i, t) in parts.items()}
+        elif any(isinstance(mark, FileContent) for mark in field.metadata) and value is not None:
+            tree[name] = _content(name, value)
+    return tree
+
+
+def _content(name: str, path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{name}: {path} cannot be read ({error.strerror})", "check the path") from None
+
+
+class NestedError(ValueError):
+    """A plug-in's own config did not validate. key: its dotted place below the config that holds it."""
+
+    def __init__(self, key: str, config: type[Config], error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.key, self.config, self.error = key, config, error
+
+
+class Runtime(Config):
+    """How to run, without any influence on the result (and so no part of an artifact's id)."""
+
+    workers: int = 2
+    """Loader processes; 0 reads in the training process."""
+    log_every: int = 20
+    """Steps between two lines of the event log."""
+    save_every: int = 500
+    """Steps between two saved resume states."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files (needs the `tb` extra)."""

@@ -1,0 +1,79 @@
+"""Find a plug-in by its name: the built-in file first, then an entry point of the same group.
+
+    kind            built-in files           class in the file   entry-point group
+    datasets        data_prep/NAME/          Dataset             ifrkit.datasets
+    labels          ifrkit/labels/           Labels              ifrkit.labels
+    methods         ifrkit/methods/          Method              ifrkit.methods
+    architectures   ifrkit/architectures/    VideoModel          ifrkit.architectures
+    metrics         ifrkit/metrics/          Metric              ifrkit.metrics
+    flow_sources    ifrkit/flow_sources/     FlowSource          ifrkit.flow_sources
+
+The file system is the registry: names are listed without importing anything, and only the chosen file is imported.
+A file whose name starts with "_" or is "base" is no plug-in. Names are case-insensitive; "-" equals "_".
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from ifrkit.core.errors import ConfigError
+
+_KINDS = {
+    "datasets": ("data_prep", "Dataset"),
+    "labels": ("ifrkit.labels", "Labels"),
+    "methods": ("ifrkit.methods", "Method"),
+    "architectures": ("ifrkit.architectures", "VideoModel"),
+    "metrics": ("ifrkit.metrics", "Metric"),
+    "flow_sources": ("ifrkit.flow_sources", "FlowSource"),
+}
+
+KINDS = tuple(_KINDS)
+
+
+def _normalise(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def spelled(name: str) -> str:
+    """The one way to write a plug-in's name: "TC_ETC" is "tc-etc". Configs hold it, so that equal ones are equal."""
+    return name.lower().replace("_", "-")
+
+
+def _builtin(kind: str) -> dict[str, str]:
+    package = importlib.import_module(_KINDS[kind][0])
+    names = (m.name for m in pkgutil.iter_modules(package.__path__))
+    return {n: f"{package.__name__}.{n}" for n in names if n != "base" and not n.startswith("_")}
+
+
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
+    return {_normalise(e.name): e for e in entry_points(group=f"ifrkit.{kind}")}
+
+
+def names(kind: str) -> list[str]:
+    """All plug-ins of a kind, sorted, as a user types them ("-", not "_")."""
+    return sorted(map(spelled, {*_builtin(kind), *_entry_points(kind)}))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The remedy for a mistyped word: the nearest match, else the whole list."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def require(kind: str, name: str) -> None:
+    """Check a name without importing the plug-in. Raises ConfigError with the nearest match for an unknown one."""
+    if _normalise(name) not in _builtin(kind) and _normalise(name) not in _entry_points(kind):
+        raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {name!r}", nearest(name, names(kind)))
+
+
+def load(kind: str, name: str) -> Any:
+    """The plug-in class of this kind and name. Raises ConfigError with the nearest match for an unknown name."""
+    require(kind, name)
+    key, builtin = _normalise(name), _builtin(kind)
+    if key in builtin:
+        return getattr(importlib.import_module(builtin[key]), _KINDS[kind][1])
+    return _entry_points(kind)[key].load()

@@ -1,0 +1,1 @@
+"""Training batches: views, random draws, worker processes."""

@@ -1,0 +1,1 @@
+"""What happens to pixels: resizing, distortion, normalisation, optical flow of two frames."""

@@ -1,0 +1,198 @@
+"""The clip store: `clips.json` says what there is, `frames-00000.h5`, ... hold it.
+
+Frames are stored once by their name, whatever number of clips they belong to. The store is written once and then only
+read. A `ClipStore` pickles as its path; every process opens its own HDF5 files, when it first needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.store import Artifact
+from ifrkit.core.config import Config
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow, Window
+from ifrkit.data.store.file import REMAKE, Layout, StoreFileReader, StoreFileWriter
+
+INDEX = "clips.json"
+
+
+class StoreFile(Config):
+    """One HDF5 file and the names of its frames, in the order of its rows."""
+
+    name: Annotated[str, Field(pattern=r"^frames-[0-9]{5,}\.h5$")]
+    frames: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class StoreIndex(Config):
+    """`clips.json`."""
+
+    name: str
+    """Of the dataset."""
+    size: tuple[int, int]
+    """(height, width) of every frame and label."""
+    codec: str
+    has_flow: bool
+    labels: LabelSpace
+    clips: tuple[ClipRecord, ...]
+    files: tuple[StoreFile, ...]
+    histogram: dict[Split, tuple[int, ...]] = {}
+    """Pixels of each class, then of the ignored ones, in the visible labels of each split."""
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.size, self.codec, self.has_flow)
+
+    @cached_property
+    def label_names(self) -> frozenset[str]:
+        """Frames that have a label, visible or hidden."""
+        return frozenset(clip.frames[i] for clip in self.clips for i in (*clip.labeled, *clip.hidden))
+
+
+class ClipStoreWriter:
+    """Writes a store into `directory`: each file whole (`file`), the index last (`finish`).
+
+    scratch: where unfinished files are, on the same file system.
+    """
+
+    def __init__(self, directory: Path, scratch: Path, index: StoreIndex) -> None:
+        self.directory, self.scratch, self.index = directory, scratch, index
+
+    def file(self, number: int) -> StoreFileWriter:
+        """The writer of one file of the index; its rows must be written in order."""
+        entry = self.index.files[number]
+        labels = sum(name in self.index.label_names for name in entry.frames)
+        partial = self.scratch / f"{entry.name}.partial"
+        return StoreFileWriter(self.directory / entry.name, partial, self.index.layout, len(entry.frames), labels)
+
+    def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
+        """Write the index."""
+        index = self.index.model_copy(update={"histogram": histogram})
+        write_atomic(self.directory / INDEX, index.model_dump_json(indent=1).encode() + b"\n")
+
+
+class ClipStore:
+    """A store to read from. `clips` are indexed by the number that all methods here take."""
+
+    def __init__(self, path: Path) -> None:
+        """path: the directory of a clips artifact. Raises ArtifactError if it holds no readable index."""
+        self.path = path
+        try:
+            index = StoreIndex.model_validate_json((path / INDEX).read_bytes())
+            places = [(name, (f, row)) for f, file in enumerate(index.files) for row, name in enumerate(file.frames)]
+            self._places = dict(places)
+            missing = next((f for clip in index.clips for f in clip.frames if f not in self._places), None)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} holds no {INDEX}", "name a clips artifact") from None
+        except (OSError, ValidationError) as error:
+            fault = str(error).splitlines()[0]
+            raise ArtifactError(f"{path / INDEX}: the file is corrupt ({fault})", REMAKE) from error
+        if missing:
+            raise ArtifactError(f"{path / INDEX}: the file is corrupt (no place for frame {missing})", REMAKE)
+        self.index = index
+        self.clips = list(index.clips)
+        self._files: dict[int, StoreFileReader] = {}
+        self._process = os.getpid()
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> ClipStore:
+        """The store of a clips artifact. Raises ArtifactError, too, if its index is not as recorded."""
+        return cls(artifact.file(INDEX).parent)
+
+    @property
+    def name(self) -> str:
+        """Of the dataset."""
+        return self.index.name
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.index.labels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every frame and label."""
+        return self.index.size
+
+    @property
+    def has_flow(self) -> bool:
+        return self.index.has_flow
+
+    @property
+    def pixel_label_names(self) -> frozenset[str]:
+        """Names of the frames that have a label, visible or hidden."""
+        return self.index.label_names
+
+    def clips_of(self, split: Split) -> list[int]:
+        """Numbers of the clips of a split."""
+        return [number for number, clip in enumerate(self.clips) if clip.split == split]
+
+    def frame(self, clip: int, index: int, window: Window | None = None) -> Frame:
+        """Frame `index` of a clip, or a window of it: (h, w, 3) uint8 RGB. The pixels are checked."""
+        file, row = self._row(clip, index)
+        return file.frame(row, window)
+
+    def label(self, clip: int, index: int, window: Window | None = None, *, hidden: bool = False) -> Label:
+        """The label of a frame, or a window of it: (h, w) uint8 class ids, 255 = ignore.
+
+        hidden: evaluation may also ask for labels that training must not see. Raises ArtifactError if there is none.
+        """
+        self._may_see(clip, index, hidden)
+        file, row = self._row(clip, index)
+        label = self._there(file.label(row), clip, index, "label")
+        if window is None:
+            return label
+        y, x, height, width = window
+        return label[y : y + height, x : x + width]
+
+    def full_label(self, clip: int, index: int) -> Label:
+        """The label of a val or test frame at its own resolution. Raises ArtifactError if it was not kept."""
+        self._may_see(clip, index, hidden=True)
+        file, row = self._row(clip, index)
+        remedy = "prepare with --set full_labels=true (it keeps them of val and test)"
+        return self._there(file.full_label(row), clip, index, "full-size label", remedy)
+
+    def flow(self, clip: int, index: int, *, backward: bool, window: Window | None = None) -> TrueFlow | None:
+        """Exact flow of a frame to the frame before (backward) or after; None where the dataset has none."""
+        file, row = self._row(clip, index)
+        return file.flow(row, backward=backward, window=window)
+
+    def verify(self) -> None:
+        """Read every byte of every frame, label and flow. Raises ArtifactError at the first that is not as written."""
+        for number in range(len(self.index.files)):
+            self._file(number).verify()
+
+    def _may_see(self, clip: int, index: int, hidden: bool) -> None:
+        record = self.clips[clip]
+        if index in record.labeled or (hidden and index in record.hidden):
+            return
+        kind = "a hidden" if index in record.hidden else "no"
+        raise ArtifactError(f"{self.path}: frame {index} of clip {record.name} has {kind} label", "ask for another one")
+
+    def _there(self, label: Label | None, clip: int, index: int, what: str, remedy: str = REMAKE) -> Label:
+        if label is None:
+            raise ArtifactError(f"{self.path}: frame {self.clips[clip].frames[index]} has no {what}", remedy)
+        return label
+
+    def _row(self, clip: int, index: int) -> tuple[StoreFileReader, int]:
+        number, row = self._places[self.clips[clip].frames[index]]
+        return self._file(number), row
+
+    def _file(self, number: int) -> StoreFileReader:
+        if self._process != os.getpid():  # HDF5 handles do not survive a fork
+            self._files, self._process = {}, os.getpid()
+        if number not in self._files:
+            entry = self.index.files[number]
+            self._files[number] = StoreFileReader(self.path / entry.name, self.index.layout, len(entry.frames))
+        return self._files[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]

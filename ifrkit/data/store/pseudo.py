@@ -1,0 +1,116 @@
+"""Pseudo labels on disk: files of equal numbers of frames, each written whole, and read by frame and window.
+
+    pseudo.json         {"frames": [names], "per_file": n, "size": [h, w], "num_classes": K}
+    labels-00000.h5     "labels" (n, h, w) uint8 class ids; "confidence" (n, h, w) uint8, floor(255 * probability);
+                        one gzip-1 chunk a frame, each with a Fletcher-32 sum
+
+Frame i of `frames` lies in file i // per_file at row i % per_file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.artifacts.store import REMAKE, Artifact
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.records import IGNORE, Window
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.new_file import NewFile
+
+INDEX = "pseudo.json"
+PER_FILE = 256
+
+Ids = NDArray[np.uint8]
+
+
+def training_frames(store: ClipStore) -> dict[str, tuple[int, int]]:
+    """Every frame of the training clips by name, once: a clip and a position where it is found."""
+    frames: dict[str, tuple[int, int]] = {}
+    for clip in store.clips_of("train"):
+        for index, name in enumerate(store.clips[clip].frames):
+            frames.setdefault(name, (clip, index))
+    return frames
+
+
+def file_name(number: int) -> str:
+    """The name of the file with this number."""
+    return f"labels-{number:05d}.h5"
+
+
+class PseudoWriter:
+    """Writes one file, frame by frame; it appears under its name when it is complete. Use as a context manager."""
+
+    def __init__(self, path: Path, rows: int, size: tuple[int, int]) -> None:
+        self._new = NewFile(path, path.with_name(f".{path.name}.partial"))
+        options = {"chunks": (1, *size), "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+        for name in ("labels", "confidence"):
+            self._new.file.create_dataset(name, (rows, *size), "u1", track_times=False, **options)
+
+    def write(self, row: int, labels_bhw: Ids, confidence_bhw: NDArray[np.float32]) -> None:
+        """Rows from `row` on. confidence_bhw: probabilities of the labels, 0..1."""
+        stop = row + len(labels_bhw)
+        self._new.file["labels"][row:stop] = labels_bhw
+        self._new.file["confidence"][row:stop] = np.floor(255 * confidence_bhw).astype(np.uint8)
+        self._new.check()
+
+    def __enter__(self) -> PseudoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._new.commit()
+        finally:
+            self._new.abandon()
+
+
+class PseudoLabels:
+    """A pseudo-labels artifact beside the clips it was made for. Picklable; each process opens its own files."""
+
+    def __init__(self, artifact: Artifact, store: ClipStore, labeled: Sequence[int]) -> None:
+        """labeled: the clips whose own labels may be seen; those labels take precedence."""
+        path, index = artifact.path, json.loads(artifact.file(INDEX).read_text())
+        self.path, self._store, self._per_file = path, store, int(index["per_file"])
+        self._rows = {name: row for row, name in enumerate(index["frames"])}
+        self._own = {store.clips[c].frames[i]: (c, i) for c in labeled for i in store.clips[c].labeled}
+        if tuple(index["size"]) != tuple(store.size) or not training_frames(store).keys() <= self._rows.keys():
+            raise ArtifactError(f"{path} was not made from these clips", "run pseudo-label on a branch trained on them")
+        self._files: dict[int, Any] = {}
+        self._process = os.getpid()
+
+    def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Ids:
+        """(h, w) uint8: the dataset's label where it may be seen, else the pseudo label, 255 below the threshold."""
+        name = self._store.clips[clip].frames[index]
+        if name in self._own:
+            return self._store.label(*self._own[name], window)
+        number, row = divmod(self._rows[name], self._per_file)
+        y, x, height, width = window or Window(0, 0, *self._store.size)
+        area = (row, slice(y, y + height), slice(x, x + width))
+        try:
+            file = self._open(number)
+            labels: Ids = file["labels"][area]
+            if threshold > 0:
+                labels[file["confidence"][area] < math.ceil(255 * threshold)] = IGNORE
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt", REMAKE) from error
+        return labels
+
+    def _open(self, number: int) -> Any:
+        if os.getpid() != self._process:  # HDF5 handles do not survive a fork
+            self._files, self._process = {}, os.getpid()
+        if number not in self._files:
+            self._files[number] = h5py.File(self.path / file_name(number), "r")
+        return self._files[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}

@@ -1,0 +1,123 @@
+"""Arrays of equal images inside an HDF5 file, whose crops are read without reading the rest.
+
+Raw rows lie in one contiguous dataset, so a crop is a slice of a memory map: far cheaper than an HDF5 hyperslab, and
+only the touched pages come from the disk. HDF5 checks nothing there; instead every band of 32 image rows has its CRC-32
+and each read checks the bands that it touches.
+
+Encoded rows (png, jpeg) lie back to back in one dataset of bytes, with the end of each and its CRC-32.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from PIL import Image
+
+from ifrkit.core.records import Frame, Window
+
+BAND = 32
+"""Image rows with one checksum."""
+_CHUNK = 1 << 20
+
+
+class CorruptRow(ValueError):
+    """What was read is not what was written."""
+
+
+class RawWriter:
+    """Writes rows of shape `shape` (height first) into a new dataset `name` of `count` rows."""
+
+    def __init__(self, file: h5py.File, name: str, count: int, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._rows = file.create_dataset(name, (count, *shape), dtype, track_times=False)
+        bands = -(-shape[0] // BAND)
+        self._sums = file.create_dataset(f"{name}_crc", (count, bands), "u4", track_times=False)
+
+    def write(self, row: int, value: NDArray[Any]) -> None:
+        """Write one row."""
+        value = np.ascontiguousarray(value, self._rows.dtype)
+        self._rows[row] = value
+        self._sums[row] = [zlib.crc32(value[top : top + BAND].data) for top in range(0, len(value), BAND)]
+
+
+class RawReader:
+    """Reads what RawWriter wrote. Raises CorruptRow where a checksum does not match."""
+
+    def __init__(self, path: Path, file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        rows, self._sums = file[name], file[f"{name}_crc"][:]
+        offset, expected = rows.id.get_offset(), int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if rows.shape != shape or rows.dtype != dtype or offset is None:
+            raise CorruptRow(f"dataset {name!r} is not {shape} {np.dtype(dtype)}")
+        if offset + expected > path.stat().st_size:  # a map beyond the end of a file would end the process
+            raise CorruptRow("the file is cut off")
+        self._rows = np.memmap(path, dtype, "r", offset, shape)
+
+    def read(self, row: int, window: Window | None = None) -> NDArray[Any]:
+        """A copy of one row, or of a window of it."""
+        image = self._rows[row]
+        y, x, height, width = window or Window(0, 0, *image.shape[:2])
+        for band in range(y // BAND, -(-(y + height) // BAND)):
+            if zlib.crc32(image[band * BAND : (band + 1) * BAND]) != self._sums[row, band]:
+                raise CorruptRow(f"the pixels of row {row} are not those that were written")
+        return np.array(image[y : y + height, x : x + width])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class EncodedWriter:
+    """Writes encoded images into a new dataset `name` of `count` rows, in order."""
+
+    def __init__(self, file: h5py.File, name: str, count: int) -> None:
+        self._bytes = file.create_dataset(name, (0,), "u1", maxshape=(None,), chunks=(_CHUNK,), track_times=False)
+        self._ends = file.create_dataset(f"{name}_ends", (count,), "i8", track_times=False)
+        self._sums = file.create_dataset(f"{name}_crc", (count,), "u4", track_times=False)
+
+    def write(self, row: int, value: bytes) -> None:
+        """Append one row."""
+        start = len(self._bytes)
+        self._bytes.resize((start + len(value),))
+        self._bytes[start:] = np.frombuffer(value, np.uint8)
+        self._ends[row], self._sums[row] = start + len(value), zlib.crc32(value)
+
+
+class EncodedReader:
+    """Reads what EncodedWriter wrote, as images of one size. Raises CorruptRow where a checksum does not match."""
+
+    def __init__(self, file: h5py.File, name: str, count: int, size: tuple[int, int]) -> None:
+        self._bytes, self._size = file[name], size
+        self._ends, self._sums = file[f"{name}_ends"][:], file[f"{name}_crc"][:]
+        if not len(self._ends) == len(self._sums) == count:
+            raise CorruptRow(f"dataset {name!r} has {len(self._ends)} rows, not {count}")
+
+    def read(self, row: int, window: Window | None = None) -> Frame:
+        """One image (h, w, 3), or a window of it. The whole image is decoded either way."""
+        start = int(self._ends[row - 1]) if row else 0
+        data = self._bytes[start : int(self._ends[row])].tobytes()
+        if zlib.crc32(data) != self._sums[row]:
+            raise CorruptRow(f"the bytes of row {row} are not those that were written")
+        y, x, height, width = window or Window(0, 0, *self._size)
+        return np.array(_decode(data, self._size)[y : y + height, x : x + width])
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+
+def encode(frame: Frame, codec: str, jpeg_quality: int) -> bytes:
+    """A frame as the bytes of an image file: codec png (lossless) or jpeg."""
+    buffer = io.BytesIO()
+    options = {"quality": jpeg_quality} if codec == "jpeg" else {"compress_level": 3}
+    Image.fromarray(frame).save(buffer, codec, **options)
+    return buffer.getvalue()
+
+
+def _decode(data: bytes, size: tuple[int, int]) -> Frame:
+    with Image.open(io.BytesIO(data)) as image:
+        if (image.height, image.width) != size or image.mode != "RGB":  # before any pixel is decoded
+            raise CorruptRow(f"an image has {image.width}x{image.height} pixels instead of {size[1]}x{size[0]}")
+        return np.asarray(image)

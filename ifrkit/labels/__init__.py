@@ -1,0 +1,1 @@
+"""Label formats, one file each: what a labeling tool exports, read as class ids."""

@@ -1,0 +1,68 @@
+"""Labels that are drawn: polygons and masks in order, a later one over the earlier ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import Label
+from ifrkit.media.classes import ClassTable, named_table
+
+_FAR = 1e6
+"""Coordinates beyond this are no drawing."""
+
+
+class Shape(NamedTuple):
+    """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size."""
+
+    name: str
+    points: list[tuple[float, float]] | None = None
+    mask_hw: NDArray[np.bool_] | None = None
+
+
+def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[float, float]]:
+    """Points as JSON brings them, times (x, y) of scale. Raises ValueError for what is no polygon."""
+    xy_n2 = np.asarray(points, np.float64)
+    if xy_n2.ndim != 2 or xy_n2.shape[0] < 3 or xy_n2.shape[1] != 2:
+        raise ValueError(f"a polygon of shape {xy_n2.shape}, expected three or more points (x, y)")
+    xy_n2 = xy_n2 * scale
+    if not (np.abs(xy_n2) < _FAR).all():  # also where it is no number
+        raise ValueError("a polygon with a point far outside the frame")
+    return [(float(x), float(y)) for x, y in xy_n2]
+
+
+def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: ClassTable) -> Label:
+    """Class ids of a frame of (height, width); where nothing is drawn it is `background`, or ignored.
+
+    Raises DatasetError for classes that the table lacks.
+    """
+    canvas = Image.new("L", (size[1], size[0]), table.unlabeled)
+    pen = ImageDraw.Draw(canvas)
+    unknown: Counter[str] = Counter()
+    for shape in shapes:
+        index = table.by_name.get(shape.name)
+        if index is None:
+            unknown[shape.name] += 1
+        elif shape.points is not None:
+            pen.polygon(shape.points, fill=index)
+        elif shape.mask_hw is not None:
+            canvas.paste(index, mask=Image.fromarray(shape.mask_hw))
+    if unknown:
+        (first, count), *rest = unknown.most_common()
+        more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""
+        raise table.lacks(f"{where}: {count} shapes of class {first!r}{more}", first)
+    return np.array(canvas)
+
+
+def table_of_names(where: str, names: Iterable[str]) -> ClassTable:
+    """A table of the class names that occur, sorted. `background`, as the class of what nobody labeled, comes first."""
+    found = sorted(set(names), key=lambda name: (name != "background", name))
+    if not found:
+        raise DatasetError(f"{where}: no shape with a class in it", "write a classes.yaml, or label a frame")
+    return named_table(where, found)

@@ -1,0 +1,123 @@
+"""Label Studio's export "JSON": one file with all tasks, brush strokes and polygons in order.
+
+    [{"data": {"image": ".../upload/1/1a2b3c4d-street_000031.png"}, "annotations": [{"was_cancelled": false, "result":
+      [{"type": "brushlabels", "original_height": 1080, "original_width": 1920,
+        "value": {"format": "rle", "rle": [0, 126, ...], "brushlabels": ["road"]}},
+       {"type": "polygonlabels", ..., "value": {"points": [[x, y], ...], "polygonlabels": ["car"]}}]}]}, ...]
+
+Points are percent of the size. A stroke is an RGBA image, see `_label_rle`; it counts where it is at least half opaque.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ifrkit.core.records import Label
+from ifrkit.labels._files import LabelFiles
+from ifrkit.labels._rle import decode
+from ifrkit.labels._shapes import Shape, paint, polygon, table_of_names
+from ifrkit.labels.base import Entry, LabelReader, well_formed
+from ifrkit.media.classes import ClassTable
+from ifrkit.media.images import SUFFIXES, check_size
+
+_TITLE = "Label Studio"
+_DRAWN = ("brushlabels", "polygonlabels")
+_RELATIONS = ("relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime")
+"""Results that say something about a picture and draw nothing."""
+
+
+class _Task(NamedTuple):
+    names: tuple[str, ...]
+    results: list[dict[str, Any]]
+
+
+class Labels(LabelReader):
+    """Of several annotations of a task the last one counts that was not skipped."""
+
+    @classmethod
+    def claims(cls, files: LabelFiles) -> bool:
+        heads = (files.head(name).lstrip() for name in files.ending(".json"))
+        return any(head[:1] == b"[" and (b'"annotations"' in head or b'"data"' in head) for head in heads)
+
+    def entries(self) -> list[Entry]:
+        return [Entry(key, task.names) for key, task in self._tasks.items() if task.results]
+
+    def table(self, keys: Sequence[str]) -> ClassTable:
+        names = set()
+        for key in keys:
+            with well_formed(self._where(key), _TITLE):
+                names |= {_name(result) for result in self._tasks[key].results}
+        return table_of_names(str(self.files.path), names)
+
+    def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
+        where = self._where(key)
+        with well_formed(where, _TITLE):
+            shapes = list(_shapes(where, self._tasks[key].results, size))
+        return paint(where, size, shapes, table)
+
+    def notes(self) -> list[str]:
+        empty = sum(not task.results for task in self._tasks.values())
+        return [f"{empty} tasks of {self.files.path.name} are not annotated"] if empty else []
+
+    def _where(self, key: str) -> str:
+        name, _, number = key.rpartition("#")
+        return f"{self.files.where(name)}: task {number} ({self._tasks[key].names[0]})"
+
+    @cached_property
+    def _tasks(self) -> dict[str, _Task]:
+        """FILE#PLACE -> its task; places count from 1."""
+        tasks = {}
+        for name in self.files.ending(".json"):
+            tree = self.files.json(name)
+            with well_formed(self.files.where(name), _TITLE):
+                if not isinstance(tree, list) or any("annotations" not in task for task in tree):
+                    raise ValueError("it has no annotations; choose JSON, not JSON-MIN, for the export")
+                for number, task in enumerate(tree, start=1):
+                    tasks[f"{name}#{number}"] = _Task(_names(task["data"]), _results(task["annotations"]))
+        return tasks
+
+
+def _names(data: dict[str, Any]) -> tuple[str, ...]:
+    """What the image is called: its path or URL, its file's name, and that without what the upload put before it."""
+    for value in data.values():
+        if not isinstance(value, str):
+            continue
+        url = urlsplit(value)
+        path = PurePosixPath(parse_qs(url.query).get("d", [unquote(url.path)])[0])
+        if path.suffix.lower() in SUFFIXES:
+            stem = path.stem
+            return str(path.with_suffix("")).strip("/"), stem, re.sub(r"^[0-9a-f]{8}-", "", stem)
+    raise ValueError("a task without an image in its data")
+
+
+def _results(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was drawn in the last annotation that counts."""
+    counted = [a["result"] for a in annotations if not a.get("was_cancelled")]
+    return [r for r in counted[-1] if r["type"] not in _RELATIONS] if counted else []
+
+
+def _name(result: dict[str, Any]) -> str:
+    kind = result["type"]
+    if kind not in _DRAWN:
+        raise ValueError(f"a region of type {kind}; draw with BrushLabels or PolygonLabels")
+    return str(result["value"][kind][0])
+
+
+def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) -> Iterator[Shape]:
+    for result in results:
+        name, value = _name(result), result["value"]
+        check_size(where, (int(result["original_height"]), int(result["original_width"])), size)
+        if result.get("image_rotation"):
+            raise ValueError("the image was rotated for labeling; turn the frame itself")
+        if result["type"] == "polygonlabels":
+            yield Shape(name, polygon(value["points"], (size[1] / 100, size[0] / 100)))
+            continue
+        if value["format"] != "rle" or not isinstance(value["rle"], list):
+            raise ValueError(f"a brush stroke in the format {value['format']!r}")
+        rgba = decode(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(*size, 4)
+        yield Shape(name, mask_hw=rgba[..., 3] >= 128)

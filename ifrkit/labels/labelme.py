@@ -1,0 +1,98 @@
+"""LabelMe's files: one JSON an image, polygons, rectangles, circles and masks in order.
+
+    {"shapes": [{"label": "road", "points": [[x, y], ...], "shape_type": "polygon"}, ...],
+     "imagePath": "street_000031.png", "imageHeight": 1080, "imageWidth": 1920}
+
+A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two points, both ends inside.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ifrkit.core.records import IGNORE, Label
+from ifrkit.labels._files import LabelFiles
+from ifrkit.labels._shapes import Shape, paint, polygon, table_of_names
+from ifrkit.labels.base import Entry, LabelReader, well_formed
+from ifrkit.media.classes import BACKGROUND, ClassTable
+from ifrkit.media.images import check_size, read_raw_label
+
+_SPECIAL = {"_background_": BACKGROUND}
+_IGNORED = "__ignore__"
+
+
+class Labels(LabelReader):
+    """Labels are named by their JSON, or by the image that it says. `__ignore__` and `_background_` mean that."""
+
+    @classmethod
+    def claims(cls, files: LabelFiles) -> bool:
+        return bool(_documents(files))
+
+    def entries(self) -> list[Entry]:
+        return [Entry(name, (name[: -len(".json")], self._image(name))) for name in _documents(self.files)]
+
+    def table(self, keys: Sequence[str]) -> ClassTable:
+        found = {shape.name for key in keys for shape in self._parse(key, (0, 0))}
+        return _with_ignored(table_of_names(str(self.files.path), found - {_IGNORED}))
+
+    def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
+        return paint(self.files.where(key), size, self._parse(key, size), _with_ignored(table))
+
+    def _image(self, key: str) -> str:
+        with well_formed(self.files.where(key), "LabelMe"):
+            path = str(self.files.json(key)["imagePath"]).replace("\\", "/")
+            return PurePosixPath(path).with_suffix("").name
+
+    def _parse(self, key: str, size: tuple[int, int]) -> list[Shape]:
+        """The shapes of a file; of masks their class alone where size is (0, 0)."""
+        where, tree = self.files.where(key), self.files.json(key)
+        with well_formed(where, "LabelMe"):
+            own_size = tree.get("imageHeight"), tree.get("imageWidth")
+            if size != (0, 0) and None not in own_size:
+                check_size(where, own_size, size)
+            return [_shape(where, shape, size) for shape in tree["shapes"]]
+
+
+def _documents(files: LabelFiles) -> list[str]:
+    return [name for name in files.ending(".json") if (head := files.head(name)).lstrip()[:1] == b"{" and _like(head)]
+
+
+def _like(head: bytes) -> bool:
+    return b'"shapes"' in head or b'"imagePath"' in head
+
+
+def _with_ignored(table: ClassTable) -> ClassTable:
+    return table.model_copy(update={"by_name": {_IGNORED: IGNORE, **table.by_name}})
+
+
+def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
+    name = str(tree["label"])
+    name = _SPECIAL.get(name, name)
+    kind, points = tree.get("shape_type") or "polygon", tree["points"]
+    if kind in ("polygon", "oriented_rectangle"):
+        return Shape(name, polygon(points))
+    if kind not in ("rectangle", "circle", "mask"):
+        raise ValueError(f"a {kind} of class {name!r} has no area; draw a polygon")
+    (x0, y0), (x1, y1) = points
+    if kind == "rectangle":
+        return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
+    if kind == "circle":  # its centre, and a point of it
+        angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+        return Shape(
+            name, polygon(np.hypot(x1 - x0, y1 - y0) * np.stack([np.cos(angles), np.sin(angles)], 1) + (x0, y0))
+        )
+    if size == (0, 0):
+        return Shape(name)
+    left, top, right, bottom = (int(value) for value in (x0, y0, x1, y1))
+    inside = (bottom - top + 1, right - left + 1)
+    data = base64.b64decode(tree["mask"], validate=True)
+    mask_hw = np.zeros(size, np.bool_)
+    if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
+        raise ValueError(f"a mask of class {name!r} lies outside the frame")
+    mask_hw[top : bottom + 1, left : right + 1] = read_raw_label(f"{where}: a mask", data, inside) != 0
+    return Shape(name, mask_hw=mask_hw)

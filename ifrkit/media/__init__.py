@@ -1,0 +1,1 @@
+"""Images, videos, palettes and class tables: the one place that decodes."""

@@ -1,0 +1,104 @@
+"""Reading image files safely: the header first, then the pixels; every failure names the file."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import Frame
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp"})
+"""What counts as a frame's image file (lower case)."""
+MAX_PIXELS = 200_000_000
+"""Larger images are refused from their header alone: a few kB on disk can claim gigabytes of pixels."""
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+"""What Pillow raises for files that are truncated or no images."""
+
+
+@contextmanager
+def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name."""
+    try:
+        with warnings.catch_warnings():
+            # Our own limit below speaks in one line; Pillow's warning would start at 89 megapixels.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+            try:
+                image = Image.open(path if data is None else io.BytesIO(data))
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path)
+            yield image
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: no such file", "restore it, or remove what refers to it") from error
+    except _BROKEN as error:
+        reason = str(error).replace("\n", " ").replace(str(path), "it") or type(error).__name__
+        raise DatasetError(f"{path}: cannot be read as an image ({reason})", "copy or download it again") from error
+
+
+def _too_large(path: Path | str) -> DatasetError:
+    return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width), from the header alone."""
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+def read_rgb(path: Path) -> Frame:
+    """An image as (h, w, 3) uint8 RGB; grey and indexed images are converted."""
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def read_raw_label(
+    path: Path | str, data: bytes | None = None, size: tuple[int, int] | None = None, palette: bool = False
+) -> NDArray[np.int64]:
+    """A label image as it is stored: (h, w) ids (grey or indexed) or (h, w, 3) colours, int64. Alpha is dropped.
+
+    data: its bytes, `path` being only their name. size: (height, width) of its frame; another one is refused before
+    anything is decoded. palette: an indexed image gives the colours of its palette.
+    """
+    with _opened(path, data) as image:
+        if size is not None:
+            check_size(path, (image.height, image.width), size)
+        if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr") or (palette and image.mode in ("P", "PA")):
+            image = image.convert("RGB")
+        elif image.mode in ("LA", "PA"):
+            image = image.getchannel(0)
+        # Indexed images ("P") hold the ids themselves; their palette is for the eye.
+        return np.asarray(image).astype(np.int64)
+
+
+def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int], name: str = "") -> None:
+    """Raises DatasetError where a label and its frame (called `name`) differ in (height, width)."""
+    if label != frame:
+        its = f"its frame {name}".rstrip()
+        fault = f"{where}: label is {label[1]}x{label[0]}, {its} is {frame[1]}x{frame[0]}"
+        raise DatasetError(fault, "make both the same size")
+
+
+def list_images(directory: Path) -> list[Path]:
+    """Image files directly inside a directory, sorted by name; hidden files are skipped."""
+    found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in found if p.is_file())
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key under which frame2 comes before frame10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]

@@ -1,0 +1,35 @@
+"""What the supervised term and the methods share: the loss, the resize, the ramp of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ifrkit.core.lazy import F
+from ifrkit.core.records import IGNORE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Mean = Literal["all", "valid"]
+"""Whether ignored pixels count in the denominator of a mean ("all", the released code) or not ("valid")."""
+
+
+def cross_entropy(logits_bkhw: Tensor, labels_bhw: Tensor, mean: Mean = "all") -> Tensor:
+    """Eq. (1): scalar cross entropy with integer labels, 255 = ignore. A batch without any label gives 0, not NaN."""
+    total = F.cross_entropy(logits_bkhw.float(), labels_bhw, ignore_index=IGNORE, reduction="sum")
+    if mean == "all":
+        return total / labels_bhw.numel()
+    return total / (labels_bhw != IGNORE).sum().clamp(min=1)
+
+
+def upsample(logits_bkhw: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear to (height, width), aligned at the corners of the outer pixels: (b, k, *size) float32."""
+    return F.interpolate(logits_bkhw.float(), list(size), mode="bilinear", align_corners=False)
+
+
+def ramp_up(step: int, length: int) -> float:
+    """exp(-5 (1 - t)^2) with t from 0 at step 0 to 1 at `length`; 1 from then on, and always for length 0."""
+    left = 1 - min(step, length) / length if length else 0.0
+    return math.exp(-5 * left**2)

@@ -1,0 +1,17 @@
+"""Tables on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+
+def drawn(title: str, columns: list[str], rows: list[list[str]]) -> Group:
+    """A table below its title; the first column is text, the others are numbers."""
+    table = Table()
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(title, "bold"), table)
