@@ -61,12 +61,10 @@ def stream(report: Artifact, interval: int) -> tuple[list[float], int]:
 
 def alone(report: Artifact, branch: str) -> tuple[list[float], int]:
     """The same of a branch on every frame."""
-    from ifrkit.data.pixels.augment import normalise
-
     source = report.inputs()[0]
     network = load_branch(_ancestor(source, "branches"), branch, "best").eval()
     store = ClipStore(_ancestor(source, "clips").path)
-    return timed(lambda _, frame: network(normalise(frame)), store, store.clips_of("val")[0]), count(network)
+    return timed(lambda _, frame: network(network.normalise(frame)), store, store.clips_of("val")[0]), count(network)
 
 
 def _ancestor(artifact: Artifact, kind: str) -> Artifact:

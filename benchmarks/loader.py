@@ -32,9 +32,9 @@ from ifrkit.config.training import CropConfig
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.batch import View
 from ifrkit.data.loading.loader import to_device, view_batches
-from ifrkit.data.pixels.augment import MEAN, STD
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods.ifr import Method
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import execute
 from ifrkit.train.branch import merged_views
@@ -99,7 +99,7 @@ def from_store(store: ClipStore, views: Sequence[View], crop: CropConfig, start:
     batches = view_batches(store, clips, clips, views, crop, 1, 0, start, start + count, workers=0)
     for raw in islice(batches, count):
         if ready:
-            to_device(raw, views, "cpu")
+            to_device(raw, views, "cpu", IMAGENET)
 
 
 def from_files(videos: list[list[tuple[Path, Path]]], crop: CropConfig, start: int, count: int) -> None:
@@ -171,8 +171,8 @@ def distorted(image: Image, rng: np.random.Generator) -> Image:
 def normalised(image: Image) -> NDArray[np.float32]:
     """BGR uint8 to normalised RGB float32."""
     rgb = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_BGR2RGB)
-    cv2.subtract(rgb, np.array([*MEAN, 0.0]), rgb)
-    cv2.multiply(rgb, np.array([*(1 / np.array(STD)), 0.0]), rgb)
+    cv2.subtract(rgb, np.array([*IMAGENET.mean, 0.0]), rgb)
+    cv2.multiply(rgb, np.array([*(1 / np.array(IMAGENET.std)), 0.0]), rgb)
     return np.asarray(rgb, np.float32)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import network_config
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plugins import load
 from ifrkit.models.flownet import FlowNetS
@@ -24,7 +24,7 @@ def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
         known = ", ".join(index["branches"])
         raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
     # The weights come from the artifact; the file that training started from may be gone.
-    config = NetworkConfig.model_validate({**index["branches"][branch]["network"], "pretrained": None})
+    config = network_config({**index["branches"][branch]["network"], "pretrained": None})
     network = build_network(config, index["num_classes"], seed=0)
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
     return network.eval()
@@ -43,9 +43,7 @@ def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
     index = json.loads(artifact.file("model.json").read_text())
     architecture = load("architectures", index["arch"])
     networks = [
-        build_network(
-            NetworkConfig.model_validate({**index["networks"][name], "pretrained": None}), index["num_classes"], seed=0
-        )
+        build_network(network_config({**index["networks"][name], "pretrained": None}), index["num_classes"], seed=0)
         for name in architecture.branches
     ]
     model: VideoModel = architecture(*networks, FlowNetS(index["flow_width"]), index["num_classes"])

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ifrkit.architectures import base
 from ifrkit.architectures.base import Phase, flow_input, resize, size_of
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.network import Network
@@ -77,17 +76,17 @@ class VideoModel(base.VideoModel):
         if frames_bt3hw.shape[1] == 1:
             return logits
         carried = self.propagate(state.scores_bkhw, flow_input(frames_bt3hw))
-        return self.fuse(carried, self.scores(self.update, normalise(frames_bt3hw[:, -1])), size_of(frames_bt3hw))
+        return self.fuse(carried, self.seen(self.update, frames_bt3hw[:, -1]), size_of(frames_bt3hw))
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
         """At a key frame the reference branch stands alone."""
-        scores = self.scores(self.reference, normalise(key_b3hw))
+        scores = self.seen(self.reference, key_b3hw)
         return resize(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:
         now = flow_input(frame_b3hw)
         carried = warp(state.scores_bkhw, self.flow(now, state.frame_b3hw))
-        logits = self.fuse(carried, self.scores(self.update, normalise(frame_b3hw)), size_of(frame_b3hw))
+        logits = self.fuse(carried, self.seen(self.update, frame_b3hw), size_of(frame_b3hw))
         return logits, State(carried, now)
 
     def phases(self) -> Sequence[Phase]:

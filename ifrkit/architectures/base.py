@@ -1,4 +1,4 @@
-"""What a video architecture defines. It owns its branches, the flow network and the rest, and their normalisation.
+"""What a video architecture defines. It owns its branches (which normalise, each for itself), flow and the rest.
 
 The pieces that several architectures share stand here, too: scores at 1/4, the input of FlowNet, the last resize.
 """
@@ -81,6 +81,10 @@ class VideoModel(nn.Module):
     def clip_cross_entropy(self, frames_bt3hw: Tensor, label_bhw: Tensor) -> dict[str, Tensor]:
         """The loss of most architectures: of the last frame, the mean over labeled pixels (spec 5.2)."""
         return {"ce": cross_entropy(self.forward_clip(frames_bt3hw), label_bhw, "valid")}
+
+    def seen(self, branch: Network, frame_b3hw: Tensor) -> Tensor:
+        """`scores` of a frame, normalised as this branch wants it (the other one may want it otherwise)."""
+        return self.scores(branch, branch.normalise(frame_b3hw))
 
     def scores(self, branch: Network, seg_b3hw: Tensor) -> Tensor:
         """Scores (b, k, ceil(h/4), ceil(w/4)) of one branch. Only its classifier ever trains (spec 5.4)."""

@@ -24,7 +24,6 @@ from torch import Tensor
 from ifrkit.architectures import base
 from ifrkit.architectures.base import Phase, flow_input, quarter, resize, size_of
 from ifrkit.core.records import IGNORE
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
@@ -39,7 +38,7 @@ FLOW_WIDTH = 0.375
 class State(NamedTuple):
     """What streaming carries: scores (b, k, h/4, w/4) and image (b, 3, h/4, w/4) of the key frame, and the last frame.
 
-    The image is normalised; the last frame is as FlowNet saw it.
+    The image is normalised as for the reference branch; the last frame is as FlowNet saw it.
     """
 
     scores_bkhw: Tensor
@@ -67,7 +66,7 @@ class VideoModel(base.VideoModel):
         return self.correct(frames_bt3hw[:, -1], state)
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
-        image_b3hw = normalise(key_b3hw)
+        image_b3hw = self.reference.normalise(key_b3hw)
         with torch.no_grad():  # frozen, classifier and all
             scores = self.scores(self.reference, image_b3hw)
         state = State(scores, resize(image_b3hw, quarter(key_b3hw)), flow_input(key_b3hw))
@@ -94,7 +93,7 @@ class VideoModel(base.VideoModel):
 
     def correct(self, frame_b3hw: Tensor, state: State) -> Tensor:
         """Logits (b, k, h, w) of the frame that the state was carried to."""
-        image_b3hw, size = normalise(frame_b3hw), size_of(frame_b3hw)
+        image_b3hw, size = self.reference.normalise(frame_b3hw), size_of(frame_b3hw)
         corrected = resize(self.correction(image_b3hw), size)
         return torch.lerp(*_floats(resize(state.scores_bkhw, size), corrected, self._distorted(image_b3hw, state)))
 
@@ -113,7 +112,7 @@ class VideoModel(base.VideoModel):
     def reference_ids(self, frame_b3hw: Tensor) -> Tensor:
         """Classes (b, h, w) that the reference branch sees in a frame."""
         with torch.no_grad():
-            logits_bkhw: Tensor = self.reference(normalise(frame_b3hw))
+            logits_bkhw: Tensor = self.reference(self.reference.normalise(frame_b3hw))
             return logits_bkhw.argmax(1)
 
     # -- losses --
@@ -124,7 +123,7 @@ class VideoModel(base.VideoModel):
         for frame, state in self._carried(frames_bt3hw):
             carried_bhw = resize(state.scores_bkhw, size_of(frame)).argmax(1)
             wrong_b1hw = (carried_bhw != self.reference_ids(frame))[:, None].float()
-            distorted_b1hw = self._distorted(normalise(frame), state)
+            distorted_b1hw = self._distorted(self.reference.normalise(frame), state)
             with torch.autocast(frame.device.type, enabled=False):
                 terms.append(F.binary_cross_entropy(distorted_b1hw.float(), wrong_b1hw))
         return {"distortion": _mean(terms)}
@@ -138,7 +137,7 @@ class VideoModel(base.VideoModel):
         last = frames_bt3hw.shape[1] - 1
         for i, (frame, state) in enumerate(self._carried(frames_bt3hw), start=1):
             target_bhw = label_bhw if i == last else self.reference_ids(frame)
-            image_b3hw, size = normalise(frame), size_of(frame)
+            image_b3hw, size = self.reference.normalise(frame), size_of(frame)
             with torch.no_grad():
                 distorted = self._distorted(image_b3hw, state)
             carried, own, distorted = _floats(

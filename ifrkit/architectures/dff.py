@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ifrkit.architectures import base
 from ifrkit.architectures.base import Phase, flow_input, resize, size_of
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.warp import warp
@@ -53,7 +52,7 @@ class VideoModel(base.VideoModel):
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
         with torch.no_grad():  # frozen, classifier and all
-            scores = self.scores(self.reference, normalise(key_b3hw))
+            scores = self.seen(self.reference, key_b3hw)
         return resize(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:

@@ -1,25 +1,66 @@
-"""The config of one segmentation branch."""
+"""The config of one segmentation branch: what every branch has, and what its backbone adds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from ifrkit.config.fields import plugin_config
 from ifrkit.core.config import Config, FileContent
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import load, require, spelled
+
+DEFAULT = "resnet18"
 
 
 class NetworkConfig(Config):
-    """One segmentation branch: backbone (output stride 8) and head."""
+    """One segmentation branch: backbone and head. The plug-in `backbone` adds its own options (resnet18: `stem`)."""
 
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
-    stem: Literal["deep", "basic"] = "deep"
-    """deep: three 3x3 convolutions, 128 channels (released code); basic: one 7x7, 64 channels (torchvision)."""
-    head: Literal["psp", "deeplabv3plus"] = "psp"
-    """psp: maps at 1/8 (released code); deeplabv3plus: maps at 1/4, four times the memory of what works on them."""
+    backbone: str = DEFAULT
+    """A plug-in."""
+    stride: int | None = Field(None, ge=1)
+    """Of the backbone's last map; None: the backbone's default (the ResNets: 8, as in the released code)."""
+    head: str = "psp"
+    """A plug-in. psp: maps at the backbone's stride (released code); deeplabv3plus: at 1/4, four times the memory."""
     width: float = Field(1.0, gt=0, le=4)
     """Multiplies every channel count; below 1 makes nets for the CPU."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout2d in front of the classifier."""
     pretrained: Annotated[str | None, FileContent()] = None
     """Weights file to start from; a missing or unfit file is an error. None: random start."""
+
+    @field_validator("backbone", "head")
+    @classmethod
+    def _known(cls, name: str, info: Any) -> str:
+        require(f"{info.field_name}s", name)
+        return spelled(name)
+
+
+def network_config(value: Mapping[str, Any] | NetworkConfig) -> NetworkConfig:
+    """The same with the options of its backbone: an instance of that plug-in's own Config.
+
+    Raises ConfigError for a stride that the backbone cannot be built for.
+    """
+    tree = value.model_dump() if isinstance(value, NetworkConfig) else value
+    name = tree.get("backbone", DEFAULT)
+    if not isinstance(name, str):
+        return NetworkConfig.model_validate(tree)  # which refuses it
+    plugin = load("backbones", name)
+    config = plugin_config("backbones", name, value if isinstance(value, plugin.Config) else tree, "")
+    assert isinstance(config, NetworkConfig)
+    strides = plugin(config).strides
+    if config.stride not in (None, *strides):
+        known = ", ".join(map(str, strides))
+        raise ConfigError(f"stride {config.stride}: {config.backbone} cannot be built for it", f"known: {known}")
+    return config
+
+
+def _branch(value: Any) -> Any:
+    """What is neither a mapping nor a config is left to the field's type."""
+    return network_config(value) if isinstance(value, Mapping | NetworkConfig) else value
+
+
+BranchConfig = Annotated[SerializeAsAny[NetworkConfig], BeforeValidator(_branch)]
+"""A field of a config that holds a branch."""

@@ -175,7 +175,7 @@ def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str,
     path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "tuple[", "constrained-"))]
     dotted = ".".join([prefix, *path] if prefix else path)
     if isinstance(cause, NestedError):
-        inner = f"{dotted}.{cause.key}" if dotted else cause.key
+        inner = ".".join(part for part in (dotted, cause.key) if part)
         return _explain(cause.error, cause.config, origins, inner)
     related = (o for k, o in origins.items() if f"{k}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{k}."))
     origin = next(related, "")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from ifrkit.config.fields import are_names, plugin_config, split_commas
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import BranchConfig, NetworkConfig
 from ifrkit.config.training import CropConfig, LabeledSet, LoopConfig
 from ifrkit.core.config import Config, Runtime
 from ifrkit.core.plugins import spelled
@@ -33,9 +33,9 @@ class TrainBranchesConfig(Config):
     method: dict[str, SerializeAsAny[Config]] = {}
     """Options of each method, by its name."""
     branches: tuple[Literal["update", "reference"], ...] = Field(("update", "reference"), min_length=1)
-    update: NetworkConfig = NetworkConfig(backbone="resnet18")
+    update: BranchConfig = NetworkConfig(backbone="resnet18")
     """Light network, run on every frame."""
-    reference: NetworkConfig = NetworkConfig(backbone="resnet101")
+    reference: BranchConfig = NetworkConfig(backbone="resnet101")
     """Heavy network, run on key frames."""
     labeled: LabeledSet = LabeledSet()
     unlabeled: Literal["all", "annotated"] = "all"

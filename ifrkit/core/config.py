@@ -56,7 +56,7 @@ def _content(name: str, path: str) -> str:
 
 
 class NestedError(ValueError):
-    """A plug-in's own config did not validate. key: its dotted place below the config that holds it."""
+    """A plug-in's own config did not validate. key: its dotted place below the config that holds it ("": the field)."""
 
     def __init__(self, key: str, config: type[Config], error: ValidationError) -> None:
         super().__init__(str(error))

@@ -3,6 +3,8 @@
     kind            built-in files           class in the file   entry-point group
     datasets        data_prep/NAME/          Dataset             ifrkit.datasets
     labels          ifrkit/labels/           Labels              ifrkit.labels
+    backbones       ifrkit/models/backbones/ Backbone            ifrkit.backbones
+    heads           ifrkit/models/heads/     Head                ifrkit.heads
     methods         ifrkit/methods/          Method              ifrkit.methods
     architectures   ifrkit/architectures/    VideoModel          ifrkit.architectures
     metrics         ifrkit/metrics/          Metric              ifrkit.metrics
@@ -25,6 +27,8 @@ from ifrkit.core.errors import ConfigError
 _KINDS = {
     "datasets": ("data_prep", "Dataset"),
     "labels": ("ifrkit.labels", "Labels"),
+    "backbones": ("ifrkit.models.backbones", "Backbone"),
+    "heads": ("ifrkit.models.heads", "Head"),
     "methods": ("ifrkit.methods", "Method"),
     "architectures": ("ifrkit.architectures", "VideoModel"),
     "metrics": ("ifrkit.metrics", "Metric"),

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifrkit.architectures.base import VideoModel
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.metrics.base import Ids
 from ifrkit.models.network import Network
@@ -48,7 +47,8 @@ class PerFrame:
         """The prediction of one frame."""
         key = store.clips[clip].frames[index], size
         if key not in self._seen:
-            self._seen[key] = to_ids(self.network(normalise(frame_tensor(store, clip, index, self.device))), size)
+            frame_13hw = frame_tensor(store, clip, index, self.device)
+            self._seen[key] = to_ids(self.network(self.network.normalise(frame_13hw)), size)
             if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return self._seen[key]

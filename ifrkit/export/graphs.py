@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from ifrkit.architectures.base import VideoModel
 from ifrkit.core.errors import ConfigError
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.network import Network
 
 M = TypeVar("M", bound=nn.Module)
@@ -76,7 +75,7 @@ class Branch(nn.Module):
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits (b, k, h, w), and no state."""
-        return self.network(normalise(key_b3hw)), ()
+        return self.network(self.network.normalise(key_b3hw)), ()
 
     def step(self, frame_b3hw: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `start`."""

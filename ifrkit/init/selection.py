@@ -64,7 +64,6 @@ class BranchFeatures:
     def __call__(self, frame: Frame) -> Vector:
         import torch
 
-        from ifrkit.data.pixels.augment import normalise
         from ifrkit.media.resize import resize_frame
         from ifrkit.predict.streaming import network_size
 
@@ -72,7 +71,7 @@ class BranchFeatures:
         seen = resize_frame(frame, network_size((height, width), self.trained, "train"))
         with torch.inference_mode():
             image_b3hw = torch.from_numpy(seen.transpose(2, 0, 1)[None].copy()).to(self.device)
-            mean_bc = self.network.features(normalise(image_b3hw)).float().mean((2, 3))
+            mean_bc = self.network.features(self.network.normalise(image_b3hw)).float().mean((2, 3))
             vector: Vector = torch.nn.functional.normalize(mean_bc)[0].cpu().numpy()
         return vector
 

@@ -64,16 +64,14 @@ class Method(Adversarial):
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """For S: match * L_fm + self_training * L_st. For D: half of the cross entropy of each kind, L_D."""
-        from ifrkit.data.pixels.augment import denormalise
-
         c = self.config
         if not c.on():
             return {}
         label_bhw = batch.labels["v0_0"]
-        real = one_hot(label_bhw, network.num_classes), denormalise(batch.views["v0_0"]) / 255
+        real = one_hot(label_bhw, network.num_classes), network.denormalise(batch.views["v0_0"]) / 255
         f_bchw = base.encode(network, batch, features, "v1_0")
         logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
-        fake = logits_bkhw.softmax(1), denormalise(batch.views["v1_0"]) / 255
+        fake = logits_bkhw.softmax(1), network.denormalise(batch.views["v1_0"]) / 255
         answers_b, predicted_bc = frozen(self.discriminator, *fake)
         terms: dict[str, Tensor] = {}
         if c.match:

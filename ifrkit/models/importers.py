@@ -1,9 +1,8 @@
 """Read weights that others published. A file that does not fit is an error which names the keys.
 
     file                                    its names                        become
-    deep-stem ImageNet ResNet (CSAIL,       conv1 bn1 .. conv3 bn3           backbone.stem.0.*
-      semseg), and torchvision ResNet       layerL.B.*                       backbone.layerL.B.*
-      (one conv1, for `stem: basic`)        fc.*                             dropped
+    network alone, of ImageNet (each        what the plug-in's               backbone.*
+      backbone knows its own formats)         `import_state` knows
     released stage-one checkpoint,          backbone.* decode_head.*         the same
       or a branch that ifrkit trained
     released FlowNet                        conv1.0.* .. upsample_flow3to2.* the same
@@ -14,7 +13,6 @@ removed. Files older than BatchNorm's `num_batches_tracked` may lack it; every o
 
 from __future__ import annotations
 
-import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -51,9 +49,8 @@ def load_pretrained(network: Network, path: str | Path) -> None:
     path = Path(path)
     state = read_state(path)
     if not any(key.startswith("backbone.") for key in state):
-        flat = {_backbone_name(k): v for k, v in state.items() if not k.startswith("fc.")}
-        stem = "deep" if "stem.0.conv2.weight" in flat else "basic"
-        _fit(network.backbone, flat, path, f"the file looks like a {stem}-stem ResNet: set backbone and stem to match")
+        flat = network.plugin.import_state(state)
+        _fit(network.backbone, flat, path, network.plugin.remedy(flat))
         return
     classifier = state.get("decode_head.conv_seg.weight")
     if classifier is not None and len(classifier) != network.num_classes:
@@ -90,10 +87,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ArtifactError(f"{path} holds no state dict of tensors", "save `model.state_dict()`")
     return {str(key).removeprefix("module."): value for key, value in state.items()}
-
-
-def _backbone_name(key: str) -> str:
-    return re.sub(r"^(conv|bn)\d\.", r"stem.0.\g<0>", key)
 
 
 def _fit(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:

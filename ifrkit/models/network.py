@@ -3,7 +3,7 @@
     backbone.stem.0.{conv,bn}N          stem (deep: N = 1..3, basic: N = 1)
     backbone.layerL.B.{conv,bn}N        block B of layer L; its projected shortcut is downsample.{0,1}
     decode_head.psp_modules.S.1         pyramid scale S (0 is the pooling)
-    decode_head.bottleneck              makes the feature f (of the other head: see deeplab.py)
+    decode_head.bottleneck              makes the feature f (of the other head: see heads/deeplabv3plus.py)
     decode_head.conv_seg                the classifier
 
 Convolutions are `weight`, batch norms weight, bias, running_mean, running_var, num_batches_tracked.
@@ -11,30 +11,45 @@ Convolutions are `weight`, batch norms weight, bias, running_mean, running_var, 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.keyed import key_seed
-from ifrkit.models.backbones.resnet import ResNet
-from ifrkit.models.heads.deeplabv3plus import DeepLabV3PlusHead
-from ifrkit.models.heads.psp import PSPHead
+from ifrkit.core.plugins import load
 from ifrkit.models.layers import seeded
+from ifrkit.models.normalisation import Normalisation
 
-HEADS: dict[str, type[PSPHead | DeepLabV3PlusHead]] = {"psp": PSPHead, "deeplabv3plus": DeepLabV3PlusHead}
+if TYPE_CHECKING:
+    from ifrkit.models.backbones.base import Backbone
+    from ifrkit.models.heads.base import Head
+    from ifrkit.models.trunk import Trunk
 
 
 class Network(nn.Module):
-    """Backbone and head. Images are float32, normalised; f and logits are ceil(size / stride), 8 (psp) or 4."""
+    """Backbone and head, two plug-ins. Images are float32, normalised; f and logits are ceil(size / stride)."""
 
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
-        self.config, self.seed = config, 0
-        head = HEADS[config.head]
-        self.backbone = ResNet(config.backbone, config.stem, config.width, head.low_level)
-        self.decode_head = head(self.backbone.channels, num_classes, config.dropout, config.width)
-        self.num_classes, self.stride = num_classes, head.stride
+        self.config, self.seed = network_config(config), 0
+        head = load("heads", config.head)
+        self.plugin: Backbone = load("backbones", config.backbone)(self.config)
+        self.backbone: Trunk = self.plugin.build(head.low_level)
+        maps = self.backbone.channels, self.backbone.strides
+        self.decode_head: Head = head(*maps, num_classes, config.dropout, config.width)
+        self.num_classes, self.stride = num_classes, self.decode_head.stride
         self.feature_channels = self.decode_head.feature_channels
+        self.normalisation: Normalisation = self.plugin.normalisation
+
+    def normalise(self, frames_b3hw: Tensor) -> Tensor:
+        """uint8 RGB (b, 3, h, w) -> the images that this network reads, float32 of the same shape."""
+        return self.normalisation(frames_b3hw)
+
+    def denormalise(self, images_b3hw: Tensor) -> Tensor:
+        """RGB 0..255, float32, of images that were normalised for this network."""
+        return self.normalisation.undo(images_b3hw)
 
     def features(self, images_b3hw: Tensor) -> Tensor:
         """The feature f of the paper: (b, feature_channels, h/stride, w/stride), after ReLU, before dropout."""

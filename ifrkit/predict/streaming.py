@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ifrkit.architectures.base import flow_input
 from ifrkit.core.records import Frame
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
@@ -41,7 +40,7 @@ class EveryFrame:
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, None]:
         """Logits (b, k, h, w), and no state."""
-        return self.network(normalise(key_b3hw)), None
+        return self.network(self.network.normalise(key_b3hw)), None
 
     def step(self, frame_b3hw: Tensor, state: None) -> tuple[Tensor, None]:
         """As `start`: nothing is carried from frame to frame."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import network_config
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_flow import TrainFlowConfig
@@ -75,8 +75,7 @@ class Probe:
         config |= {"runtime": {"workers": 0}}
         store = self._store(crop)
         networks = {
-            name: build_network(NetworkConfig.model_validate(tree), CLASSES, seed=0)
-            for name, tree in training.networks.items()
+            name: build_network(network_config(tree), CLASSES, seed=0) for name, tree in training.networks.items()
         }
         labeled = store.clips_of("train")
         if branches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.artifacts.job import Job
@@ -28,10 +29,12 @@ def run(job: Job) -> None:
     if config.format == "onnx":
         require_onnx()
     store = ClipStore.of(job.input("clips"))
-    metadata = _metadata(job, store)
+    models = _models(job)
+    metadata = _metadata(job, store, models)
     graphs: dict[str, Any] = {}
-    for name, model in job.report.track(list(_models(job).items()), "export"):
-        graphs |= _export(job, store, name, model, metadata)
+    for name, model in job.report.track(list(models.items()), "export"):
+        own = {**metadata, "normalisation": _normalisation({name: model})}
+        graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
     rows = [
         [name, f"{c['max_difference']:.2e}", f"{c['relative']:.2e}", f"{c['changed_pixels']:.2%}", str(c["frames"])]
@@ -127,13 +130,25 @@ def _describe(graph: Graph, file: str) -> dict[str, Any]:
     return {"file": file, "inputs": inputs, "outputs": outputs, "dynamic": list(graph.dynamic)}
 
 
-def _metadata(job: Job, store: ClipStore) -> dict[str, Any]:
+def _normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
+    """How the graphs normalise their frames; where networks differ, each by its name."""
+    from ifrkit.models.network import Network
+
+    found = {
+        key if len(models) == 1 else name: part.normalisation.describe()
+        for name, model in models.items()
+        for key, part in model.named_modules()
+        if isinstance(part, Network)
+    }
+    rules = list(found.values())
+    return {"inside": True, **(rules[0] if rules == rules[:1] * len(rules) else {"networks": found})}
+
+
+def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
     from ifrkit import __version__
     from ifrkit.core.records import IGNORE
-    from ifrkit.data.pixels.augment import MEAN, STD
 
     given: Artifact = job.inputs[0]
-    normalisation = {"inside": True, "mean": list(MEAN), "std": list(STD), "order": "RGB", "range": [0, 255]}
     return {
         "ifrkit": __version__,
         "format": job.config.format,
@@ -141,7 +156,7 @@ def _metadata(job: Job, store: ClipStore) -> dict[str, Any]:
         "classes": list(store.labels.names),
         "colors": [list(color) for color in store.labels.colors],
         "ignore": IGNORE,
-        "normalisation": normalisation,
+        "normalisation": _normalisation(models),
         "size": list(store.size),
         "key_interval": given.manifest.config.get("key_interval"),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 from ifrkit.artifacts.job import Job
 from ifrkit.config.pseudo_label import PseudoLabelConfig
@@ -15,7 +14,6 @@ def run(job: Job) -> None:
     """Write files of equal numbers of frames; a resumed run keeps those that are complete. Ranks share the files."""
     from ifrkit.data.store.clips import ClipStore
     from ifrkit.data.store.pseudo import INDEX, PER_FILE, PseudoWriter, file_name, training_frames
-    from ifrkit.models.tta import probabilities
     from ifrkit.train import distributed
     from ifrkit.train.branch import predict
     from ifrkit.trained import load_branch
@@ -23,7 +21,6 @@ def run(job: Job) -> None:
     config: PseudoLabelConfig = job.config
     device = distributed.local_device(job.device)
     network = load_branch(job.input("branches"), config.branch, config.checkpoint).to(device)
-    averaged = partial(probabilities, network, scales=config.scales, flip=config.flip)
     store = ClipStore.of(job.input("clips"))
     frames = training_frames(store)
     places = list(frames.values())
@@ -40,7 +37,9 @@ def run(job: Job) -> None:
                 if signum := job.stop():
                     fault = f"pseudo-label: stopped by signal {signum}, {number} of {len(starts)} files are complete"
                     raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
-                writer.write(row, *predict(averaged, store, part[row : row + config.batch], device))
+                places_now = part[row : row + config.batch]
+                made = predict(network, store, places_now, device, scales=config.scales, flip=config.flip)
+                writer.write(row, *made)
     index = {"frames": list(frames), "per_file": PER_FILE, "size": store.size, "num_classes": network.num_classes}
     if distributed.rank() == 0:
         (job.directory / INDEX).write_text(json.dumps(index) + "\n")

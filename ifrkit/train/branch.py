@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,6 @@ from ifrkit.core.plugins import load
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading import loader
 from ifrkit.data.loading.batch import Batch, Guess, RawBatch, View
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.media.pictures import Rgb
@@ -165,7 +163,7 @@ class BranchTask(Task):
 
     def to_device(self, item: RawBatch) -> Batch:
         self.module.truth = item.truth
-        return loader.to_device(item, self.views, self.device)
+        return loader.to_device(item, self.views, self.device, self.network.normalise)
 
     def notes(self) -> dict[str, Any]:
         """Accuracy of each method's pseudo labels, and the share of pixels that were sure enough to count."""
@@ -190,12 +188,11 @@ class BranchTask(Task):
     def validate(self) -> dict[str, float]:
         """mIoU of the val split: annotated frames, whole images."""
         metric = load("metrics", "miou")(self.network.num_classes)
-        exported = partial(probabilities, self.exported)
         val = [c for c in self.store.clips_of("val") if self.store.clips[c].annotated is not None]
         mine = val[distributed.rank() :: distributed.world()]
         for clips in _chunks(mine, self.config.loop.batch):
             frames = [(clip, self.store.clips[clip].annotated or 0) for clip in clips]
-            ids_bhw, _ = predict(exported, self.store, frames, self.device)
+            ids_bhw, _ = predict(self.exported, self.store, frames, self.device)
             for (clip, index), ids_hw in zip(frames, ids_bhw, strict=True):
                 label_hw = self.store.label(clip, index, hidden=True)
                 metric.update(ClipResult(self.store.clips[clip].name, {index: ids_hw}, {index: label_hw}))
@@ -204,7 +201,7 @@ class BranchTask(Task):
         return {} if miou is None else {"miou": miou}
 
     def picture(self) -> Rgb | None:
-        exported = partial(probabilities, self.exported)
+        exported = self.exported
         return val_picture(self.store, lambda *place: predict(exported, self.store, [place], self.device)[0][0])
 
     def state(self) -> dict[str, Tensor]:
@@ -214,20 +211,21 @@ class BranchTask(Task):
 
 @torch.no_grad()
 def predict(
-    classify: Callable[[Tensor], Tensor],
+    network: Network,
     store: ClipStore,
     frames: Sequence[tuple[int, int]],
     device: torch.device,
+    **augmented: Any,
 ) -> tuple[
     np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
 ]:
     """Class ids (b, h, w) uint8 and their probabilities (b, h, w) float32 of whole frames (clip, position).
 
-    classify: normalised images (b, 3, h, w) -> (b, k, h, w), of a network in eval mode.
+    network: in eval mode. augmented: scales and flip of `ifrkit.models.tta.probabilities`.
     """
     images = np.stack([store.frame(clip, index) for clip, index in frames])
-    images_b3hw = normalise(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
-    confidence_bhw, ids_bhw = classify(images_b3hw).max(1)
+    images_b3hw = network.normalise(torch.from_numpy(images).to(device).permute(0, 3, 1, 2))
+    confidence_bhw, ids_bhw = probabilities(network, images_b3hw, **augmented).max(1)
     return ids_bhw.to(torch.uint8).cpu().numpy(), confidence_bhw.cpu().numpy()
 
 

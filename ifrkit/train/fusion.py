@@ -18,7 +18,6 @@ from ifrkit.config.train_fusion import PseudoClipsConfig, TrainFusionConfig
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.loading.loader import ClipMode
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.media.pictures import Rgb
 from ifrkit.metrics.base import Ids
@@ -74,7 +73,7 @@ class FusionLosses(nn.Module):
         """(b, h, w) int64: the class that the reference branch of stage one sees, 255 below the threshold."""
         assert self.teacher is not None
         assert self.pseudo is not None
-        logits_bkhw = self.teacher(self.model.reference.features(normalise(frame_b3hw)))
+        logits_bkhw = self.teacher(self.model.reference.features(self.model.reference.normalise(frame_b3hw)))
         confidence_bhw, label_bhw = upsample(logits_bkhw, frame_b3hw.shape[-2:]).softmax(1).max(1)
         return label_bhw.masked_fill(confidence_bhw < self.pseudo.threshold, IGNORE)
 

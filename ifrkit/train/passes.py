@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ifrkit.data.loading.batch import Batch
-from ifrkit.models.backbones.resnet import ResNet
 from ifrkit.models.layers import seeded
+from ifrkit.models.network import Network
 
 
 class Passes(NamedTuple):
-    """Images through a backbone for each labeled image of a step: forward and backward, and forward only."""
+    """Images through a network for each labeled image of a step: forward and backward, and forward only."""
 
     trained: float
     plain: float
@@ -36,9 +36,8 @@ def count_passes(module: nn.Module, batch: Batch) -> Passes:
         counts[maps[-1].requires_grad] += len(images[0])
 
     probe = copy.deepcopy(module).train()
-    for part in probe.modules():
-        if isinstance(part, ResNet):
-            part.register_forward_hook(count)
+    for backbone in {part.backbone for part in probe.modules() if isinstance(part, Network)}:
+        backbone.register_forward_hook(count)
     with seeded(0):
         probe(batch, 10**9)  # after every ramp-up and late start
     labeled = len(batch.labels["v0_0"])

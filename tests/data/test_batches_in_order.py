@@ -21,8 +21,9 @@ from ifrkit.config.training import CropConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.data.loading.batch import ClipBatch, RawBatch, View
 from ifrkit.data.loading.loader import clip_batches, to_device, view_batches
-from ifrkit.data.pixels.augment import distort, normalise
+from ifrkit.data.pixels.augment import distort
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.models.normalisation import IMAGENET
 
 VIEWS = [
     View("v0_0"),
@@ -138,11 +139,11 @@ def test_reading_ahead_leaves_the_global_generators_alone(store: ClipStore) -> N
 
 def test_the_device_gets_distorted_and_normalised_views(store: ClipStore) -> None:
     raw = batches(store, stop=1)[0]
-    batch = to_device(raw, VIEWS, "cpu")
+    batch = to_device(raw, VIEWS, "cpu", IMAGENET)
     assert list(batch.views) == [view.name for view in VIEWS]
-    assert torch.equal(batch.views["v1_0"], normalise(raw.images["v1_0"]))
+    assert torch.equal(batch.views["v1_0"], IMAGENET(raw.images["v1_0"]))
     strong = distort(raw.images["v1_1"].contiguous(), raw.distortions["v1_1_s"])
-    assert torch.equal(batch.views["v1_1_s"], normalise(strong))
+    assert torch.equal(batch.views["v1_1_s"], IMAGENET(strong))
     assert batch.labels["v0_0"].dtype == torch.int64
 
 

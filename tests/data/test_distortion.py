@@ -14,15 +14,12 @@ from ifrkit.data.pixels.augment import (
     CONTRAST_FIRST,
     CONTRAST_LAST,
     HUE,
-    MEAN,
     SATURATION,
-    STD,
-    denormalise,
     distort,
     draw_distortion,
-    normalise,
     rgb_to_hsv,
 )
+from ifrkit.models.normalisation import IMAGENET
 
 Pixels = NDArray[np.uint8]
 
@@ -140,10 +137,10 @@ def test_normalise_is_opencv_to_the_bit() -> None:
     expected = []
     for image in images:
         values = image.astype(np.float32)
-        cv2.subtract(values, np.float64([*MEAN, 0]), values)
-        cv2.multiply(values, np.float64([*(1 / np.float64(STD)), 0]), values)
+        cv2.subtract(values, np.float64([*IMAGENET.mean, 0]), values)
+        cv2.multiply(values, np.float64([*(1 / np.float64(IMAGENET.std)), 0]), values)
         expected.append(values.transpose(2, 0, 1))
-    ours = normalise(to_torch(images))
+    ours = IMAGENET(to_torch(images))
     assert ours.dtype == torch.float32
     assert ours.is_contiguous()
     np.testing.assert_array_equal(ours.numpy(), np.stack(expected))
@@ -151,7 +148,7 @@ def test_normalise_is_opencv_to_the_bit() -> None:
 
 def test_denormalise_is_the_inverse() -> None:
     images = to_torch(random_images(2, (5, 7)))
-    back = denormalise(normalise(images))
+    back = IMAGENET.undo(IMAGENET(images))
     assert back.dtype == torch.float32
     assert torch.equal(back.round().to(torch.uint8), images)
     torch.testing.assert_close(back, images.float(), rtol=0, atol=1e-4)

@@ -13,6 +13,7 @@ from ifrkit.data.loading.loader import to_device, view_batches
 from ifrkit.data.loading.sampler import Key
 from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.models.normalisation import IMAGENET
 
 SIZE = (40, 56)
 PAIR = [View("now", "unlabeled", "random"), View("then", "unlabeled", "random", neighbour_of="now")]
@@ -78,6 +79,6 @@ def test_truth_is_the_hidden_label_of_the_same_pixels_and_255_without_one(
 
 
 def test_a_method_never_sees_the_truth(raws: list[RawBatch]) -> None:
-    batch = to_device(raws[0], VIEWS, "cpu")
+    batch = to_device(raws[0], VIEWS, "cpu", IMAGENET)
     assert set(batch.labels) == {"v0_0"}
     assert not any("truth" in name for name in vars(batch))

@@ -24,9 +24,9 @@ from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.plugins import load
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.metrics.base import ClipResult
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages import prepare, train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import execute, plan
@@ -62,7 +62,7 @@ def video_ids(model: Artifact, store: ClipStore, clip: int, first: int, last: in
 
 @torch.no_grad()
 def branch_ids(branches: Artifact, branch: str, store: ClipStore, clip: int, index: int) -> Ids:
-    logits = load_branch(branches, branch, "best")(normalise(frames_of(store, clip, index, index)[0]))
+    logits = load_branch(branches, branch, "best")(IMAGENET(frames_of(store, clip, index, index)[0]))
     return logits[0].argmax(0).numpy().astype(np.uint8)
 
 
@@ -153,7 +153,7 @@ def test_full_size_labels(tmp_path: Path, branches: Artifact) -> None:
         label = store.full_label(clip, index)
         assert label.shape == (48, 64)
         with torch.no_grad():
-            logits = network(normalise(frames_of(store, clip, index, index)[0]))
+            logits = network(IMAGENET(frames_of(store, clip, index, index)[0]))
         large = torch.nn.functional.interpolate(logits, label.shape, mode="bilinear", align_corners=False)
         np.add.at(matrix, (label[label != 255], large[0].argmax(0).numpy()[label != 255]), 1)
     assert report["scored_frames"] == len(places)

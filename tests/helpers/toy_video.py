@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.export.formats import SUFFIX, write
 from ifrkit.export.graphs import graphs, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph
 from ifrkit.models.layers import seeded
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.warp import warp
 
 CLASSES = 5
@@ -48,7 +48,7 @@ class ToyVideo(nn.Module):
         return _to(logits, frame_b3hw.shape[2:]), State(carried, state.key_b3hw)
 
     def _quarter(self, layer: nn.Module, frame_b3hw: Tensor) -> Tensor:
-        x = layer(normalise(frame_b3hw))
+        x = layer(IMAGENET(frame_b3hw))
         x = x + _to(self.pool(x), x.shape[2:])
         h, w = frame_b3hw.shape[2:]
         return _to(x, (-(-h // 4), -(-w // 4)))

@@ -53,7 +53,7 @@ def official_batch() -> Batch:
 
 
 def run_step(backbone: str, mean: str = "all", **options: object) -> Step:
-    config = NetworkConfig(backbone=backbone, dropout=0.0)  # type: ignore[arg-type]
+    config = NetworkConfig(backbone=backbone, dropout=0.0)
     network = build_network(config, num_classes=19, seed=0)
     load_official(network)
     module = BranchLosses(network, {"ifr": Method(Method.Config.model_validate(options))}, mean).train()  # type: ignore[arg-type]

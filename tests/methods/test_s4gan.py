@@ -12,10 +12,10 @@ from adversarial import CLASSES
 from torch import Tensor, nn
 
 from ifrkit.data.loading.batch import Batch
-from ifrkit.data.pixels.augment import denormalise
 from ifrkit.methods.s4gan import Method, feature_matching_loss, self_training_loss
 from ifrkit.models.discriminators import ImageDiscriminator
 from ifrkit.models.losses import cross_entropy, upsample
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.train.branch import BranchLosses
 
 
@@ -25,7 +25,7 @@ def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> N
     label, views = batch.labels["v0_0"], batch.views
     d.requires_grad_(False)
     labeled, unlabeled = (upsample(network(views[v]), label.shape[-2:]) for v in ("v0_0", "v1_0"))
-    images = [denormalise(views[v]) / 255 for v in ("v0_0", "v1_0")]
+    images = [IMAGENET.undo(views[v]) / 255 for v in ("v0_0", "v1_0")]
     truth = F.one_hot(label.clamp(max=CLASSES), CLASSES + 1)[..., :CLASSES].permute(0, 3, 1, 2).float()
     fake = unlabeled.softmax(1)
     answers, features = d(fake, images[1])
@@ -47,7 +47,7 @@ def test_one_backward_pass_gives_the_gradients_of_the_released_turns(step: int) 
     module, method, batch = adversarial.losses("s4gan")
     with torch.no_grad():
         fake = module.network(batch.views["v1_0"]).softmax(1)
-        answers, _ = method.discriminator(fake, denormalise(batch.views["v1_0"]) / 255)
+        answers, _ = method.discriminator(fake, IMAGENET.undo(batch.views["v1_0"]) / 255)
     middle = answers.sigmoid().mean().item()
     found = []
     for together in (True, False):

@@ -11,7 +11,7 @@ from tiny_video import moving_clip
 from torch import nn
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import load, names
 from ifrkit.data.loading.batch import Place
@@ -29,7 +29,7 @@ WITHOUT_FILES = [name for name in names("methods") if name != "self-training"]
 
 def deeplab(backbone: str = "resnet18", **fields: object) -> NetworkConfig:
     tree = {"backbone": backbone, "head": "deeplabv3plus", "width": 0.125, **fields}
-    return NetworkConfig.model_validate(tree)
+    return network_config(tree)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.errors import ConfigError
-from ifrkit.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
-from ifrkit.models.heads.psp import PSPHead
+from ifrkit.models.backbones._resnet_layers import BasicBlock, Bottleneck, ResNet
+from ifrkit.models.heads.psp import Head
 from ifrkit.models.layers import scale_channels
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.weights import load_weights, save_weights
@@ -23,7 +23,7 @@ EVERY = list(itertools.product(BACKBONES, ("deep", "basic")))
 
 
 def tiny(backbone: str = "resnet18", stem: str = "deep", **fields: object) -> NetworkConfig:
-    return NetworkConfig.model_validate({"backbone": backbone, "stem": stem, "width": 0.125, **fields})
+    return network_config({"backbone": backbone, "stem": stem, "width": 0.125, **fields})
 
 
 def randomise_norms(network: nn.Module) -> None:
@@ -72,7 +72,7 @@ def geometry(conv: nn.Conv2d) -> tuple[int, int, int, int]:
 
 
 def test_dilations_of_basic_blocks() -> None:
-    net = ResNet("resnet18", width=0.125)
+    net = ResNet(BasicBlock, (2, 2, 2, 2), width=0.125)
     got = [[(geometry(b.conv1), geometry(b.conv2)) for b in layer] for layer in (net.layer2, net.layer3, net.layer4)]
     plain, two, four = (3, 1, 1, 1), (3, 1, 2, 2), (3, 1, 4, 4)
     assert got == [[((3, 2, 1, 1), plain), (plain, plain)], [(plain, two), (two, two)], [(two, four), (four, four)]]
@@ -81,7 +81,7 @@ def test_dilations_of_basic_blocks() -> None:
 
 
 def test_dilations_of_bottlenecks() -> None:
-    net = ResNet("resnet101", width=0.125)
+    net = ResNet(Bottleneck, (3, 4, 23, 3), width=0.125)
     layers = (net.layer1, net.layer2, net.layer3, net.layer4)
     plain, two, four = (3, 1, 1, 1), (3, 1, 2, 2), (3, 1, 4, 4)
     assert [[geometry(b.conv2) for b in layer] for layer in layers] == [
@@ -90,7 +90,7 @@ def test_dilations_of_bottlenecks() -> None:
 
 
 def test_stems() -> None:
-    deep, basic = ResNet("resnet18"), ResNet("resnet18", "basic")
+    deep, basic = ResNet(BasicBlock, (2, 2, 2, 2)), ResNet(BasicBlock, (2, 2, 2, 2), "basic")
     assert [geometry(c) for c in (deep.stem[0].conv1, deep.stem[0].conv2, deep.stem[0].conv3)] == [
         (3, 2, 1, 1), (3, 1, 1, 1), (3, 1, 1, 1)]  # fmt: skip
     assert deep.stem[0].conv3.out_channels == 128
@@ -132,7 +132,7 @@ def test_dropout_is_inside_the_classifier() -> None:
 
 
 def test_dropout_drops_whole_channels_of_one_image() -> None:
-    head = PSPHead([64], 1, dropout=0.5).train()
+    head = Head([64], [8], 1, dropout=0.5).train()
     nn.init.ones_(head.conv_seg.weight)
     torch.manual_seed(0)
     logits = head.classify(torch.ones(8, head.feature_channels, 3, 3))
@@ -142,7 +142,7 @@ def test_dropout_drops_whole_channels_of_one_image() -> None:
 
 
 def test_pyramid_is_the_pooled_context_beside_the_map() -> None:
-    head = PSPHead([16], 3).eval()
+    head = Head([16], [8], 3).eval()
     x = torch.randn(1, 16, 7, 9)
     seen = []
     head.bottleneck.conv.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS, build_flownet
 from ifrkit.models.importers import load_pretrained_flow
@@ -25,7 +25,7 @@ State = dict[str, Tensor]
 
 def config(pretrained: Path | None = None, **fields: Any) -> NetworkConfig:
     path = None if pretrained is None else str(pretrained)
-    return NetworkConfig.model_validate({"width": WIDTH, "pretrained": path, **fields})
+    return network_config({"width": WIDTH, "pretrained": path, **fields})
 
 
 def imagenet(stem: str = "deep", backbone: str = "resnet18") -> State:

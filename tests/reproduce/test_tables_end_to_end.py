@@ -112,12 +112,10 @@ def test_table_7_runs_both_architectures(reproduce: Callable[..., Answer]) -> No
 
 
 def _has_deeplab() -> bool:
-    from typing import get_args
-
-    from ifrkit.config.network import NetworkConfig
+    from ifrkit.core.plugins import names
     from ifrkit.reproduce.tables import DEEPLAB
 
-    return DEEPLAB in get_args(NetworkConfig.model_fields["head"].annotation)
+    return DEEPLAB in names("heads")
 
 
 @pytest.mark.skipif(not _has_deeplab(), reason="no DeepLabv3+ here")

@@ -6,7 +6,6 @@ import pickle
 import shutil
 import signal
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -49,8 +48,7 @@ def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Arti
     network = load_branch(branches, "update", "best")
     places = list(training_frames(store).values())
     assert len(places) == 8
-    averaged = partial(probabilities, network, flip=True)
-    ids, confidence = predict(averaged, store, places, torch.device("cpu"))
+    ids, confidence = predict(network, store, places, torch.device("cpu"), flip=True)
     assert len(np.unique(ids)) > 1
     with h5py.File(labels.file("labels-00000.h5")) as file:
         assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie

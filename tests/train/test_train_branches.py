@@ -15,17 +15,17 @@ import torch
 
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, newest
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.config.train_branches import SGDConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch, View
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods import base
 from ifrkit.methods.ifr import Method
 from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network, build_network
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.weights import load_weights
 from ifrkit.train.branch import BranchLosses, merged_views
 from ifrkit.train.optim import branch_sgd, poly
@@ -49,7 +49,7 @@ def miou_of(network: Network, clips: Artifact) -> float:
         assert index is not None
         image = torch.from_numpy(store.frame(clip, index)).permute(2, 0, 1)[None]
         with torch.no_grad():
-            ids = network(normalise(image)).argmax(1)[0].to(torch.uint8).numpy()
+            ids = network(IMAGENET(image)).argmax(1)[0].to(torch.uint8).numpy()
         metric.update(ClipResult(str(clip), {index: ids}, {index: store.label(clip, index, hidden=True)}))
     return float(metric.compute()["miou"])
 
@@ -60,7 +60,7 @@ def test_files_and_index(branches: Artifact, clips: Artifact) -> None:
     assert set(index["branches"]) == {"update", "reference"}
     assert len(index["labeled"]) == len(ClipStore(clips.path).clips_of("train"))
     for name, entry in index["branches"].items():
-        NetworkConfig.model_validate(entry["network"])
+        network_config(entry["network"])
         assert entry["best_step"] in (2, 4)
         assert set(entry["best"]) == set(entry["last"]) == {"miou"}
         assert branches.manifest.metrics[name]["best"] == entry["best"]

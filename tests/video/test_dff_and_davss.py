@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ifrkit.architectures import davss, dff
 from ifrkit.architectures.base import flow_input
 from ifrkit.core.errors import ConfigError
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
+from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.warp import warp
 
 SIZE = (32, 48)
@@ -74,7 +74,7 @@ def test_dff_takes_one_flow_from_the_key_frame() -> None:
     assert model.scale.weight.shape == (CLASSES, model.flow.decoded_channels, 1, 1)
     assert FlowNetS().decoded_channels == 74
     with torch.no_grad():
-        scores = F.interpolate(model.reference.classify(model.reference.features(normalise(frames[:, 0]))), (8, 12),
+        scores = F.interpolate(model.reference.classify(model.reference.features(IMAGENET(frames[:, 0]))), (8, 12),
                                mode="bilinear", align_corners=False)  # fmt: skip
         now, key = flow_input(frames[:, 3]), flow_input(frames[:, 0])
         carried = warp(scores, model.flow(now, key))
@@ -87,12 +87,12 @@ def test_dff_takes_one_flow_from_the_key_frame() -> None:
 
 
 def carried_by_hand(model: davss.VideoModel, frames: Tensor) -> tuple[Tensor, Tensor]:
-    scores = model.scores(model.reference, normalise(frames[:, 0]))
-    image = F.interpolate(normalise(frames[:, 0]), (8, 12), mode="bilinear", align_corners=False)
+    scores = model.scores(model.reference, IMAGENET(frames[:, 0]))
+    image = F.interpolate(IMAGENET(frames[:, 0]), (8, 12), mode="bilinear", align_corners=False)
     for i in range(1, frames.shape[1]):
         flow = model.flow(flow_input(frames[:, i]), flow_input(frames[:, i - 1]))
         scores, image = warp(scores, flow), warp(image, flow)
-    small = F.interpolate(normalise(frames[:, -1]), (8, 12), mode="bilinear", align_corners=False)
+    small = F.interpolate(IMAGENET(frames[:, -1]), (8, 12), mode="bilinear", align_corners=False)
     return up(scores), up(model.distortion(image, small))
 
 
@@ -101,7 +101,7 @@ def test_davss_blends_at_full_size() -> None:
     assert isinstance(model, davss.VideoModel)
     with torch.no_grad():
         carried, distorted = carried_by_hand(model, frames)
-        own = up(model.correction(normalise(frames[:, -1])))
+        own = up(model.correction(IMAGENET(frames[:, -1])))
         torch.testing.assert_close(model.forward_clip(frames), carried * (1 - distorted) + own * distorted)
 
 
@@ -115,12 +115,12 @@ def test_losses_of_davss_by_hand() -> None:
         semantic, correction, distortion = [], [], []
         for t, target in ((2, model.reference_ids(frames[:, 1])), (3, label)):
             carried, d = carried_by_hand(model, frames[:, :t])
-            own = up(model.correction(normalise(frames[:, t - 1])))
+            own = up(model.correction(IMAGENET(frames[:, t - 1])))
             blended = carried * (1 - d) + own * d
             semantic += [F.cross_entropy(x, target, ignore_index=255) for x in (carried, blended)]
             pixels = F.cross_entropy(own, target, ignore_index=255, reduction="none") * d[:, 0]
             correction.append(pixels.sum() / target.numel())
-            seen = model.reference(normalise(frames[:, t - 1])).argmax(1)
+            seen = model.reference(IMAGENET(frames[:, t - 1])).argmax(1)
             wrong = (carried.argmax(1) != seen).float()
             distortion.append(F.binary_cross_entropy(d[:, 0], wrong))
         found = second.losses(frames, label)

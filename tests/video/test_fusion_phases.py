@@ -143,9 +143,9 @@ def test_pseudo_labels_are_those_of_stage_one(clips: Artifact) -> None:
 
 
 def tiny_frames(frame: torch.Tensor) -> torch.Tensor:
-    from ifrkit.data.pixels.augment import normalise
+    from ifrkit.models.normalisation import IMAGENET
 
-    return normalise(frame)
+    return IMAGENET(frame)
 
 
 def test_terms_of_unlabeled_clips(clips: Artifact) -> None:

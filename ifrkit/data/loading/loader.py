@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from ifrkit.config.training import CropConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
@@ -17,7 +18,6 @@ from ifrkit.data.loading import sampler
 from ifrkit.data.loading.batch import Batch, ClipBatch, Place, RawBatch, View
 from ifrkit.data.loading.sampler import Key
 from ifrkit.data.loading.stream import Items, Span, stream
-from ifrkit.data.pixels.augment import normalise
 from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
 
@@ -118,8 +118,13 @@ def check_crop(store: ClipStore, crop: tuple[int, int]) -> None:
         raise ConfigError(fault, "use a smaller crop, or prepare larger frames")
 
 
-def to_device(raw: RawBatch, views: Sequence[View], device: torch.device | str) -> Batch:
-    """The batch on its device: distorted copies are made there, all images normalised, labels int64."""
+def to_device(
+    raw: RawBatch, views: Sequence[View], device: torch.device | str, normalise: Callable[[Tensor], Tensor]
+) -> Batch:
+    """The batch on its device: distorted copies are made there, all images normalised, labels int64.
+
+    normalise: of the network that the batch is for.
+    """
     images = {name: image.to(device, non_blocking=True) for name, image in raw.images.items()}
     for view in views:
         if view.distort_of is not None:

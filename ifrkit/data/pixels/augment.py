@@ -1,4 +1,4 @@
-"""What happens to pixels on the device: photometric distortion and normalisation (spec 3.4), batched.
+"""What happens to pixels on the device before they are normalised: photometric distortion (spec 3.4), batched.
 
 The distortion keeps the released recipe to the bit where OpenCV's own scalar and vector paths agree: 8-bit values,
 float32 arithmetic, truncation after every step, and OpenCV's 8-bit HSV (H in 0..179, S and V in 0..255).
@@ -14,10 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-MEAN = (123.675, 116.28, 103.53)
-"""RGB, 0..255."""
-STD = (58.395, 57.12, 57.375)
 
 BRIGHTNESS, CONTRAST_FIRST, SATURATION, HUE, CONTRAST_LAST = range(5)
 """Columns of the distortion parameters; NaN switches a step off."""
@@ -142,27 +138,3 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     )
     levels = (1 - torch.cat(sinks, 1).clamp_(0, 1).mul_(s)).mul_(v)
     return _truncate(levels.mul_(255))
-
-
-def normalise(images_b3hw: Tensor) -> Tensor:
-    """(x - mean) / std of uint8 RGB images, float32, contiguous.
-
-    OpenCV rounds to float32 the mean, the difference, and its product with the float64 1 / std; one table of 256 values
-    a channel is exactly that.
-    """
-    device = images_b3hw.device
-    channel_131 = 256 * torch.arange(3, device=device, dtype=torch.int32)[:, None, None]
-    return _look_up(_normal_values().to(device), images_b3hw.contiguous() + channel_131)
-
-
-def denormalise(images_b3hw: Tensor) -> Tensor:
-    """RGB 0..255, float32, of normalised images: the inverse of `normalise`, up to rounding."""
-    mean, std = (torch.tensor(values, device=images_b3hw.device)[:, None, None] for values in (MEAN, STD))
-    return images_b3hw.float() * std + mean
-
-
-@lru_cache(maxsize=1)
-def _normal_values() -> Tensor:
-    centred = np.arange(256, dtype=np.float32) - np.array(MEAN, np.float32)[:, None]
-    scaled = (centred * (1 / np.array(STD))[:, None]).astype(np.float32)
-    return torch.from_numpy(scaled.reshape(3 * 256))

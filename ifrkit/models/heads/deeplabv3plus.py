@@ -1,57 +1,48 @@
 """DeepLabv3+ head (Chen et al., ECCV 2018): dilated pooling on the last map, joined with a low-level map at 1/4.
 
-On a backbone of output stride 8 the rates are 12, 24, 36. Convolutions are plain ones, as semi-supervised work on
-ResNets has them, not separable. Names are those of mmsegmentation: image_pool, aspp_modules, bottleneck, c1_bottleneck,
-sep_bottleneck, conv_seg.
+The rates are 12, 24, 36 where the last map has stride 8, half as much at 16. Convolutions are plain ones, as
+semi-supervised work on ResNets has them, not separable. Names are those of mmsegmentation: image_pool, aspp_modules,
+bottleneck, c1_bottleneck, sep_bottleneck, conv_seg.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.models.layers import ConvBNReLU, init_convolutions, require_two, scale_channels
+from ifrkit.models.heads import base
+from ifrkit.models.layers import ConvBNReLU, require_two, scale_channels
 
-_RATES = (1, 12, 24, 36)
+_RATES = (12, 24, 36)
 
 
-class DeepLabV3PlusHead(nn.Module):
-    """Maps of layer1 (1/4) and layer4 (1/8) -> feature f, the last map of the decoder, at 1/4 -> logits at 1/4.
+class Head(base.Head):
+    """An early map (at 1/4) and the last one -> feature f, the last map of the decoder -> logits, both at 1/4."""
 
-    Dropout is in the classifier, as in PSPHead.
-    """
+    low_level = True
 
-    stride: ClassVar[int] = 4
-    low_level: ClassVar[bool] = True
-
-    def __init__(self, inputs: Sequence[int], num_classes: int, dropout: float = 0.1, width: float = 1.0) -> None:
-        """inputs: channels of both maps. width scales the 256 channels of the head and the 48 of the low-level map."""
-        super().__init__()
-        low, high = inputs
-        self.feature_channels = channels = scale_channels(256, width)
-        reduced = scale_channels(48, width)
-        self.dropout = nn.Dropout2d(dropout)
-        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
-        self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvBNReLU(high, channels, 1))
-        self.aspp_modules = nn.ModuleList(
-            ConvBNReLU(high, channels, 1 if rate == 1 else 3, dilation=rate) for rate in _RATES
-        )
-        self.bottleneck = ConvBNReLU((1 + len(_RATES)) * channels, channels, 3)
+    def __init__(
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+        dropout: float = 0.1,
+        width: float = 1.0,
+    ) -> None:
+        """channels, strides: of both maps. width scales the 256 channels of the head and the 48 of the early map."""
+        low, high = channels
+        super().__init__(scale_channels(256, width), strides[0], num_classes, dropout)
+        own, reduced = self.feature_channels, scale_channels(48, width)
+        rates = (1, *(max(1, rate * 8 // strides[1]) for rate in _RATES))
+        self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvBNReLU(high, own, 1))
+        self.aspp_modules = nn.ModuleList(ConvBNReLU(high, own, 1 if rate == 1 else 3, dilation=rate) for rate in rates)
+        self.bottleneck = ConvBNReLU((1 + len(rates)) * own, own, 3)
         self.c1_bottleneck = ConvBNReLU(low, reduced, 1)
-        self.sep_bottleneck = nn.Sequential(
-            ConvBNReLU(channels + reduced, channels, 3), ConvBNReLU(channels, channels, 3)
-        )
-        init_convolutions(self)
-        nn.init.normal_(self.conv_seg.weight, std=0.01)
-        nn.init.zeros_(self.conv_seg.bias)  # type: ignore[arg-type]  # bias=True
-
-    def features(self, maps: Sequence[Tensor]) -> Tensor:
-        """Backbone maps -> f (b, feature_channels, h/4, w/4), not negative."""
-        return self.before_relu(maps).relu()
+        self.sep_bottleneck = nn.Sequential(ConvBNReLU(own + reduced, own, 3), ConvBNReLU(own, own, 3))
+        self.start()
 
     def before_relu(self, maps: Sequence[Tensor]) -> Tensor:
         """Backbone maps -> f before its ReLU, of either sign."""
@@ -65,12 +56,7 @@ class DeepLabV3PlusHead(nn.Module):
         return f_bchw
 
     def _pooled(self, x_bchw: Tensor) -> Tensor:
-        """The mean of the whole map, at its size; never in half precision, for the reason that PSPHead has."""
+        """The mean of the whole map, at its size; never in half precision, for the reason that the head psp has."""
         with torch.autocast(x_bchw.device.type, enabled=False):
             pooled: Tensor = self.image_pool(x_bchw.to(torch.promote_types(x_bchw.dtype, torch.float32)))
         return pooled.to(x_bchw.dtype).expand(-1, -1, *x_bchw.shape[-2:])
-
-    def classify(self, f_bchw: Tensor) -> Tensor:
-        """f -> logits (b, num_classes, h, w), through channel dropout in training mode."""
-        logits_bkhw: Tensor = self.conv_seg(self.dropout(f_bchw))
-        return logits_bkhw

@@ -1,20 +1,23 @@
-"""Dilated ResNets with output stride 8.
+"""Layers of dilated ResNets.
 
-The strides of layer3 and layer4 become dilations. The convolution that lost its stride still sees the denser grid
-that its predecessors made, so it dilates half as much as those after it (layer3: 1 then 2, layer4: 2 then 4).
+At stride 8 the strides of layer3 and layer4 become dilations, at 16 that of layer4 alone. The convolution that lost its
+stride still sees the denser grid that its predecessors made, so it dilates half as much as those after it (at stride 8
+layer3: 1 then 2, layer4: 2 then 4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ifrkit.models.layers import conv, init_convolutions, scale_channels
+from ifrkit.models.trunk import Trunk
 
-_STAGES = ((64, 1, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))
-"""(channels, stride, dilation) of layer1 to layer4; the stem has stride 4."""
+_STAGES = ((64, 4), (128, 8), (256, 16), (512, 32))
+"""(channels, stride of the map without dilation) of layer1 to layer4; the stem has stride 4."""
 
 
 class _Residual(nn.Module):
@@ -105,36 +108,38 @@ class BasicStem(nn.Module):
         return torch.relu_(self.bn1(self.conv1(x)))
 
 
-_DEPTHS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet34": (BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-    "resnet101": (Bottleneck, (3, 4, 23, 3)),
-}
 _STEMS: dict[str, type[DeepStem | BasicStem]] = {"deep": DeepStem, "basic": BasicStem}
 
 
-class ResNet(nn.Module):
-    """Images (b, 3, h, w) -> the map of layer4, (b, c, ceil(h / 8), ceil(w / 8)), not negative; channels: each map's c.
+class ResNet(Trunk):
+    """Images (b, 3, h, w) -> the map of layer4, (b, c, ceil(h / stride), ceil(w / stride)), not negative.
 
-    name: resnet18, resnet34, resnet50, resnet101. stem: deep, basic. width multiplies every channel count.
+    depths: blocks of layer1 to layer4. stem: deep, basic. width multiplies every channel count. stride: 8, 16 or 32.
     low_level: the map of layer1, at 1/4, comes before it.
     """
 
-    def __init__(self, name: str, stem: str = "deep", width: float = 1.0, low_level: bool = False) -> None:
+    def __init__(
+        self,
+        block: type[BasicBlock | Bottleneck],
+        depths: Sequence[int],
+        stem: str = "deep",
+        width: float = 1.0,
+        stride: int = 8,
+        low_level: bool = False,
+    ) -> None:
         super().__init__()
         self.low_level = low_level
-        block, depths = _DEPTHS[name]
         first = _STEMS[stem](width)
         self.stem = nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1))
-        layers, inputs = [], first.out_channels
-        for depth, (channels, stride, dilation) in zip(depths, _STAGES, strict=True):
-            channels = scale_channels(channels, width)
-            layers.append(_stage(block, depth, inputs, channels, stride, dilation))
-            inputs = channels * block.expansion
+        layers, inputs, reached = [], first.out_channels, 4
+        for depth, (channels, plain) in zip(depths, _STAGES, strict=True):
+            channels, wanted = scale_channels(channels, width), min(plain, stride)
+            layers.append(_stage(block, depth, inputs, channels, wanted // reached, plain // wanted))
+            inputs, reached = channels * block.expansion, wanted
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
         low = scale_channels(_STAGES[0][0], width) * block.expansion
         self.channels = [low, inputs] if low_level else [inputs]
+        self.strides = [4, stride] if low_level else [stride]
         init_convolutions(self)
 
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
