@@ -1,1 +1,4 @@
-"""Dataset plug-ins, one file each (entry-point group `ifrkit.datasets`)."""
+"""Datasets, one package or file each (plug-ins of the entry-point group `ifrkit.datasets`).
+
+What several of them share begins with "_": `_catalog` (scan and read), `_runs` (cut clips), `_toys` (tiny pictures).
+"""

@@ -12,7 +12,7 @@ from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, TrueFlow
 
 
 class Dataset(ABC):
-    """A dataset on disk (or procedural). Subclass it as `Dataset` in `data_prep/NAME.py`.
+    """A dataset on disk (or procedural). Subclass it as `Dataset` in `data_prep/NAME.py` or `data_prep/NAME/`.
 
     Instances are pickled into worker processes, so they hold plain values and open files lazily.
     """

@@ -24,6 +24,7 @@ from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.camvid import original as original
 from data_prep.camvid import segnet as segnet
 from data_prep.camvid.classes import LABELS, read_color_label, read_id_label
+from data_prep.camvid.toys import segnet as make_tree
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Label, LabelSpace
 
@@ -101,6 +102,4 @@ class Dataset(CatalogDataset):
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """A tiny tree in the SegNet layout (`data_prep.camvid.toys.original` makes one in the other)."""
-        from data_prep.camvid.toys import segnet as make_tree
-
         make_tree(root, seed)

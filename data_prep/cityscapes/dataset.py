@@ -19,6 +19,7 @@ from data_prep._catalog import Catalog
 from data_prep.cityscapes.classes import read_label_ids, read_train_ids
 from data_prep.cityscapes.clips import SequenceDataset
 from data_prep.cityscapes.files import ARCHIVES, FRAMES, LABELS, Files, Missing, anchors, find, unclaimed
+from data_prep.cityscapes.toys import make_tree
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 
@@ -69,6 +70,4 @@ class Dataset(SequenceDataset):
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """A tree of all cities with a clip or two each (`data_prep.cityscapes.toys`)."""
-        from data_prep.cityscapes.toys import make_tree
-
         make_tree(root, seed)

@@ -28,6 +28,7 @@ from data_prep.cityscapes.classes import read_colors, read_train_ids
 from data_prep.cityscapes.clips import SequenceDataset
 from data_prep.cityscapes.files import ANNOTATED, FRAMES, LABELS, LENGTH, Anchor, Missing, anchors, find, unclaimed
 from data_prep.cityscapes.files import ARCHIVES as CITYSCAPES
+from data_prep.cityscapes_vps.toys import make_tree
 from ifrkit.core.config import FileContent
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Label
@@ -109,8 +110,6 @@ class Dataset(SequenceDataset):
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """Six videos, one of them without new labels (`data_prep.cityscapes_vps.toys`)."""
-        from data_prep.cityscapes_vps.toys import make_tree
-
         make_tree(root, seed)
 
 

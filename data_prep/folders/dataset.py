@@ -5,8 +5,8 @@
     ROOT/frames/park_0001.png ...         and images directly in there, grouped by their name up to the number
     ROOT/labels/street/000031.png         PNG labels, named like their frames, with or without the video's directory
     ROOT/labels/night_000120.png          frame 120 of night.mp4, counted from 0
-    ROOT/labels/...                       or what a labeling tool exports: see the files _labels_*.py
-    ROOT/classes.yaml                     class names, colours and ids (see _folders_classes.py); often not needed
+    ROOT/labels/...                       or what a labeling tool exports: see ifrkit/labels/
+    ROOT/classes.yaml                     class names, colours and ids (see ifrkit/media/classes.py); often not needed
     ROOT/train.txt, val.txt, test.txt     optional: videos or frames, one a line
 
 Every labeled frame gets a clip of `clip_length` frames that ends at it; the frames that remain become training clips
@@ -24,12 +24,12 @@ from typing import get_args
 from pydantic import Field, field_validator
 
 from data_prep._catalog import Catalog, CatalogDataset, shown
-from data_prep.folders import toys as toys
 from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists, segments
 from data_prep.folders.find import Matches, Names, Tree, find_tree, frame_names, match_labels
+from data_prep.folders.toys import make_tree
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
-from ifrkit.labels.base import LabelReader, known_format, open_labels
+from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
 from ifrkit.media.source import Source
 from ifrkit.media.video import VideoReader
@@ -53,7 +53,7 @@ class Dataset(CatalogDataset):
         label_format: str = "auto"
         """What they are; auto sees it from the files (flag --label-format)."""
         label_suffix: str = ""
-        """What label names have behind the frame's name ("_L")."""
+        """What label names have after the frame's name ("_L")."""
         classes: str = "classes.yaml"
         """Class table; it may be missing when labels hold ids or bring their classes along."""
         clip_length: int = Field(30, ge=2)
@@ -79,7 +79,7 @@ class Dataset(CatalogDataset):
         path = self.root / self.config.classes
         if path.is_file():
             return read_table(path)
-        return self.export[1].table([entry.key for entry in self.matches.labels.values()])
+        return self.export.reader.table([entry.key for entry in self.matches.labels.values()])
 
     @cached_property
     def tree(self) -> Tree:
@@ -89,8 +89,8 @@ class Dataset(CatalogDataset):
         return find_tree(self.root / self.config.frames, self.root / self.config.labels)
 
     @cached_property
-    def export(self) -> tuple[str, LabelReader]:
-        """The labels' format and their reader."""
+    def export(self) -> Export:
+        """The labels on disk, their format and their reader."""
         path = self.root / self.config.labels
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
@@ -104,7 +104,7 @@ class Dataset(CatalogDataset):
     @cached_property
     def matches(self) -> Matches:
         """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
-        reader = self.export[1]
+        reader = self.export.reader
         matches = match_labels(reader, self.config.label_suffix, Names(self.tree, self.frame_table))
         if matches.unmatched and not self.config.allow_missing:
             count = len(matches.labels) + len(matches.unmatched)
@@ -117,12 +117,12 @@ class Dataset(CatalogDataset):
 
     def label(self, name: str) -> Label:
         entry = self._known(name, self.matches.labels, "label")
-        return self.export[1].read(entry.key, self.catalog.frames[name].size(), self.table)
+        return self.export.reader.read(entry.key, self.catalog.frames[name].size(), self.table)
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
         images = {p for paths in self.tree.images.values() for p in paths}
-        return images | set(self.tree.videos.values()) | set(self.export[1].files.paths())
+        return images | set(self.tree.videos.values()) | set(self.export.reader.files.paths())
 
     def table_files(self) -> set[Path]:
         """The class table and the split lists."""
@@ -148,7 +148,7 @@ class Dataset(CatalogDataset):
 
         Reads every label once: what is wrong with them is said at once and before anything is written.
         """
-        _, reader = self.export
+        reader = self.export.reader
         usable: dict[str, Path] = {}
         faults: list[DatasetError] = []
         for name, entry in self.matches.labels.items():
@@ -203,7 +203,7 @@ class Dataset(CatalogDataset):
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
         """Notes on videos, and on what the labels are and which of them count."""
-        frames, matches, (kind, reader) = self.frame_table, self.matches, self.export
+        frames, matches, reader = self.frame_table, self.matches, self.export.reader
         notes = [
             f"{len(self.tree.images)} directories or series of images, {len(self.tree.videos)} video files, "
             f"{sum(map(len, frames.values()))} frames: {shown(frames)}"
@@ -219,8 +219,8 @@ class Dataset(CatalogDataset):
                 notes.append(f"{path.name}: {cut_off}")
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
-        notes.append(f"{len(usable)} labels have a frame ({kind}: {reader.files.path.name})")
-        notes += reader.notes()
+        notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
+        notes += [*self.export.notes, *reader.notes()]
         if empty := [name for name in matches.labels if name not in usable]:
             notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
         if matches.unmatched:
@@ -251,4 +251,4 @@ class Dataset(CatalogDataset):
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """Directories of frames, a video file, colour labels and a class table."""
-        toys.folders(root, seed)
+        make_tree(root, seed)

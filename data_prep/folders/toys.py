@@ -19,7 +19,7 @@ _COLORS = np.array([(70, 130, 180), (70, 70, 70), (128, 64, 128)], np.uint8)
 _LABELED = {"street": [12, 27], "park": [20], "night": [10, 15]}
 
 
-def folders(root: Path, seed: int = 0) -> None:
+def make_tree(root: Path, seed: int = 0) -> None:
     """A directory of PNG frames, a flat series of JPEG frames, an AVI; colour labels."""
     for n in range(40):
         save(root / "frames" / "street" / f"{n:06}.png", picture("street", n, 3, seed)[0])

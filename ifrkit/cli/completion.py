@@ -20,13 +20,13 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 KINDS = ("clips", "pseudo-labels", "branches", "flow", "video-model", "report", "predictions", "exported")
 
 
-def plugins(kind: str) -> Complete:
-    """Names of plug-ins; a list with commas is completed at its end."""
+def plugins(kind: str, *more: str) -> Complete:
+    """Names of plug-ins, and more words; a list with commas is completed at its end."""
 
     def complete(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
         from ifrkit.core.plugins import names
 
-        return _of_list(typed, names(kind))
+        return _of_list(typed, [*more, *names(kind)])
 
     return complete
 

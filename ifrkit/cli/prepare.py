@@ -26,7 +26,12 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
     metavar="FILE_OR_DIR",
     help="folders: PNGs or a labeling tool's export, instead of ROOT/labels.",
 )
-@click.option("--label-format", metavar="NAME", help="folders: auto, png, cvat, label-studio, labelme, ...")
+@click.option(
+    "--label-format",
+    metavar="NAME",
+    shell_complete=completion.plugins("labels", "auto"),
+    help="folders: auto, png, cvat, label-studio, labelme, ...",
+)
 @click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
 @click.option("--allow-missing", is_flag=True, default=None, help="Leave out what lacks its frame or label.")
 def command(

@@ -7,6 +7,8 @@ length has; the length less 1; and a run's one word, or as many words as the len
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,3 +59,28 @@ def decode(data: bytes, count: int) -> NDArray[np.uint8]:
         out[place : place + length] = bits.number(_WORD) if run else bits.words(length)
         place += length
     return out
+
+
+def encode(words: NDArray[np.uint8], sizes: Sequence[int] = (3, 4, 8, 16), least: int = 3) -> bytes:
+    """The code of these words, for toy exports. sizes: bits of lengths. Runs of `least` words and more are packed."""
+    bits = [f"{len(words):032b}", f"{_WORD - 1:05b}", *(f"{size - 1:04b}" for size in sizes)]
+
+    def chunk(run: bool, own: NDArray[np.uint8]) -> None:
+        most = 1 << max(sizes)
+        for begin in range(0, len(own), most):
+            part = own[begin : begin + most]
+            size, place = min((s, k) for k, s in enumerate(sizes) if len(part) <= 1 << s)
+            bits.append(f"{int(run)}{place:02b}{len(part) - 1:0{size}b}")
+            bits.extend(f"{int(word):08b}" for word in (part[:1] if run else part))
+
+    ends = [*(np.flatnonzero(np.diff(words)) + 1).tolist(), len(words)] if len(words) else []
+    start = literal = 0
+    for end in ends:
+        if end - start >= least:
+            chunk(False, words[literal:start])
+            chunk(True, words[start:end])
+            literal = end
+        start = end
+    chunk(False, words[literal:])
+    text = "".join(bits)
+    return bytes(int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8))

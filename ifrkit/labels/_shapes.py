@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.records import Label
+from ifrkit.core.records import IGNORE, Label
 from ifrkit.media.classes import ClassTable, named_table
 
 _FAR = 1e6
@@ -58,6 +58,15 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
         more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""
         raise table.lacks(f"{where}: {count} shapes of class {first!r}{more}", first)
     return np.array(canvas)
+
+
+def outlines(ids_hw: Label) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """The polygons that `paint` turns into exactly these ids: one a run of a row, with its id. For toy exports."""
+    for y, row in enumerate(ids_hw.tolist()):
+        ends = [x for x in range(1, len(row)) if row[x] != row[x - 1]] + [len(row)]
+        for begin, end in zip([0, *ends], ends, strict=False):
+            if row[begin] != IGNORE:
+                yield row[begin], [(begin, y), (end - 1, y), (end - 1, y), (begin, y)]
 
 
 def table_of_names(where: str, names: Iterable[str]) -> ClassTable:

@@ -1,27 +1,44 @@
-"""What a reader of label exports defines, and how the one that fits is found.
+"""What a label format defines, and how the format that fits is found.
 
 A format is one file, `ifrkit/labels/NAME.py` with a class `Labels`, or an entry point of the group `ifrkit.labels`.
+Everything that a format needs is here: its base class `LabelReader`, the files of an export, and shapes to paint.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.plugins import load, names, nearest
+from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
+from ifrkit.labels._shapes import Shape, outlines, paint, polygon, table_of_names
 from ifrkit.media.classes import ClassTable
+
+__all__ = [
+    "Entry",
+    "Export",
+    "LabelFiles",
+    "LabelReader",
+    "Shape",
+    "known_format",
+    "open_labels",
+    "outlines",
+    "paint",
+    "polygon",
+    "table_of_names",
+    "well_formed",
+]
 
 
 class Entry(NamedTuple):
     """One label of an export. key: by which `read` finds it. names: what its frame may be called, the likeliest first.
 
-    Names are without suffix, as in `_folders_find.Names`.
+    Names are without suffix: `street/000031`, `street_000031` or `000031`.
     """
 
     key: str
@@ -58,40 +75,72 @@ class LabelReader(ABC):
         """Lines for `prepare --dry-run`: what was left out, and why."""
         return []
 
+    @classmethod
+    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
+        """The files of an export of these labels, name -> content: contract tests read them back.
+
+        labels: frame name -> ids, places in `classes`; 255 where nothing is labeled.
+        """
+        raise NotImplementedError
+
+
+class Export(NamedTuple):
+    """Labels on disk: their format, their reader, and what the user should know about how they were found."""
+
+    format: str
+    reader: LabelReader
+    notes: list[str]
+
 
 def known_format(name: str) -> str:
-    """Check a format's name. Raises ValueError with the nearest one."""
+    """A format's name as it is written. Raises ValueError with the nearest one."""
+    name = spelled(name)
     if name != "auto" and name not in names("labels"):
         raise ValueError(f"no label format {name!r}; {nearest(name, ['auto', *names('labels')])}")
     return name
 
 
-def open_labels(path: Path, name: str) -> tuple[str, LabelReader]:
-    """The reader of a file or directory, and its format. auto: the one that claims it.
+def open_labels(path: Path, name: str) -> Export:
+    """The labels in a file or directory. name: their format, or auto for the one that claims them.
 
     A directory without files is plain PNGs, none yet. Raises DatasetError for files that nobody claims, or several.
     """
     files = LabelFiles(path)
+    notes: list[str] = []
     if name == "auto":
-        name = _guess(files) if files.names else "png"
+        name, notes = _guess(files) if files.names else ("png", [])
     reader = load("labels", name)(files)
     if files.names and not reader.entries():
         raise DatasetError(f"{files.path}: holds no {name} labels", "give another --label-format, or auto")
-    return name, reader
+    return Export(name, reader, notes)
 
 
-def _guess(files: LabelFiles) -> str:
-    claimed = [name for name in names("labels") if load("labels", name).claims(files)]
+def _guess(files: LabelFiles) -> tuple[str, list[str]]:
+    """The one format that claims the files, and a note for each format that does not load."""
+    formats, notes = _loaded()
+    claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
     if not claimed:
         fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
-        raise DatasetError(
-            fault, f"known formats: {', '.join(names('labels'))}; unpack it if it holds several archives"
-        )
+        known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"
+        raise DatasetError(fault, "; ".join([known, *notes]))
     if len(claimed) > 1:
         raise DatasetError(f"{files.path}: may be {' or '.join(claimed)}", "say which with --label-format")
-    return claimed[0]
+    return claimed[0], notes
+
+
+def _loaded() -> tuple[dict[str, type[LabelReader]], list[str]]:
+    """All formats that load. Another package's format may raise anything: it must not stop the others."""
+    formats: dict[str, type[LabelReader]] = {}
+    notes = []
+    for name in names("labels"):
+        try:
+            formats[name] = load("labels", name)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            notes.append(f"label format {name} does not load, so it was not tried ({reason})")
+    return formats, notes
 
 
 @contextmanager

@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ifrkit.core.records import Label
-from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, paint, polygon, table_of_names
-from ifrkit.labels.base import Entry, LabelReader, well_formed
+from ifrkit.labels.base import (
+    Entry,
+    LabelFiles,
+    LabelReader,
+    Shape,
+    outlines,
+    paint,
+    polygon,
+    table_of_names,
+    well_formed,
+)
 from ifrkit.media.classes import ClassTable
 from ifrkit.media.images import check_size
 
@@ -20,7 +29,7 @@ _GROUP = "group"
 
 
 class Labels(LabelReader):
-    """Frames may be named NAME or NAME_leftImg8bit. A group ("cargroup") that is no class of its own is its class."""
+    """Frames may be named NAME or NAME_leftImg8bit. A group ("cargroup") without a class of its own counts as "car"."""
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -40,6 +49,15 @@ class Labels(LabelReader):
         own_size, shapes = self._parse(key)
         check_size(where, own_size, size)
         return paint(where, size, (s if s.name in table.by_name else _single(s) for s in shapes), table)
+
+    @classmethod
+    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
+        files = {}
+        for name, ids in labels.items():
+            objects = [{"label": classes[i], "polygon": points} for i, points in outlines(ids)]
+            tree = {"imgHeight": ids.shape[0], "imgWidth": ids.shape[1], "objects": objects}
+            files[f"{name}_gtFine{_END}"] = json.dumps(tree).encode()
+        return files
 
     def _parse(self, key: str) -> tuple[tuple[int, int], list[Shape]]:
         tree = self.files.json(key)

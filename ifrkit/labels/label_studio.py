@@ -5,23 +5,33 @@
         "value": {"format": "rle", "rle": [0, 126, ...], "brushlabels": ["road"]}},
        {"type": "polygonlabels", ..., "value": {"points": [[x, y], ...], "polygonlabels": ["car"]}}]}]}, ...]
 
-Points are percent of the size. A stroke is an RGBA image, see `_label_rle`; it counts where it is at least half opaque.
+Points are percent of the size. A stroke is an RGBA image, see `_rle.py`; it counts where it is at least half opaque.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+
 from ifrkit.core.records import Label
-from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._rle import decode
-from ifrkit.labels._shapes import Shape, paint, polygon, table_of_names
-from ifrkit.labels.base import Entry, LabelReader, well_formed
+from ifrkit.labels._rle import decode, encode
+from ifrkit.labels.base import (
+    Entry,
+    LabelFiles,
+    LabelReader,
+    Shape,
+    paint,
+    polygon,
+    table_of_names,
+    well_formed,
+)
 from ifrkit.media.classes import ClassTable
 from ifrkit.media.images import SUFFIXES, check_size
 
@@ -63,6 +73,15 @@ class Labels(LabelReader):
     def notes(self) -> list[str]:
         empty = sum(not task.results for task in self._tasks.values())
         return [f"{empty} tasks of {self.files.path.name} are not annotated"] if empty else []
+
+    @classmethod
+    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
+        tasks = []
+        for number, (name, ids) in enumerate(labels.items()):
+            image = f"http://host:8080/data/upload/1/{number:08x}-{name}.png"
+            result = [_stroke(classes[i], ids, i) for i in range(len(classes))]
+            tasks.append({"data": {"image": image}, "annotations": [{"was_cancelled": False, "result": result}]})
+        return {"project-1.json": json.dumps(tasks).encode()}
 
     def _where(self, key: str) -> str:
         name, _, number = key.rpartition("#")
@@ -121,3 +140,11 @@ def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) ->
             raise ValueError(f"a brush stroke in the format {value['format']!r}")
         rgba = decode(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(*size, 4)
         yield Shape(name, mask_hw=rgba[..., 3] >= 128)
+
+
+def _stroke(name: str, ids_hw: Label, index: int) -> dict[str, Any]:
+    """One class of a toy label, as the brush draws it: all four channels of a pixel are equal."""
+    rgba = np.repeat((ids_hw == index).ravel() * np.uint8(255), 4)
+    value = {"format": "rle", "rle": list(encode(rgba)), _DRAWN[0]: [name]}
+    size = {"original_height": ids_hw.shape[0], "original_width": ids_hw.shape[1]}
+    return {"type": _DRAWN[0], **size, "image_rotation": 0, "value": value}

@@ -9,16 +9,25 @@ A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ifrkit.core.records import IGNORE, Label
-from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, paint, polygon, table_of_names
-from ifrkit.labels.base import Entry, LabelReader, well_formed
+from ifrkit.labels.base import (
+    Entry,
+    LabelFiles,
+    LabelReader,
+    Shape,
+    outlines,
+    paint,
+    polygon,
+    table_of_names,
+    well_formed,
+)
 from ifrkit.media.classes import BACKGROUND, ClassTable
 from ifrkit.media.images import check_size, read_raw_label
 
@@ -42,6 +51,16 @@ class Labels(LabelReader):
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         return paint(self.files.where(key), size, self._parse(key, size), _with_ignored(table))
+
+    @classmethod
+    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
+        files = {}
+        for name, ids in labels.items():
+            shapes = [{"label": classes[i], "points": points, "shape_type": "polygon"} for i, points in outlines(ids)]
+            size = {"imageHeight": ids.shape[0], "imageWidth": ids.shape[1]}
+            tree = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": f"../to_label/{name}.png", **size}
+            files[f"{name}.json"] = json.dumps(tree).encode()
+        return files
 
     def _image(self, key: str) -> str:
         with well_formed(self.files.where(key), "LabelMe"):

@@ -85,6 +85,13 @@ def read_raw_label(
         return np.asarray(image).astype(np.int64)
 
 
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """The PNG file of an image, (h, w) grey or (h, w, 3) RGB."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "png")
+    return data.getvalue()
+
+
 def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int], name: str = "") -> None:
     """Raises DatasetError where a label and its frame (called `name`) differ in (height, width)."""
     if label != frame:

@@ -7,9 +7,9 @@
         check_dataset(dataset)
         check_fingerprint(dataset)
 
-`check_architecture`, `check_metric` and `check_method` (in `ifrkit.testing.methods`) do so for the other plug-ins.
-Every check raises AssertionError with a sentence that says what the contract (the `base.py` of each kind) wants. The
-other modules write tiny trees with the real names and formats of a layout: camvid, cityscapes, cityscapes_vps.
+`check_architecture`, `check_label_format`, `check_metric` and `check_method` (in `ifrkit.testing.methods`) do the same
+for the other kinds. Every check raises AssertionError with a sentence that says what the contract wants; the contract
+of a kind is its `base.py`. The tiny trees and exports that they read are written by the `make_toy` of each plug-in.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from data_prep.base import Dataset
 from ifrkit.core.plugins import load
 from ifrkit.core.records import IGNORE, ClipRecord
 from ifrkit.testing.contracts import check_architecture, check_metric
+from ifrkit.testing.labels import check_label_format
 
-__all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_metric", "toy"]
+__all__ = ["check_architecture", "check_dataset", "check_fingerprint", "check_label_format", "check_metric", "toy"]
 
 
 def toy(name: str, root: Path, *, seed: int = 0, **options: Any) -> Dataset:

@@ -18,6 +18,8 @@ ASKED = [
     ("ifrkit pre", {"prepare", "predict"}),
     ("ifrkit artifacts li", {"lineage"}),
     ("ifrkit prepare city", {"cityscapes", "cityscapes-vps"}),
+    ("ifrkit prepare folders --label-format label", {"label-studio", "labelme"}),
+    ("ifrkit prepare folders --label-format au", {"auto"}),
     ("ifrkit train-branches --ssl ifr,fix", {"ifr,fixmatch"}),
     ("ifrkit train-branches --recipe tiny,came", set()),
     ("ifrkit train-branches --recipe camv", {"camvid"}),

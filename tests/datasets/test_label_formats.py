@@ -20,7 +20,7 @@ from data_prep.folders import Dataset
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.plugins import names
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.labels._rle import decode
+from ifrkit.labels._rle import decode, encode
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
 Files = Mapping[str, bytes]
@@ -244,7 +244,7 @@ def test_several_exports_of_cvat_with_their_own_colours(tmp_path: Path) -> None:
 def test_brush_code_gives_back_every_word(words: list[int], sizes: list[int], least: int) -> None:
     """Whatever sizes of lengths and least run an encoder takes; a stroke cut off is refused."""
     wanted = np.array(words, np.uint8)
-    data = bytes(exports.rle(wanted, sizes, least))
+    data = encode(wanted, sizes, least)
     assert np.array_equal(decode(data, len(wanted)), wanted)
     if words:
         with pytest.raises(ValueError, match="ends before its last pixel"):

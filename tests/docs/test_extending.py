@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,18 @@ def _registered(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(package))
 
 
-def test_the_page_has_all_four_and_their_test() -> None:
-    assert set(CODE) == {f"my_{kind}.py" for kind in ("dataset", "method", "arch", "metric")} | {"test_plugins.py"}
-    kinds = {"datasets": "my-dataset", "methods": "my-method", "architectures": "my-arch", "metrics": "my-metric"}
-    for kind, name in kinds.items():
+KINDS = {
+    "datasets": "my-dataset",
+    "labels": "my-labels",
+    "methods": "my-method",
+    "architectures": "my-arch",
+    "metrics": "my-metric",
+}
+
+
+def test_the_page_has_all_templates_and_their_test() -> None:
+    assert set(CODE) == {f"{name.replace('-', '_')}.py" for name in KINDS.values()} | {"test_plugins.py"}
+    for kind, name in KINDS.items():
         assert name in names(kind)
         assert load(kind, name).__doc__
 
@@ -54,7 +63,7 @@ def test_the_test_file_of_the_page_passes(package: Path, tmp_path: Path) -> None
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(package / "test_plugins.py")]
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert f"{len(KINDS)} passed" in done.stdout
 
 
 def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
@@ -68,6 +77,20 @@ def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "6 clips of 5 frames" in done.stdout
+
+
+def test_a_label_format_from_outside_reads_a_project(tmp_path: Path) -> None:
+    from data_prep.folders import Dataset
+
+    testing.toy("folders", tmp_path)
+    shutil.rmtree(tmp_path / "labels")
+    (tmp_path / "labels").mkdir()
+    rows = "street_000012,64,48,road,0,0,63,47\nstreet_000012,64,48,sky,0,0,63,20\nstreet_000030,64,48,road,0,9,63,47\n"
+    (tmp_path / "labels/all.boxes.csv").write_text(rows)
+    for chosen in ("auto", "my-labels", "My_Labels"):
+        dataset = Dataset(tmp_path, Dataset.Config.model_validate({"label_format": chosen, "clip_length": 5}))
+        assert "2 labels have a frame (my-labels: labels)" in dataset.summary()
+    assert dataset.label("street/000012")[[0, 40], 0].tolist() == [0, 2]
 
 
 def test_the_checks_catch_what_breaks_a_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

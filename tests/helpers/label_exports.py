@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_prep._toys import save
+from ifrkit.labels._rle import encode
 
 Ids = NDArray[np.uint8]
 Polygon = Sequence[tuple[float, float]]
@@ -86,36 +87,8 @@ def cvat(ids: Mapping[str, Ids], mode: str = "rgb", classes: Mapping[str, Any] =
 
 
 def brush(mask_hw: NDArray[np.bool_]) -> list[int]:
-    """Label Studio's brush stroke of a mask: RGBA, all four of a pixel equal, as rle-pack packs it.
-
-    Sizes of lengths are 3, 4, 8 and 16 bits. Runs of at least 3 words are packed, the rest stands as it is.
-    """
-    return rle(np.repeat(mask_hw.ravel() * np.uint8(255), 4))
-
-
-def rle(words: NDArray[np.uint8], sizes: Sequence[int] = (3, 4, 8, 16), least: int = 3) -> list[int]:
-    """The bit stream as a list of bytes."""
-    bits = [f"{len(words):032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in sizes)]
-
-    def chunk(run: bool, own: NDArray[np.uint8]) -> None:
-        most = 1 << max(sizes)
-        for begin in range(0, len(own), most):
-            part = own[begin : begin + most]
-            size = min((s, k) for k, s in enumerate(sizes) if len(part) <= 1 << s)
-            bits.append(f"{int(run)}{size[1]:02b}{len(part) - 1:0{size[0]}b}")
-            bits.extend(f"{int(word):08b}" for word in (part[:1] if run else part))
-
-    ends = [*(np.flatnonzero(np.diff(words)) + 1).tolist(), len(words)] if len(words) else []
-    start = literal = 0
-    for end in ends:
-        if end - start >= least:
-            chunk(False, words[literal:start])
-            chunk(True, words[start:end])
-            literal = end
-        start = end
-    chunk(False, words[literal:])
-    text = "".join(bits)
-    return [int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8)]
+    """Label Studio's brush stroke of a mask: RGBA, all four of a pixel equal, as rle-pack packs it."""
+    return list(encode(np.repeat(mask_hw.ravel() * np.uint8(255), 4)))
 
 
 def region(kind: str, label: str, value: Mapping[str, Any], size: tuple[int, int] = SIZE) -> dict[str, Any]:
