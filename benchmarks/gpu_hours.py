@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ifrkit.cli.main import in_process
 from ifrkit.config.training import LoopConfig
 from ifrkit.reproduce.estimate import Training, planned
-from ifrkit.reproduce.matrix import Matrix
+from ifrkit.reproduce.matrix import Data, Matrix
 from ifrkit.reproduce.probe import Probe
 from ifrkit.reproduce.tables import TABLES
 from ifrkit.train.branch import BranchTask
@@ -73,7 +73,7 @@ def counted(probe: Probe, training: Training) -> Work:
 
 def wanted(name: str) -> dict[str, Training]:
     """Every training of a table, one seed, by a name that tables share for a run that they share."""
-    matrix = Matrix.of(name, None, "ROOT", "full", (), (0,), None)
+    matrix = Matrix.of(name, Data(root="ROOT"), (0,), None)
     return {
         f"{node.digest} {training.name}": training for node, training in planned(matrix.nodes, matrix.check(in_process))
     }

@@ -36,7 +36,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods.ifr import Method
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages.prepare import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.train.branch import merged_views
 
 Image = NDArray[Any]
@@ -60,7 +60,7 @@ def main() -> None:
         root = Path(directory)
         videos = write_videos(root / "data", args.videos, args.frames, tuple(args.size))
         config = PrepareConfig(dataset="folders", root=str(root / "data"), options={"val_fraction": 0})
-        clips = execute(STAGE, config, workspace=root / "artifacts", inputs=[])
+        clips = execute(STAGE, config, Run(workspace=root / "artifacts", inputs=[]))
         store = ClipStore(clips.path)
         views = merged_views({"ifr": Method(Method.Config())})
         readers: dict[str, Callable[[int, int], None]] = {

@@ -35,10 +35,10 @@ from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.core.config import Config
 from ifrkit.core.records import Frame, Label
+from ifrkit.core.stage import Stage
 from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor
 from ifrkit.stages import predict, prepare, train_branches, train_fusion
-from ifrkit.stages.base import Stage
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_video_model
 
 INTERVALS = (1, 2, 5, 10)
@@ -67,7 +67,7 @@ def models(workspace: Path, tiny: bool, device: str) -> tuple[Artifact, Artifact
     """Branches and a video model after one step on a small crop."""
 
     def made(stage: Stage, config: Config, *inputs: Artifact) -> Artifact:
-        return execute(stage, config, workspace=workspace, inputs=[*inputs], device=device)
+        return execute(stage, config, Run(workspace=workspace, inputs=[*inputs], device=device))
 
     loop = {"steps": 1, "batch": 2, "eval_every": 1}
     shared: dict[str, Any] = {"loop": loop, "runtime": {"workers": 0}}
@@ -101,7 +101,7 @@ def speed(args: argparse.Namespace) -> None:
             for name, (source, changes) in variants.items():
                 config = PredictConfig.model_validate({"videos": [str(path)], "size": "own", **changes})
                 done = execute(
-                    predict.STAGE, config, workspace=workspace, inputs=[source], force=True, device=args.device
+                    predict.STAGE, config, Run(workspace=workspace, inputs=[source], force=True, device=args.device)
                 )
                 found[name].append(dict(done.manifest.metrics))
     what = "tiny" if args.tiny else "published"

@@ -9,7 +9,7 @@ import click
 
 from ifrkit.cli.main import COMMANDS, load
 from ifrkit.cli.options import SHARED
-from ifrkit.config.resolve import SECTIONS
+from ifrkit.core.stage import sections
 
 HEAD = """\
 # Commands
@@ -76,7 +76,7 @@ def _section(name: str, command: click.Command, level: str) -> Iterator[str]:
     own = [p for p in command.params if p not in SHARED]
     yield from _options(own)
     if not isinstance(command, click.Group):
-        stage = name in SECTIONS
+        stage = name in sections()
         codes = ALWAYS | ALSO.get(name, {3}) | (OF_STAGES if stage else set())
         yield f"\nExit codes: {', '.join(map(str, sorted(codes)))}."
     yield f"\n```sh\n{inspect.cleandoc(examples).strip()}\n```"

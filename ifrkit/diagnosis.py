@@ -13,8 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import torch
+
 import ifrkit
+from ifrkit.config.network import NetworkConfig
 from ifrkit.core import plugins
+from ifrkit.models.network import build_network
 
 PROBE = (256, 512)
 """(height, width) of the frames of the throughput probe."""
@@ -28,8 +34,6 @@ def examine(workspace: Path, seconds: float) -> dict[str, Any]:
 
     `problems` holds a sentence for each thing that does not work, with what to do about it.
     """
-    import torch
-
     findings: dict[str, Any] = {
         "ifrkit": ifrkit.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -77,11 +81,6 @@ def found_plugins() -> dict[str, dict[str, str | None]]:
 
 def probe(seconds: float) -> dict[str, Any]:
     """Frames a second of the default update branch (ResNet-18, random weights), one frame at a time."""
-    import torch
-
-    from ifrkit.config.network import NetworkConfig
-    from ifrkit.models.network import build_network
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(NetworkConfig(), 19, seed=0).to(device).eval()
     frame_b3hw = torch.zeros(1, 3, *PROBE, device=device)
@@ -123,8 +122,6 @@ def problems(findings: dict[str, Any]) -> list[str]:
 
 
 def _devices() -> list[str]:
-    import torch
-
     gpus = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
     named = [f"cuda {i}: {gpu.name}, {gpu.total_memory / _GIB:.0f} GiB" for i, gpu in enumerate(gpus)]
     return [*named, f"cpu: {platform.processor() or platform.machine()}"]
@@ -151,9 +148,6 @@ def _mounted(place: Path) -> str:
 
 
 def _writes_mp4() -> bool:
-    import cv2
-    import numpy as np
-
     with tempfile.TemporaryDirectory() as place:
         video = cv2.VideoWriter(f"{place}/probe.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, (32, 32))
         works = bool(video.isOpened())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import nn
 
 from ifrkit.architectures.base import VideoModel
+from ifrkit.artifacts import indexes
+from ifrkit.artifacts.indexes import Branches, Flow
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import network_config
 from ifrkit.core.errors import ArtifactError
@@ -19,34 +20,33 @@ from ifrkit.models.weights import load_weights
 
 def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
     """A branch ("update" or "reference") with its "best" or "last" weights, on the CPU in eval mode."""
-    index = json.loads(artifact.file("branches.json").read_text())
-    if branch not in index["branches"]:
-        known = ", ".join(index["branches"])
+    index = Branches.read(artifact)
+    if branch not in index.branches:
+        known = ", ".join(index.branches)
         raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
     # The weights come from the artifact; the file that training started from may be gone.
-    config = network_config({**index["branches"][branch]["network"], "pretrained": None})
-    network = build_network(config, index["num_classes"], seed=0)
+    config = network_config({**index.branches[branch].network, "pretrained": None})
+    network = build_network(config, index.num_classes, seed=0)
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
     return network.eval()
 
 
 def load_flow(artifact: Artifact) -> FlowNetS:
     """The best FlowNetS of a flow artifact, on the CPU in eval mode."""
-    index = json.loads(artifact.file("flow.json").read_text())
-    flow = FlowNetS(index["width"])
+    flow = FlowNetS(Flow.read(artifact).width)
     load_into(flow, artifact.file("flow.best.safetensors"))
     return flow.eval()
 
 
 def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
     """The video model of an artifact with its "best" or "last" weights, on the CPU in eval mode."""
-    index = json.loads(artifact.file("model.json").read_text())
-    architecture = load("architectures", index["arch"])
+    index = indexes.VideoModel.read(artifact)
+    architecture = load("architectures", index.arch)
     networks = [
-        build_network(network_config({**index["networks"][name], "pretrained": None}), index["num_classes"], seed=0)
+        build_network(network_config({**index.networks[name], "pretrained": None}), index.num_classes, seed=0)
         for name in architecture.branches
     ]
-    model: VideoModel = architecture(*networks, FlowNetS(index["flow_width"]), index["num_classes"])
+    model: VideoModel = architecture(*networks, FlowNetS(index.flow_width), index.num_classes)
     load_into(model, artifact.file(f"model.{checkpoint}.safetensors"))
     return model.eval()
 

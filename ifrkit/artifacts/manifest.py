@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.stage import maker
 
 FILE = "manifest.json"
 SEAL = "sha256"
@@ -27,19 +28,6 @@ MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
 
 VERSION = 1 + len(MIGRATIONS)
 """Version of the manifest's own form."""
-
-SCHEMAS: dict[str, int] = {
-    "clips": 1,
-    "pseudo-labels": 1,
-    "branches": 1,
-    "flow": 1,
-    "video-model": 1,
-    "report": 1,
-    "predictions": 1,
-    "table": 1,
-    "exported": 1,
-}
-"""Newest payload schema of each kind that this version reads."""
 
 
 class FileEntry(Config):
@@ -143,9 +131,9 @@ def read_manifest(directory: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ArtifactError(f"{path} is corrupt: {where}: {first['msg']}", "make the artifact again") from None
-    newest = SCHEMAS.get(manifest.kind, manifest.schema_version)
-    if manifest.schema_version > newest:
-        raise _too_new(path, f"schema of {manifest.kind}", manifest.schema_version, newest)
+    stage = maker(manifest.kind)
+    if stage is not None and manifest.schema_version > stage.schema:
+        raise _too_new(path, f"schema of {manifest.kind}", manifest.schema_version, stage.schema)
     return manifest
 
 

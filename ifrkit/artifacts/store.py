@@ -17,25 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
-from ifrkit.artifacts.manifest import FILE, SCHEMAS, FileEntry, InputRef, Manifest, read_manifest, write_manifest
+from ifrkit.artifacts.manifest import FILE, FileEntry, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.stage import maker
 
-KINDS = tuple(SCHEMAS)
 SCRATCH = "scratch"
 PARTIAL = ".partial-"
 SUPERSEDED = ".superseded-"
-MAKERS = {
-    "clips": "prepare DATASET",
-    "pseudo-labels": "pseudo-label",
-    "branches": "train-branches",
-    "flow": "train-flow",
-    "video-model": "train-fusion",
-    "report": "eval",
-    "predictions": "predict VIDEO",
-    "table": "reproduce TABLE",
-    "exported": "export",
-}
-"""The command that makes each kind, for errors that say what to do."""
 REMAKE = "make the artifact again with --force, or copy it anew"
 
 
@@ -163,7 +151,7 @@ def newest(workspace: Path, kinds: tuple[str, ...]) -> Artifact | None:
 
 def missing(workspace: Path, kinds: tuple[str, ...]) -> ArtifactError:
     """The error where a workspace has none of these kinds."""
-    makers = " or ".join(f"`ifrkit {MAKERS[kind]}`" for kind in kinds if kind in MAKERS)
+    makers = " or ".join(f"`ifrkit {stage.command}`" for kind in kinds if (stage := maker(kind)))
     make = f"make one with {makers}" if makers else "make one"
     return ArtifactError(f"no {' or '.join(kinds)} artifact in {workspace}", f"{make}, or name it with its path")
 
@@ -180,7 +168,7 @@ def find(workspace: Path, kind: str, id: str) -> Artifact | None:
 
 def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Artifact:
     """What a user names: a path, a kind (its newest artifact), or the beginning of an id."""
-    if reference in KINDS or reference in kinds:
+    if maker(reference) is not None or reference in kinds:
         if kinds and reference not in kinds:
             raise ArtifactError(f"{reference} is a kind, needed is {' or '.join(kinds)}", "name another")
         found = newest(workspace, (reference,))

@@ -12,9 +12,16 @@ import click
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import kinds
 
 if TYPE_CHECKING:
-    from ifrkit.artifacts.store import Artifact
+    from ifrkit.artifacts import gc as garbage
+    from ifrkit.artifacts import store
+    from ifrkit.core import plugins
+else:
+    garbage, store = lazy("ifrkit.artifacts.gc"), lazy("ifrkit.artifacts.store")
+    plugins = lazy("ifrkit.core.plugins")
 
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
 _VERBOSE = click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, help="Tracebacks for every error.")
@@ -56,11 +63,8 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts ls
       ifrkit artifacts ls branches --json
     """
-    from ifrkit.artifacts import store
-    from ifrkit.core.plugins import nearest
-
-    if kind is not None and kind not in store.KINDS and not (workspace / kind).is_dir():
-        raise ConfigError(f"no kind of artifact named {kind!r}", nearest(kind, list(store.KINDS)))
+    if kind is not None and kind not in kinds() and not (workspace / kind).is_dir():
+        raise ConfigError(f"no kind of artifact named {kind!r}", plugins.nearest(kind, kinds()))
     found = list(store.artifacts(workspace, kind))
     if as_json:
         click.echo(json.dumps([_summary(a) for a in found]))
@@ -83,8 +87,6 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts show report
       ifrkit artifacts show video-model --json
     """
-    from ifrkit.artifacts import store
-
     artifact = store.resolve(workspace, ref)
     tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
     if as_json:
@@ -115,8 +117,6 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
       ifrkit artifacts verify
       ifrkit artifacts verify clips
     """
-    from ifrkit.artifacts import store
-
     if ref is None:
         if not workspace.is_dir():
             raise ArtifactError(f"no workspace at {workspace}", "name another --workspace")
@@ -143,8 +143,6 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts lineage report
       ifrkit artifacts lineage video-model --json
     """
-    from ifrkit.artifacts import store
-
     artifact = store.resolve(workspace, ref)
     if as_json:
         click.echo(json.dumps(_tree(artifact)))
@@ -164,9 +162,7 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
       ifrkit artifacts gc --dry-run
       ifrkit artifacts gc --interrupted
     """
-    from ifrkit.artifacts.gc import collect
-
-    items = collect(workspace, interrupted=interrupted, remove=not dry_run)
+    items = garbage.collect(workspace, interrupted=interrupted, remove=not dry_run)
     if as_json:
         click.echo(
             json.dumps([{"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed} for i in items])
@@ -177,7 +173,7 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
         click.echo(f"{done}: {item.path} ({_bytes(item.size)}, {item.why})")
 
 
-def _summary(artifact: Artifact) -> dict[str, Any]:
+def _summary(artifact: store.Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
     known = {
         "kind": manifest.kind,
@@ -188,7 +184,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
     return {**known, "bytes": _size(artifact), "metrics": manifest.metrics}
 
 
-def _size(artifact: Artifact) -> int:
+def _size(artifact: store.Artifact) -> int:
     return sum(f.size for f in artifact.manifest.files)
 
 
@@ -201,7 +197,7 @@ def _bytes(count: int) -> str:
     return f"{size:.1f} GiB"
 
 
-def _tree(artifact: Artifact) -> dict[str, Any]:
+def _tree(artifact: store.Artifact) -> dict[str, Any]:
     parents: list[dict[str, Any]] = []
     for ref in artifact.manifest.inputs:
         try:

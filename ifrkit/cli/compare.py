@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,16 @@ import click
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
-    from ifrkit.artifacts.store import Artifact
+    from ifrkit.artifacts import indexes, store
+    from ifrkit.evaluation import records, tables
+    from ifrkit.report import terminal
+else:
+    indexes, store = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.store")
+    records, tables = lazy("ifrkit.evaluation.records"), lazy("ifrkit.evaluation.tables")
+    terminal = lazy("ifrkit.report.terminal")
 
 
 @click.command("compare", context_settings=SETTINGS)
@@ -34,14 +40,11 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
       ifrkit compare ifrkit_artifacts/report/*
       ifrkit compare "$A" "$B" --json             # two lines that `ifrkit eval` printed
     """
-    from ifrkit.artifacts import store
-    from ifrkit.evaluation import tables
-
     if not references:
         raise ConfigError("no reports named", "give their paths: ifrkit compare ifrkit_artifacts/report/*")
     found = [store.resolve(workspace, reference, ("report",)) for reference in references]
     unique = list({artifact.id: artifact for artifact in found}.values())
-    reports = [json.loads(artifact.file("report.json").read_text()) for artifact in unique]
+    reports = [indexes.Report.read(artifact).tree() for artifact in unique]
     if different := tables.differences(reports):
         raise ConfigError(f"the reports differ in {'; '.join(different)}", "compare reports of one kind")
     metrics, rows = tables.comparison(reports)
@@ -49,10 +52,6 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(rows))
         return
-    from rich.console import Console
-
-    from ifrkit.report.terminal import drawn
-
     cells = [
         [
             f"{r['model']}: {r['system']}",
@@ -67,23 +66,19 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     if "difference" in rows[0]:
         columns.append("mIoU - first row [95 %]")
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
-    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
-    console.print(drawn(title, columns, cells))
+    terminal.show(title, columns, cells)
 
 
-def _add_differences(rows: list[dict[str, Any]], reports: list[Artifact], measured: bool) -> None:
+def _add_differences(rows: list[dict[str, Any]], reports: list[store.Artifact], measured: bool) -> None:
     """Intervals, where every report has what they are made from; says so where one has not."""
-    from ifrkit.evaluation import tables
-    from ifrkit.evaluation.records import read_records
-
     if not measured:
         return
-    records = {report.path: read_records(report) for report in reports}
-    if without := [path for path, found in records.items() if found is None]:
+    counts = {report.path: records.read_records(report) for report in reports}
+    if without := [path for path, found in counts.items() if found is None]:
         remedy = "made by an older version: run `ifrkit eval --force` again for intervals"
         click.echo(f"ifrkit compare: {without[0]} has no counts of single clips; {remedy}", err=True)
         return
-    tables.against_first(rows, [found for found in records.values() if found is not None])
+    tables.against_first(rows, [found for found in counts.values() if found is not None])
 
 
 command.params.append(WORKSPACE)

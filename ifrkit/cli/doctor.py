@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from ifrkit import diagnosis
+else:
+    diagnosis = lazy("ifrkit.diagnosis")
 
 
 @click.command("doctor", context_settings=SETTINGS)
@@ -28,9 +34,7 @@ def command(workspace: Path, as_json: bool, seconds: float) -> None:
       ifrkit doctor
       ifrkit doctor --json --seconds 0
     """
-    from ifrkit.diagnosis import examine
-
-    findings = examine(workspace, seconds)
+    findings = diagnosis.examine(workspace, seconds)
     if as_json:
         click.echo(json.dumps(findings))
         return

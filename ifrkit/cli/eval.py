@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, named_flags, run_stage, stage_command
 from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.core.lazy import lazy
+from ifrkit.stages.evaluate import STAGE
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
+    from ifrkit.core import plugins
+else:
+    plugins = lazy("ifrkit.core.plugins")
 
 
 @stage_command("eval")
@@ -48,20 +53,15 @@ def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None
       ifrkit eval --metric mIoU --distances 10                 # how far a key frame carries
       ifrkit eval --metric mIoU --fail-under mIoU=0.55 --json
     """
-    from ifrkit.stages.evaluate import STAGE
-
     limits = dict(_limit(text) for text in fail_under)
-    names = {"metric": "metrics", "key_interval": "key_interval"}
-    flags = {names.get(k, k): (value, f"--{k.replace('_', '-')}") for k, value in options.items()}
-    artifact = run_stage(STAGE, shared, flags, check=lambda config: _check_limits(limits, config), extra=_metrics)
+    flags = named_flags(options, {"metric": "metrics"})
+    artifact = run_stage(STAGE, shared, flags, check=lambda config: _check_limits(limits, config), extra=metrics)
     if artifact is not None:
         for name, limit in limits.items():
             _require(artifact, name, limit)
 
 
 def _limit(text: str) -> tuple[str, float]:
-    from ifrkit.core.plugins import spelled
-
     name, _, value = text.partition("=")
     try:
         limit = float(value)
@@ -69,7 +69,7 @@ def _limit(text: str) -> tuple[str, float]:
         limit = math.nan
     if not name or not 0 <= limit <= 1:
         raise ConfigError(f"--fail-under {text}: not of the form METRIC=FRACTION", "write for example mIoU=0.55")
-    return spelled(name), limit
+    return plugins.spelled(name), limit
 
 
 def _check_limits(limits: dict[str, float], config: Any) -> None:
@@ -80,16 +80,10 @@ def _check_limits(limits: dict[str, float], config: Any) -> None:
             )
 
 
-def _metrics(artifact: Artifact) -> dict[str, Any]:
-    return {"metrics": artifact.manifest.metrics}
-
-
 def _require(artifact: Artifact, name: str, limit: float) -> None:
-    from ifrkit.core.plugins import load
-
     value = artifact.manifest.metrics.get(name)
     if isinstance(value, dict):  # all that the metric computes: its headline counts
-        value = value.get(load("metrics", name).headline)
+        value = value.get(plugins.load("metrics", name).headline)
     if not isinstance(value, int | float):
         raise ThresholdError(f"{name} was not measured (--fail-under {name}={limit:g})", f"see {artifact.path}")
     if value < limit:

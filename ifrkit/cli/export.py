@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, run_stage, stage_command
+from ifrkit.core.lazy import lazy
+from ifrkit.stages.export import STAGE
 
 if TYPE_CHECKING:
-    from ifrkit.artifacts.store import Artifact
+    from ifrkit.export import extra
+else:
+    extra = lazy("ifrkit.export.extra")
 
 
 @stage_command("export")
@@ -27,18 +31,10 @@ def command(shared: Shared, format: str | None) -> None:
       ifrkit export --from video-model --format onnx
       ifrkit train-branches --recipe tiny | ifrkit export --format torch --json
     """
-    from ifrkit.stages.export import STAGE
-
-    run_stage(STAGE, shared, {"format": (format, "--format")}, check=_check, extra=_metrics)
+    run_stage(STAGE, shared, {"format": (format, "--format")}, check=_check, extra=metrics)
 
 
 def _check(config: Any) -> None:
     """The packages are there, before a pipe is waited for."""
-    from ifrkit.export.extra import require_installed
-
     if config.format == "onnx":
-        require_installed()
-
-
-def _metrics(artifact: Artifact) -> dict[str, Any]:
-    return {"metrics": artifact.manifest.metrics}
+        extra.require_installed()

@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import NoReturn
+import traceback
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from ifrkit.core.errors import IfrkitError
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts import atomic
+else:
+    atomic = lazy("ifrkit.artifacts.atomic")
 
 PIPE_CLOSED = 141
 
@@ -72,16 +79,12 @@ def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
 
 
 def _report(error: Exception, args: list[str], name: str) -> int:
-    from ifrkit.artifacts.atomic import resource_errors
-
     try:
-        with resource_errors(name):
+        with atomic.resource_errors(name):
             raise error
     except Exception as known:
         code = known.exit_code if isinstance(known, IfrkitError) else 1
         if code == 1 or {"-v", "--verbose"} & set(args):
-            import traceback
-
             traceback.print_exception(error)
         if isinstance(known, IfrkitError):
             _say(f"{name}: {_one_line(str(known))}")

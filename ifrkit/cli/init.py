@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import store
     from ifrkit.artifacts.job import Reporter
+    from ifrkit.cli import reporter
+    from ifrkit.init import features
+    from ifrkit.init import project as projects
     from ifrkit.init.project import Project, Proposal
+else:
+    store, reporter = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.reporter")
+    features, projects = lazy("ifrkit.init.features"), lazy("ifrkit.init.project")
 
 DEFAULT_LENGTH = 30
 """Of a clip, as in `prepare folders`."""
@@ -47,18 +55,7 @@ _EXAMPLE = ("background", "object")
 @click.option("--json", "as_json", is_flag=True, help="Print the project, its frames and its classes as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
-def command(
-    path: Path,
-    frames: Path | None,
-    count: int,
-    classes: str | None,
-    clip_length: int,
-    source: str | None,
-    branch: str | None,
-    workspace: Path,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool, **values: Any) -> None:
     """Begin a project with your own videos: which frames to label, as images, and a class table.
 
     Reads a directory of videos and folders of frames (--frames). Makes PROJECT with to_label/*.png for your labeling
@@ -71,29 +68,24 @@ def command(
       ifrkit init my-project --frames my-videos/ --classes background,road,car
       ifrkit init my-project --count 40 --from branches
     """
-    from ifrkit.cli.reporter import ConsoleReporter
-    from ifrkit.init.project import Project, parse_classes
-
+    branch, source, classes = values["branch"], values["source"], values["classes"]
     if branch is not None and source is None:
         raise ConfigError("--branch: without --from there are no branches", "name them with --from")
-    project, report = Project(path), ConsoleReporter("init", quiet=quiet)
-    names = parse_classes(classes) if classes is not None else None
+    project, report = projects.Project(path), reporter.ConsoleReporter("init", quiet=quiet)
+    names = projects.parse_classes(classes) if classes is not None else None
     if names is not None and project.classes.exists() and sorted(names) != sorted(project.class_names()):
         raise ConfigError(f"--classes: {project.classes} has others", "edit that file, or remove it")
-    features = None
+    chosen_by = None
     if source is not None:
-        from ifrkit.artifacts.store import resolve
-        from ifrkit.init.selection import BranchFeatures
-
-        features = BranchFeatures(resolve(workspace, source, ("branches",)), branch)
-    project.create(frames)
-    if names is None and features is not None:
-        project.write_classes(features.labels.names, features.labels.colors)
+        chosen_by = features.BranchFeatures(store.resolve(values["workspace"], source, ("branches",)), branch)
+    project.create(values["frames"])
+    if names is None and chosen_by is not None:
+        project.write_classes(chosen_by.labels.names, chosen_by.labels.colors)
     else:
         written = project.write_classes(names or _EXAMPLE)
         if written and names is None:
             report.info(f"{project.classes} holds an example: write your classes there before you label")
-    proposal = project.propose(count, clip_length, features, report)
+    proposal = project.propose(count, clip_length, chosen_by, report)
     _tell(project, proposal, count, clip_length, report)
     where = str(project.path.resolve())
     result = {"path": where, "to_label": proposal.names, "classes": project.class_names()}

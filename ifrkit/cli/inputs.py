@@ -13,7 +13,7 @@ from ifrkit.artifacts.reference import parse_reference
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.options import Shared
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.stages.base import Stage
+from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +13,15 @@ import click
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import locks, store
+    from ifrkit.report import curves, terminal
     from ifrkit.report.curves import Run
+else:
+    locks, store = lazy("ifrkit.artifacts.locks"), lazy("ifrkit.artifacts.store")
+    curves, terminal = lazy("ifrkit.report.curves"), lazy("ifrkit.report.terminal")
 
 LINES = 12
 """Rows of the table: spread over the whole run, the last one always there."""
@@ -42,18 +47,16 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
       ifrkit log branches
       ifrkit log video-model --plot curves.png
     """
-    from ifrkit.report.curves import draw, read_runs
-
     if plot is not None and (plot.suffix.lower() != ".png" or not plot.parent.is_dir()):
         raise ConfigError(f"--plot {plot}: not a PNG in a directory that exists", "name it like curves.png")
     if follow and as_json:
         raise ConfigError("--follow prints lines, --json one object", "leave one out")
     directory = _directory(workspace, ref)
-    runs = [run for run in read_runs(directory) if run.loss or run.metric]
+    runs = [run for run in curves.read_runs(directory) if run.loss or run.metric]
     if not runs:
         raise ArtifactError(f"{directory} has no events of a training", "name branches, a flow or a video-model")
     if plot is not None:
-        draw(runs).savefig(plot, dpi=110)
+        curves.draw(runs).savefig(plot, dpi=110)
     if as_json:
         click.echo(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
         return
@@ -64,13 +67,11 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
 
 def _directory(workspace: Path, ref: str) -> Path:
     """The artifact, or the partial directory of a run that is not finished."""
-    from ifrkit.artifacts.store import PARTIAL, resolve
-
-    if Path(ref).name.startswith(PARTIAL) and Path(ref).is_dir():
+    if Path(ref).name.startswith(store.PARTIAL) and Path(ref).is_dir():
         return Path(ref)
-    running = [path for path in workspace.glob(f"*/{PARTIAL}*") if _changed(path)]
+    running = [path for path in workspace.glob(f"*/{store.PARTIAL}*") if _changed(path)]
     named = [p for p in running if p.parent.name == ref or (len(ref) >= 4 and _id(p).startswith(ref))]
-    return max(named, key=_changed) if named else resolve(workspace, ref).path
+    return max(named, key=_changed) if named else store.resolve(workspace, ref).path
 
 
 def _id(partial: Path) -> str:
@@ -83,11 +84,6 @@ def _changed(directory: Path) -> float:
 
 
 def _print(directory: Path, runs: list[Run]) -> None:
-    from rich.console import Console
-
-    from ifrkit.report.terminal import drawn
-
-    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
     click.echo(str(directory))
     for run in runs:
         metric, percent = dict(run.metric), run.metric_name == "miou"
@@ -102,30 +98,26 @@ def _print(directory: Path, runs: list[Run]) -> None:
             texts = [_until(step, points, form) for points, form in ((run.loss, ".4g"), (run.lr, ".2e"))]
             rows.append([str(step), texts[0], cell + mark, texts[1]])
         name = "mIoU (%)" if percent else run.metric_name or "metric"
-        console.print(drawn(run.name, ["step", "loss", name, "lr"], rows))
+        terminal.show(run.name, ["step", "loss", name, "lr"], rows)
 
 
 def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
     """A line for each event behind those of `runs`, while a process holds the lock of this output."""
-    from ifrkit.artifacts.locks import is_locked
-    from ifrkit.artifacts.store import PARTIAL
-    from ifrkit.report.curves import Run, draw, read_runs
-
-    target = directory.with_name(directory.name.removeprefix(PARTIAL))
+    target = directory.with_name(directory.name.removeprefix(store.PARTIAL))
     known = {run.name: run for run in runs}
     running = True
     while running:
-        running = is_locked(target)  # before it is read: what a run wrote at its end must not be missed
+        running = locks.is_locked(target)  # before it is read: what a run wrote at its end must not be missed
         try:
-            fresh = read_runs(directory if directory.is_dir() else target)
+            fresh = curves.read_runs(directory if directory.is_dir() else target)
         except FileNotFoundError:  # renamed this very moment: the run is done
             continue
-        lines = [line for run in fresh for line in _news(run, known.get(run.name, Run(run.name)))]
+        lines = [line for run in fresh for line in _news(run, known.get(run.name, curves.Run(run.name)))]
         known = {run.name: run for run in fresh}
         for line in lines:
             click.echo(line)
         if lines and plot is not None:
-            draw(fresh).savefig(plot, dpi=110)
+            curves.draw(fresh).savefig(plot, dpi=110)
         if running:
             time.sleep(SECONDS)
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,23 +17,26 @@ from ifrkit import __version__
 from ifrkit.cli.guard import run
 from ifrkit.cli.options import SETTINGS
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import stages
+
+if TYPE_CHECKING:
+    from ifrkit.core import plugins
+else:
+    plugins = lazy("ifrkit.core.plugins")
+
+OTHERS = (
+    (0, "init", "Begin with your own videos: which frames to label."),
+    (90, "compare", "Put several reports into one table."),
+    (110, "report", "Make one page to look at: tables, curves, pictures."),
+    (120, "log", "Follow a training: loss, mIoU, learning rate."),
+    (130, "artifacts", "List, show, verify and clean up what the stages made."),
+    (140, "doctor", "Check this installation, and how fast this machine is."),
+)
+"""Commands that are not stages: place in the list, name, one line."""
 
 COMMANDS: dict[str, str] = {
-    "init": "Begin with your own videos: which frames to label.",
-    "prepare": "Read a dataset once and write the clip store.",
-    "train-branches": "Train the light and the heavy branch, semi-supervised.",
-    "pseudo-label": "Write hard labels and confidence of every training frame.",
-    "train-flow": "Train the flow network from the video itself.",
-    "train-fusion": "Train the video model: branches, flow and fusion.",
-    "eval": "Measure mIoU, temporal consistency and more.",
-    "predict": "Segment your own videos.",
-    "export": "Write a trained model as ONNX or torch.export graphs.",
-    "compare": "Put several reports into one table.",
-    "reproduce": "Run a table of the IFR paper, beside its numbers.",
-    "report": "Make one page to look at: tables, curves, pictures.",
-    "log": "Follow a training: loss, mIoU, learning rate.",
-    "artifacts": "List, show, verify and clean up what the stages made.",
-    "doctor": "Check this installation, and how fast this machine is.",
+    name: line for _, name, line in sorted([*OTHERS, *((s.order, s.name, s.help) for s in stages())])
 }
 """Built-in commands and their one line in `ifrkit --help`; NAME lives in `ifrkit/cli/NAME.py` as `command`."""
 
@@ -69,9 +72,9 @@ class _Group(click.Group):
         """Become the user's own `ifrkit-NAME`, as git does."""
         path = shutil.which(f"ifrkit-{name}")
         if path is None or "/" in name:
-            from ifrkit.core.plugins import nearest
-
-            raise ConfigError(f"no command {name!r} and no ifrkit-{name} on PATH", nearest(name, list(COMMANDS)))
+            raise ConfigError(
+                f"no command {name!r} and no ifrkit-{name} on PATH", plugins.nearest(name, list(COMMANDS))
+            )
         os.execv(path, [path, *args])
 
 

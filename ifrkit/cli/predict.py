@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, named_flags, run_stage, stage_command
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
+from ifrkit.stages.predict import STAGE
 
 if TYPE_CHECKING:
-    from ifrkit.artifacts.store import Artifact
+    from ifrkit.predict import sources
+else:
+    sources = lazy("ifrkit.predict.sources")
 
 BACKENDS = {"torch": ("video-model", "branches"), "onnx": ("exported",)}
 """The kinds of artifact that each runs. Without --backend, --from and a pipe may bring either."""
@@ -44,33 +48,23 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **opti
       ifrkit train-fusion --recipe tiny | ifrkit predict my-videos/ --key-policy adaptive
       ifrkit predict frames/ --from branches --branch update --json
     """
-    from ifrkit.stages.predict import STAGE
-
     if not videos and not shared.file and not shared.sets:
         raise ConfigError("no videos named", "give video files, or folders of frames: ifrkit predict street.mp4")
-    flags = {name: (value, f"--{name.replace('_', '-')}") for name, value in options.items()}
+    flags = named_flags(options)
     flags["videos"] = (list(videos) or None, "VIDEO_OR_DIR")
     stage = replace(STAGE, needs=BACKENDS[backend], accepts=()) if backend else STAGE
-    run_stage(stage, shared, flags, check=_check, describe=_summary, extra=_metrics)
+    run_stage(stage, shared, flags, check=_check, describe=_summary, extra=metrics)
 
 
 def _check(config: Any) -> None:
     """The videos are there, before a pipe is waited for."""
-    from ifrkit.predict.sources import find_sources
-
-    find_sources(config.videos)
+    sources.find_sources(config.videos)
 
 
 def _summary(config: Any) -> list[str]:
-    from ifrkit.predict.sources import facts, find_sources
-
     lines = []
-    for source in find_sources(config.videos):
-        fact = facts(source)
+    for source in sources.find_sources(config.videos):
+        fact = sources.facts(source)
         rate = f", {fact.fps:g} frames a second" if fact.fps else ""
         lines.append(f"{source.name}: {fact.count} frames of {fact.size[0]}x{fact.size[1]}{rate} ({source.path})")
     return lines
-
-
-def _metrics(artifact: Artifact) -> dict[str, Any]:
-    return {"metrics": artifact.manifest.metrics}

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, named_flags, run_stage, stage_command
+from ifrkit.stages.prepare import STAGE, open_dataset
 
 
 @stage_command("prepare")
@@ -34,16 +35,7 @@ from ifrkit.cli.common import Shared, run_stage, stage_command
 )
 @click.option("--clip-length", type=click.IntRange(1), metavar="N", help="Frames of a clip (options.clip_length).")
 @click.option("--allow-missing", is_flag=True, default=None, help="Leave out what lacks its frame or label.")
-def command(
-    shared: Shared,
-    dataset: str | None,
-    root: str | None,
-    frames: str | None,
-    labels: str | None,
-    label_format: str | None,
-    clip_length: int | None,
-    allow_missing: bool | None,
-) -> None:
+def command(shared: Shared, dataset: str | None, root: str | None, **options: Any) -> None:
     """Read a dataset once and write the clip store: frames, labels and splits in a form that trains fast.
 
     Reads a downloaded dataset (or nothing: `synthetic` makes its own street videos). Makes a `clips` artifact. DATASET
@@ -58,16 +50,12 @@ def command(
       ifrkit prepare folders --root my-video --dry-run
       ifrkit prepare folders --root my-video --labels my-video/labels --label-format png
     """
-    from ifrkit.stages.prepare import STAGE
-
+    for name in ("frames", "labels"):
+        options[name] = _absolute(options[name])
     flags = {
         "dataset": (dataset, "DATASET"),
         "root": (root, "--root"),
-        "options.frames": (_absolute(frames), "--frames"),
-        "options.labels": (_absolute(labels), "--labels"),
-        "options.label_format": (label_format, "--label-format"),
-        "options.clip_length": (clip_length, "--clip-length"),
-        "options.allow_missing": (allow_missing, "--allow-missing"),
+        **{f"options.{key}": flag for key, flag in named_flags(options).items()},
     }
     run_stage(STAGE, shared, flags, describe=_summary)
 
@@ -78,6 +66,4 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _summary(config: Any) -> list[str]:
-    from ifrkit.stages.prepare import open_dataset
-
     return open_dataset(config).summary()

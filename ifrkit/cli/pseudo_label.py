@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.stages.pseudo_label import STAGE
 
 
 @stage_command("pseudo-label")
@@ -19,6 +20,4 @@ def command(shared: Shared, branch: str | None) -> None:
       ifrkit train-branches --ssl none | ifrkit pseudo-label --branch reference
       ifrkit pseudo-label --from branches --set flip=false
     """
-    from ifrkit.stages.pseudo_label import STAGE
-
     run_stage(STAGE, shared, {"branch": (branch, "--branch")})

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts import atomic, store
+    from ifrkit.report import page
+else:
+    atomic, store = lazy("ifrkit.artifacts.atomic"), lazy("ifrkit.artifacts.store")
+    page = lazy("ifrkit.report.page")
 
 KINDS = ("report", "branches", "flow", "video-model")
 
@@ -30,11 +40,6 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
       ifrkit report
       ifrkit report ifrkit_artifacts/report/* --out comparison.html
     """
-    from ifrkit.artifacts import store
-    from ifrkit.artifacts.atomic import write_atomic
-    from ifrkit.core.errors import ConfigError
-    from ifrkit.report.page import page
-
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--out {out}: not a file in a directory that exists", "name it like report.html")
     found = [store.resolve(workspace, reference, KINDS) for reference in references or ("report",)]
@@ -42,8 +47,8 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     if not target.parent.is_dir():
         raise ConfigError(f"{workspace}: no such directory to write report.html into", "name the page with --out")
     unique = list({artifact.id: artifact for artifact in found}.values())
-    data = page(unique).encode()
-    write_atomic(target, data)
+    data = page.page(unique).encode()
+    atomic.write_atomic(target, data)
     path = str(target.resolve())
     if as_json:
         click.echo(json.dumps({"path": path, "bytes": len(data), "from": [artifact.id for artifact in unique]}))

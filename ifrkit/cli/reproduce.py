@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ifrkit.cli import main
+from ifrkit.cli.common import chosen_device
 from ifrkit.cli.options import SETTINGS, WORKSPACE
+from ifrkit.cli.signals import Stop
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy, torch
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import indexes, reference
+    from ifrkit.cli import reporter
+    from ifrkit.report import terminal
+    from ifrkit.reproduce import cluster, estimate, matrix, run
     from ifrkit.reproduce.matrix import Matrix
+else:
+    indexes, reference = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.reference")
+    reporter, terminal = lazy("ifrkit.cli.reporter"), lazy("ifrkit.report.terminal")
+    cluster, estimate = lazy("ifrkit.reproduce.cluster"), lazy("ifrkit.reproduce.estimate")
+    matrix, run = lazy("ifrkit.reproduce.matrix"), lazy("ifrkit.reproduce.run")
 
 NAMES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "fig4")
 
@@ -55,27 +67,18 @@ def command(workspace: Path, dry_run: bool, as_json: bool, quiet: bool, **values
       ifrkit reproduce 3 --root cityscapes --seeds 0-2 --dry-run
       ifrkit reproduce 5 --root cityscapes --set train-branches.update.pretrained=r18.pth
     """
-    from ifrkit.reproduce.matrix import Matrix
-
-    matrix = Matrix.of(
-        values["table"], values["dataset"], values["root"], values["scale"], values["sets"],
-        _seeds(values["seeds"]), values["only"],
-    )  # fmt: skip
-    configs = matrix.check(main.in_process)
+    data = matrix.Data(values["dataset"], values["root"], values["scale"], values["sets"])
+    experiment = matrix.Matrix.of(values["table"], data, _seeds(values["seeds"]), values["only"])
+    configs = experiment.check(main.in_process)
     if dry_run:
-        _print_plan(matrix, configs, workspace, as_json, quiet, values)
+        _print_plan(experiment, configs, workspace, as_json, quiet, values)
         return 0
-    return _run(matrix, workspace, as_json, quiet, values)
+    return _run(experiment, workspace, as_json, quiet, values)
 
 
 def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: dict[str, Any]) -> int:
-    from ifrkit.artifacts.reference import format_reference
-    from ifrkit.cli.reporter import ConsoleReporter
-    from ifrkit.cli.signals import Stop
-    from ifrkit.reproduce import cluster, run
-
     Stop().install()
-    report = ConsoleReporter("reproduce", quiet=quiet)
+    report = reporter.ConsoleReporter("reproduce", quiet=quiet)
     jobs, gpus = values["jobs"], values["gpus"]
     shared = ["--workspace", str(workspace), "--device", values["device"], *(["-q"] if quiet or jobs > 1 else [])]
     shared += ["--threads", str(values["threads"])] if values["threads"] else []
@@ -92,15 +95,13 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
     table = matrix.collect(outcome, workspace, report)
     if not quiet:
         click.echo(table.file("table.txt").read_text(), err=True, nl=False)
-    cells = {"cells": json.loads(table.file("table.json").read_text())["cells"]} if as_json else {}
-    print(format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells), flush=True)
+    cells = {"cells": indexes.Table.read(table).tree()["cells"]} if as_json else {}
+    print(reference.format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells), flush=True)
     return max(outcome.codes, default=0)
 
 
 def _dispatch(matrix: Matrix, workspace: Path, shared: list[str], as_json: bool, values: dict[str, Any]) -> int:
     """Write the jobs, and for slurm submit them. Prints their directory."""
-    from ifrkit.reproduce import cluster
-
     directory = workspace.resolve() / "jobs" / f"table-{matrix.name}-{matrix.digest[:12]}"
     where = ["--workspace", str(workspace.resolve())]
     names = ("dataset", "root", "seeds", "scale", "only")
@@ -118,8 +119,6 @@ def _devices(device: str) -> int:
     """How many GPUs there are to deal out."""
     if device == "cpu":
         return 0
-    import torch
-
     return torch.cuda.device_count()
 
 
@@ -127,15 +126,6 @@ def _print_plan(
     matrix: Matrix, configs: dict[str, Any], workspace: Path, as_json: bool, quiet: bool, values: dict[str, Any]
 ) -> None:
     """Every command, and what all of them cost."""
-    import shlex
-
-    from rich.console import Console
-
-    from ifrkit.cli.common import chosen_device
-    from ifrkit.cli.reporter import ConsoleReporter
-    from ifrkit.report.terminal import drawn
-    from ifrkit.reproduce import estimate
-
     nodes, done = matrix.nodes, estimate.finished(matrix.nodes, configs, workspace)
     commands = [(node.name, node.argv(lambda source: source.name), node.digest in done) for node in nodes]
     if not as_json:
@@ -143,15 +133,15 @@ def _print_plan(
             click.echo(f"{name}: {'done: ' if there else ''}ifrkit {shlex.join(argv)}")
     left = [node for node in nodes if node.digest not in done]
     device = chosen_device(values["device"], values["threads"])
-    costs = estimate.costs(left, configs, workspace, device, ConsoleReporter("reproduce", quiet=quiet or as_json))
+    costs = estimate.costs(
+        left, configs, workspace, device, reporter.ConsoleReporter("reproduce", quiet=quiet or as_json)
+    )
     if as_json:
         plan = [{"name": name, "command": ["ifrkit", *argv], "done": there} for name, argv, there in commands]
         rows = [estimate.entry(cost) for cost in costs]
         click.echo(json.dumps({"dry_run": True, "nodes": plan, "device": device, "trainings": rows}))
         return
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(
-        drawn(*estimate.lines(costs, len(nodes), len(done), device))
-    )
+    terminal.show(*estimate.lines(costs, len(nodes), len(done), device))
 
 
 def _seeds(text: str) -> tuple[int, ...]:

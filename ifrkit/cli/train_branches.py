@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Flags, Shared, run_stage, stage_command
+from ifrkit.cli.common import Flags, Shared, named_flags, run_stage, stage_command
 from ifrkit.core.errors import ConfigError
+from ifrkit.stages.train_branches import STAGE
 
 
 @stage_command("train-branches")
@@ -42,29 +43,19 @@ def command(shared: Shared, **options: Any) -> None:
       ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
       ifrkit train-branches --recipe camvid,paper-equations --resume
     """
-    from ifrkit.stages.train_branches import STAGE
-
     run_stage(STAGE, shared, _flags(**options))
 
 
-def _flags(
-    ssl: str | None,
-    backbone: str | None,
-    branch: str | None,
-    partition: str | None,
-    partition_seed: int | None,
-    labeled_list: str | None,
-    steps: int | None,
-    budget: str | None,
-) -> Flags:
-    flags: dict[str, tuple[Any, str]] = {
-        "ssl": (ssl, "--ssl"),
-        "labeled.partition": (partition, "--partition"),
-        "labeled.seed": (partition_seed, "--partition-seed"),
-        "labeled.list": (labeled_list, "--labeled-list"),
-        "loop.steps": (steps, "--steps"),
-        "budget": (budget, "--budget"),
-    }
+_KEYS = {
+    "partition": "labeled.partition",
+    "partition_seed": "labeled.seed",
+    "labeled_list": "labeled.list",
+    "steps": "loop.steps",
+}
+
+
+def _flags(backbone: str | None, branch: str | None, **options: Any) -> Flags:
+    flags = named_flags(options, _KEYS)
     both = branch in (None, "both")
     if branch is not None:
         flags["branches"] = ("update,reference" if both else branch, "--branch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.stages.train_flow import STAGE
 
 
 @stage_command("train-flow")
@@ -20,6 +21,4 @@ def command(shared: Shared, steps: int | None) -> None:
       ifrkit prepare synthetic --recipe tiny | ifrkit train-flow --recipe tiny
       ifrkit train-flow --steps 20000 --set supervision=photometric
     """
-    from ifrkit.stages.train_flow import STAGE
-
     run_stage(STAGE, shared, {"loop.steps": (steps, "--steps")})

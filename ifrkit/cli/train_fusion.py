@@ -6,6 +6,7 @@ import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.stages.train_fusion import STAGE
 
 
 @stage_command("train-fusion")
@@ -35,8 +36,6 @@ def command(shared: Shared, arch: str | None, flow: str | None, ssl: str | None,
       ifrkit train-branches --recipe tiny | ifrkit train-fusion --recipe tiny
       ifrkit train-fusion --arch davss --flow "$FLOW" --from "$BRANCHES"
     """
-    from ifrkit.stages.train_fusion import STAGE
-
     flags = {
         "arch": (arch, "--arch"),
         "flow": (flow, "--flow"),

@@ -15,11 +15,9 @@ from ifrkit.config.yamlio import parse_yaml, read_yaml
 from ifrkit.core.config import Config, NestedError
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import nearest, spelled
+from ifrkit.core.stage import sections
 
 C = TypeVar("C", bound=Config)
-
-SECTIONS = ("prepare", "train-branches", "pseudo-label", "train-flow", "train-fusion", "eval", "predict", "export")
-"""Top-level sections of a recipe: the names of the stages."""
 
 DEFAULT = "default"
 
@@ -151,11 +149,12 @@ def _section(tree: Any, section: str, origin: str) -> Mapping[str, Any]:
     """The part of a file for one stage. A file without sections is all for the stage that reads it."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{origin}: not a mapping of keys to values", "see --print-config for the form")
-    if not any(key in SECTIONS or key == section for key in tree) and not origin.startswith("recipe "):
+    known = sections()
+    if not any(key in known or key == section for key in tree) and not origin.startswith("recipe "):
         return tree
     for key in tree:
-        if key not in SECTIONS and key != section:
-            raise ConfigError(f"{key}: unknown section in {origin}", nearest(str(key), list(SECTIONS)))
+        if key not in known and key != section:
+            raise ConfigError(f"{key}: unknown section in {origin}", nearest(str(key), known))
     part = tree.get(section)
     if part is not None and not isinstance(part, Mapping):
         raise ConfigError(f"{section}: not a mapping in {origin}", "write one key a line below it")

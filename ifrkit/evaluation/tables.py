@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ifrkit.core.plugins import load
-
-if TYPE_CHECKING:
-    from ifrkit.evaluation.records import Records
+from ifrkit.evaluation.bootstrap import difference
+from ifrkit.evaluation.records import Records
 
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
@@ -142,7 +141,6 @@ def against_first(rows: Sequence[dict[str, Any]], records: Sequence[Records]) ->
 
     records: of each report. Rows of the same seeds are compared seed by seed.
     """
-    from ifrkit.evaluation.bootstrap import difference
 
     def counts(row: Mapping[str, Any]) -> list[Any]:
         order = sorted(zip(row["seeds"], row["reports"], strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ifrkit.artifacts.indexes import Exported
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.export.formats import SUFFIX, extra
 
-INDEX = "exported.json"
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
 """Inputs of a graph in order -> its outputs."""
 
@@ -45,19 +44,19 @@ def open_exported(artifact: Artifact, branch: str | None = None) -> ExportedMode
 
     Raises ArtifactError for format torch: loading such a file may run code that a stranger put into it.
     """
-    index = json.loads(artifact.file(INDEX).read_text())
-    if index["format"] != "onnx":
+    index = Exported.read(artifact)
+    if index.format != "onnx":
         remedy = "ifrkit export --format onnx; torch.export.load opens it in your own program"
-        raise ArtifactError(f"{artifact.path}: format {index['format']} is not run by ifrkit", remedy)
-    graphs = index["graphs"]
+        raise ArtifactError(f"{artifact.path}: format {index.format} is not run by ifrkit", remedy)
+    graphs = index.graphs
     video = "key-step" in graphs
     if video and branch is not None:
         raise ConfigError(f"branch {branch}: {artifact.path} is a video model, which uses both", "leave it out")
     name = "key-step" if video else branch or ("reference" if "reference" in graphs else next(iter(graphs)))
     if name not in graphs:
         raise ArtifactError(f"{artifact.path}: has no {name} branch (only {', '.join(graphs)})", "name another")
-    key = open_graph(artifact.file(graphs[name]["file"]))
-    return ExportedModel(key, open_graph(artifact.file(graphs["update-step"]["file"])) if video else None)
+    key = open_graph(artifact.file(graphs[name].file))
+    return ExportedModel(key, open_graph(artifact.file(graphs["update-step"].file)) if video else None)
 
 
 def open_graph(path: Path) -> Run:

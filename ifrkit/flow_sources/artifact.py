@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ifrkit.architectures.base import flow_input
+from ifrkit.artifacts.store import open_artifact
 from ifrkit.core.records import PairFlow
 from ifrkit.data.pixels.flow import checked, rule
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.flow_sources import base
-
-if TYPE_CHECKING:
-    from ifrkit.data.store.clips import ClipStore
+from ifrkit.models.flownet import full_size
+from ifrkit.trained import load_flow
 
 
 class FlowSource(base.FlowSource):
@@ -22,9 +25,6 @@ class FlowSource(base.FlowSource):
 
     @cached_property
     def _network(self) -> Any:
-        from ifrkit.artifacts.store import open_artifact
-        from ifrkit.trained import load_flow
-
         return load_flow(open_artifact(Path(self.argument), ("flow",)))
 
     def pair(self, store: ClipStore, clip: int, index: int) -> PairFlow:
@@ -32,11 +32,6 @@ class FlowSource(base.FlowSource):
         return checked(self._flow(first, second), self._flow(second, first))
 
     def _flow(self, here_hw3: NDArray[np.uint8], there_hw3: NDArray[np.uint8]) -> NDArray[np.float32]:
-        import torch
-
-        from ifrkit.architectures.base import flow_input
-        from ifrkit.models.flownet import full_size
-
         with torch.no_grad():
             here, there = (flow_input(torch.from_numpy(f).permute(2, 0, 1)[None]) for f in (here_hw3, there_hw3))
             # The network says where the content of its first frame lies in its second.
@@ -44,6 +39,4 @@ class FlowSource(base.FlowSource):
         return flow
 
     def describe(self) -> dict[str, Any]:
-        from ifrkit.artifacts.store import open_artifact
-
         return {"source": "artifact", "id": open_artifact(Path(self.argument)).id, "consistent": rule(backward=True)}

@@ -6,14 +6,13 @@ The choice is that of Gonzalez (1985), used on network features to choose what t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ifrkit.artifacts.store import Artifact
-    from ifrkit.core.records import Frame
+from ifrkit.core.lazy import cv2
+from ifrkit.core.records import Frame
 
 Vector = NDArray[np.float32]
 
@@ -29,51 +28,9 @@ class Features(Protocol):
 
 def colors(frame: Frame) -> Vector:
     """The frame as a thumbnail of 8x8 mean colours in CIE L*a*b*, where distances are about as large as they look."""
-    import cv2
-
     # As float32: L from 0 to 100, a and b up to about 100 on both sides of 0.
     small = cv2.resize(frame, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32).ravel()
-
-
-class BranchFeatures:
-    """The mean of a trained branch's feature map f over the frame, at length 1.
-
-    The network sees frames of as many pixels as in training.
-    """
-
-    def __init__(self, branches: Artifact, branch: str | None) -> None:
-        import json
-
-        import torch
-
-        from ifrkit.core.errors import ArtifactError
-        from ifrkit.data.store.clips import ClipStore
-        from ifrkit.trained import load_branch
-
-        clips = branches.ancestor("clips")
-        if clips is None:
-            raise ArtifactError(f"{branches.path}: its clips are gone", "name other branches with --from")
-        known = json.loads(branches.file("branches.json").read_text())["branches"]
-        branch = branch or ("reference" if "reference" in known else next(iter(known)))
-        store = ClipStore(clips.path)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.trained, self.labels = store.size, store.labels
-        self.network = load_branch(branches, branch, "best").to(self.device)
-
-    def __call__(self, frame: Frame) -> Vector:
-        import torch
-
-        from ifrkit.media.resize import resize_frame
-        from ifrkit.predict.streaming import network_size
-
-        height, width, _ = frame.shape
-        seen = resize_frame(frame, network_size((height, width), self.trained, "train"))
-        with torch.inference_mode():
-            image_b3hw = torch.from_numpy(seen.transpose(2, 0, 1)[None].copy()).to(self.device)
-            mean_bc = self.network.features(self.network.normalise(image_b3hw)).float().mean((2, 3))
-            vector: Vector = torch.nn.functional.normalize(mean_bc)[0].cpu().numpy()
-        return vector
 
 
 def k_center(features_nd: NDArray[np.float32], count: int, chosen: Sequence[int] = ()) -> list[int]:

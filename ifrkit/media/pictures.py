@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ifrkit.core.lazy import lazy
 from ifrkit.core.records import IGNORE, Label, LabelSpace
 from ifrkit.media.resize import resize_frame
 
 if TYPE_CHECKING:
-    pass
+    from ifrkit.media import figures
+else:
+    figures = lazy("ifrkit.media.figures")
 
 WRONG = (235, 40, 40)
 PANEL = (320, 800)
@@ -92,13 +95,9 @@ def save_loop(frames: Sequence[Rgb], stream: Iterable[Label], labels: LabelSpace
 
 def save_confusion(matrix_kk: NDArray[np.int64], labels: LabelSpace, title: str, path: Path) -> None:
     """Rows are the truth: each cell is the share of its pixels that were called the class of the column."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     share = matrix_kk / np.maximum(matrix_kk.sum(1, keepdims=True), 1)
     side = 2.5 + 0.42 * labels.num_classes
-    figure = Figure((side, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure(side, side)
     axes = figure.add_subplot(title=title, xlabel="predicted", ylabel="truth")
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(labels.num_classes), labels.names, rotation=90)

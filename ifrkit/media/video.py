@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".mxf", ".m4v", ".webm", ".mpg"})
@@ -67,8 +68,6 @@ class VideoReader:
 
     def claimed(self) -> int:
         """Number of frames by the file's header; far above `count` when the file is cut off."""
-        import cv2
-
         if self._capture is None:
             self._open()
         return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -76,8 +75,6 @@ class VideoReader:
     def _open(self) -> None:
         # FFmpeg would print its own lines beside our one; it looks at this when OpenCV first opens a file.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        import cv2
-
         if not self.path.is_file():
             raise DatasetError(f"{self.path}: no such video file", "restore it, or remove what refers to it")
         if self._capture is not None:

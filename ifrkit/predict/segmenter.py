@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ifrkit.artifacts.indexes import Branches, Exported
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import LabelSpace
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.export.graphs import SMALLEST
+from ifrkit.export.runtime import open_exported
 from ifrkit.predict.streaming import Adaptive, EveryFrame, Fixed, Policy, Predictor, Remembered, network_size
 from ifrkit.trained import load_branch, load_video_model
 
@@ -58,19 +60,15 @@ def open_segmenter(job: Job) -> Segmenter:
         policy = _policy(config, model, given.manifest.config["key_interval"])
         return Segmenter(Predictor(model, policy, device), store.labels, store.size)
     _require_no_keys(given, config)
-    known = json.loads(given.file("branches.json").read_text())["branches"]
-    branch: str = config.branch or ("reference" if "reference" in known else next(iter(known)))
+    branch = Branches.read(given).named(config.branch)
     network = EveryFrame(load_branch(given, branch, config.checkpoint).to(device))
     return Segmenter(Predictor(network, Fixed(1), device), store.labels, store.size)
 
 
 def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
     """Exported graphs know their classes and sizes themselves: neither networks nor clips have to be there."""
-    from ifrkit.export.graphs import SMALLEST
-    from ifrkit.export.runtime import INDEX, open_exported
-
-    index = json.loads(given.file(INDEX).read_text())
-    kept = index["source"]["checkpoint"]
+    index = Exported.read(given)
+    kept = index.source.checkpoint
     if config.checkpoint not in ("best", kept):
         raise ConfigError(
             f"{given.path} holds the {kept} weights", f"ifrkit export --set checkpoint={config.checkpoint}"
@@ -81,12 +79,12 @@ def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
     elif config.key_policy == "adaptive":
         fault = f"--key-policy adaptive: the graphs of {given.path} do not give the flow that it needs"
         raise ConfigError(fault, "--key-interval N, or the video-model itself with --from")
-    interval = (config.key_interval or index["key_interval"]) if model.carries else 1
-    labels = LabelSpace(names=index["classes"], colors=index["colors"])
-    open_size = all("height" in graph["dynamic"] for graph in index["graphs"].values())
-    h, w = index["size"]
+    interval = (config.key_interval or index.key_interval) if model.carries else 1
+    labels = LabelSpace(names=index.classes, colors=index.colors)
+    open_size = all("height" in graph.dynamic for graph in index.graphs.values())
+    h, w = index.size
     return Segmenter(
-        Predictor(model, Fixed(interval), torch.device("cpu")),  # onnxruntime is asked for no other
+        Predictor(model, Fixed(interval or 1), torch.device("cpu")),  # onnxruntime is asked for no other
         labels,
         (h, w),
         fixed=None if open_size else (h, w),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ifrkit.core.errors import DatasetError, IfrkitError
+from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame
 from ifrkit.media.images import MAX_PIXELS, image_size, list_images, natural, read_rgb
 from ifrkit.media.images import SUFFIXES as IMAGES
@@ -109,8 +110,6 @@ def facts(source: Source) -> Facts:
             except DatasetError as error:
                 fault = error
         raise fault
-    import cv2
-
     capture = _open(source.path)
     size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     fps, count = float(capture.get(cv2.CAP_PROP_FPS)), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -139,8 +138,6 @@ def _images(source: Source) -> Iterator[Item]:
 
 def _decoded(path: Path) -> Iterator[Item]:
     """OpenCV says "no frame" for a broken one and at the end alike; the header's count tells which it may be."""
-    import cv2
-
     capture = _open(path)
     claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     number, missed = 0, 0
@@ -167,8 +164,6 @@ def _decoded(path: Path) -> Iterator[Item]:
 def _open(path: Path) -> Any:
     # FFmpeg would print its own lines beside ours; it looks at this when OpenCV first opens a file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise DatasetError(f"{path}: OpenCV cannot open it as a video", "convert it to mp4 (H.264) or to images")

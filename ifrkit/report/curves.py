@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    import matplotlib as mpl
     from matplotlib.figure import Figure
+
+    from ifrkit.media import figures
+else:
+    figures, mpl = lazy("ifrkit.media.figures"), lazy("matplotlib")
 
 SUFFIX = ".events.jsonl"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f", "#a6761d")
@@ -77,13 +83,9 @@ def line(number: int) -> dict[str, Any]:
 
 def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
     """Loss, validation metric and learning rate over the steps, a line for each run; the best step is marked."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metrics = list(dict.fromkeys(run.metric_name for run in runs if run.metric))
     panels = ["loss", *metrics, "learning rate"]
-    figure = Figure((4 * len(panels), 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure(4 * len(panels), 3.2)
     for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.set_title("mIoU (%)" if title == "miou" else title, color=ink)
         axes.set_xlabel("step", color=ink)
@@ -111,8 +113,6 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
 
 def svg(figure: Figure, label: str) -> str:
     """An `<svg>` to stand inside a page: its text is text, in the page's colour; no addresses, no ids of its own."""
-    import matplotlib as mpl
-
     file = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
         figure.savefig(file, format="svg", transparent=True)
@@ -127,11 +127,7 @@ def svg(figure: Figure, label: str) -> str:
 
 def draw_distances(systems: Mapping[str, Any], ink: str = "black") -> Figure:
     """Curves of `Distances.results`: mIoU over the distance to the key frame, and over the key interval."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure(10, 4.2)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, first, name in ((left, "at", 0, "distance to the key frame"), (right, "mean", 1, "key interval")):
         for number, (system, curves) in enumerate(systems.items()):

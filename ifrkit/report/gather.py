@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ifrkit.artifacts.indexes import Report
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError
 from ifrkit.evaluation.records import Records, read_records
@@ -60,7 +60,7 @@ def gather(artifacts: list[Artifact]) -> list[Model]:
         letter = LETTERS[number] if number < len(LETTERS) else str(number + 1)
         model = Model(letter, artifact)
         if artifact.kind == "report":
-            model.tree = json.loads(artifact.file("report.json").read_text())
+            model.tree = Report.read(artifact).tree()
             model.records = read_records(artifact)
         _trace(model)
         models.append(model)

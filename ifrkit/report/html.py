@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ifrkit.core.errors import ArtifactError
+
 Cell = str | tuple[str, float]
 """A text, or a text with the length of its bar (0 to 1)."""
 
@@ -81,8 +83,6 @@ def animation(path: Path) -> tuple[str, str]:
 
 
 def _check(image: Image.Image, path: Path) -> None:
-    from ifrkit.core.errors import ArtifactError
-
     if image.width * image.height > 50_000_000:
         raise ArtifactError(f"{path}: {image.width}x{image.height} pixels are no picture of a report", "evaluate again")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+import sys
+
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -15,3 +17,9 @@ def drawn(title: str, columns: list[str], rows: list[list[str]]) -> Group:
     for row in rows:
         table.add_row(*row)
     return Group(Text(title, "bold"), table)
+
+
+def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table to standard output; a file or pipe has no width, so no number is cut off there."""
+    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
+    console.print(drawn(title, columns, rows))

@@ -8,14 +8,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import NetworkConfig
 from ifrkit.core.errors import IfrkitError
+from ifrkit.core.lazy import lazy
+from ifrkit.core.plugins import load
+from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.network import build_network
 from ifrkit.reproduce.plan import Node
+from ifrkit.train.passes import Passes
+
+if TYPE_CHECKING:
+    from ifrkit.reproduce import probe
+else:
+    probe = lazy("ifrkit.reproduce.probe")
 
 Tree = dict[str, Any]
 
@@ -89,10 +100,6 @@ def trainings(stage: str, config: Tree, source: Tree, flow: Tree) -> list[Traini
         return [Training(stage, "flow", {**config, "supervision": auto if told == "auto" else told})]
     if stage != "train-fusion":
         return []
-    from ifrkit.core.plugins import load
-    from ifrkit.models.flownet import FlowNetS
-    from ifrkit.models.network import build_network
-
     architecture, width = load("architectures", config["arch"]), flow["width"]
     networks = {name: _shape(source[name]) for name in architecture.branches}
     small = build_network(NetworkConfig(width=0.0625), 2, seed=0)  # only to ask it for its phases
@@ -146,12 +153,10 @@ def measured(workspace: Path) -> dict[str, Step]:
 
 
 def _passes(artifact: Artifact, training: Training) -> str:
-    from ifrkit.train.passes import Passes
-
     if training.stage != "train-branches":
         return ""
-    counts = json.loads(artifact.file("branches.json").read_text())["passes"][training.name]
-    return str(Passes(counts["trained"], counts["plain"]))
+    counts = Branches.read(artifact).passes[training.name]
+    return str(Passes(counts.trained, counts.plain))
 
 
 def _of(artifact: Artifact) -> list[Training]:
@@ -165,16 +170,14 @@ def costs(
     nodes: Sequence[Node], configs: Mapping[str, Tree], workspace: Path, device: str, report: Reporter
 ) -> list[Cost]:
     """Of all trainings of these runs. Times that no finished run has are probed on the device."""
-    from ifrkit.reproduce.probe import Probe
-
     grouped: dict[tuple[str, int], list[Training]] = {}
     for _, training in planned(nodes, configs):
         grouped.setdefault((training.key, training.steps), []).append(training)
     steps = measured(workspace)
-    with Probe(device) as probe:
+    with probe.Probe(device) as tried:
         for (key, _), same in report.track(grouped.items(), "step times", total=len(grouped)):
             if key not in steps:
-                steps[key] = probe.measure(same[0])
+                steps[key] = tried.measure(same[0])
     return [Cost(same[0], len(same), steps[key]) for (key, _), same in grouped.items()]
 
 

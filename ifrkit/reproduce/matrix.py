@@ -17,10 +17,21 @@ from ifrkit.reproduce import results
 from ifrkit.reproduce.plan import Builder, Node, ordered
 from ifrkit.reproduce.run import Call, Outcome
 from ifrkit.reproduce.tables import TABLES, Measure, Table
-from ifrkit.stages.runner import execute
+from ifrkit.stages.reproduce import STAGE
+from ifrkit.stages.runner import Run, execute
 
 ROOTLESS = ("synthetic",)
 """Datasets that read nothing."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a table is run on. name: of the dataset, None for the paper's (tiny: synthetic). sets: `STAGE.KEY=VALUE`."""
+
+    name: str | None = None
+    root: str | None = None
+    scale: str = "full"
+    sets: Iterable[str] = ()
 
 
 @dataclass(frozen=True)
@@ -35,23 +46,14 @@ class Matrix:
     measures: dict[tuple[str, str, int], Measure]
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        dataset: str | None,
-        root: str | None,
-        scale: str,
-        sets: Iterable[str],
-        seeds: Sequence[int],
-        only: str | None,
-    ) -> Matrix:
-        """The matrix of a table. dataset: None for the paper's (tiny: synthetic). Raises ConfigError."""
+    def of(cls, name: str, data: Data, seeds: Sequence[int], only: str | None) -> Matrix:
+        """The matrix of a table. only: texts of which a row's or column's name holds one. Raises ConfigError."""
         usual, make = TABLES[name]
-        dataset = dataset or ("synthetic" if scale == "tiny" else usual)
-        if root is None and dataset not in ROOTLESS:
+        dataset = data.name or ("synthetic" if data.scale == "tiny" else usual)
+        if data.root is None and dataset not in ROOTLESS:
             fault = f"reproduce {name} reads {dataset}, and no --root was given"
             raise ConfigError(fault, f"say where {dataset} lies, or --scale tiny (synthetic video)")
-        builder = Builder(dataset, root, scale, sets)
+        builder = Builder(dataset, data.root, data.scale, data.sets)
         table = make(builder)
         rows, columns = _chosen(table, only)
         places = [(row, column, seed) for row in rows for column in columns for seed in seeds]
@@ -97,7 +99,7 @@ class Matrix:
             raise failed
         where = (self.builder.dataset, self.builder.scale, self.rows, self.columns)
         config = results.config_of(self.name, self.table, *where, sources)
-        return execute(results.STAGE, config, workspace=workspace, inputs=list(reports.values()), report=report)
+        return execute(STAGE, config, Run(workspace=workspace, inputs=list(reports.values()), report=report))
 
 
 def _chosen(table: Table, only: str | None) -> tuple[list[str], list[str]]:

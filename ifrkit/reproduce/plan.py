@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 
-from ifrkit.config.resolve import SECTIONS
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import nearest
+from ifrkit.core.stage import sections
 
 THINGS = {"synthetic": "[6,7]"}
 """cct.things where no recipe of the dataset names them: car and person."""
@@ -85,8 +85,8 @@ class Builder:
         self.sets: dict[str, list[str]] = {}
         for text in sets:
             stage, dot, assignment = text.partition(".")
-            if not dot or stage not in SECTIONS:
-                raise ConfigError(f"--set {text}: {stage!r} is no stage", nearest(stage, list(SECTIONS)))
+            if not dot or stage not in sections():
+                raise ConfigError(f"--set {text}: {stage!r} is no stage", nearest(stage, sections()))
             self.sets.setdefault(stage, []).append(assignment)
 
     def clips(self) -> Node:

@@ -22,7 +22,7 @@ from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import build_network
 from ifrkit.reproduce.estimate import Step, Training
 from ifrkit.stages.prepare import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.train.branch import BranchTask
 from ifrkit.train.flow import FlowTask
 from ifrkit.train.fusion import FusionTask
@@ -113,7 +113,7 @@ class Probe:
             options = {"train_videos": 3, "val_videos": 1, "height": 2 * crop[0], "width": 2 * crop[1]}
             tree: dict[str, Any] = {"dataset": "synthetic", "options": options, "runtime": {"workers": 0}}
             config = PrepareConfig.model_validate(tree)
-            made = execute(STAGE, config, workspace=Path(self._folder.name), inputs=[])
+            made = execute(STAGE, config, Run(workspace=Path(self._folder.name), inputs=[]))
             self.stores[crop] = ClipStore(made.path)
         return self.stores[crop]
 

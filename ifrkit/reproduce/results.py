@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+
+from ifrkit.artifacts.indexes import Report
+from ifrkit.artifacts.indexes import Table as TableIndex
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
+from ifrkit.media import figures
+from ifrkit.report.terminal import drawn
 from ifrkit.reproduce.tables import Table
-from ifrkit.stages.base import Stage
 
 Entry = dict[str, Any]
 """One cell: row, column, and in percent values (by seed), mean, spread, gain, paper, paper_gain; null where none."""
@@ -167,16 +173,12 @@ def as_csv(entries: Sequence[Entry]) -> str:
 
 def run(job: Job) -> None:
     """Write table.json, table.csv, table.txt, table.png, and for a table of pictures the sheets."""
-    from rich.console import Console
-
-    from ifrkit.report.terminal import drawn
-
     config: TableConfig = job.config
     artifacts = {artifact.id: artifact for artifact in job.inputs}
-    reports = {id: json.loads(artifact.file("report.json").read_text()) for id, artifact in artifacts.items()}
+    reports = {id: Report.read(artifact).tree() for id, artifact in artifacts.items()}
     entries = collect(config, reports)
-    tree = {"table": config.table, "title": config.title, "dataset": config.dataset, "scale": config.scale}
-    (job.directory / "table.json").write_text(json.dumps({**tree, "cells": entries}, indent=1) + "\n")
+    about = {"table": config.table, "title": config.title, "dataset": config.dataset, "scale": config.scale}
+    TableIndex(**about, cells=tuple(entries)).write(job.directory)
     (job.directory / "table.csv").write_text(as_csv(entries))
     console = Console(file=io.StringIO(), width=200, highlight=False, record=True)
     console.print(drawn(*lines(config, entries)))
@@ -188,13 +190,8 @@ def run(job: Job) -> None:
 
 def _draw(config: TableConfig, entries: Sequence[Entry], path: Path) -> None:
     """A group of bars a column, a bar a row; the paper's number is a black line."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     cells = {(entry["row"], entry["column"]): entry for entry in entries}
-    figure = Figure((2.5 + max(0.8, 0.35 * len(config.rows)) * len(config.columns), 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new_figure(2.5 + max(0.8, 0.35 * len(config.rows)) * len(config.columns), 4)
     axes = figure.add_subplot(ylabel="%")
     width = 0.8 / len(config.rows)
     centres = np.arange(len(config.columns))
@@ -215,8 +212,6 @@ def _draw(config: TableConfig, entries: Sequence[Entry], path: Path) -> None:
 
 def _sheets(config: TableConfig, artifacts: Mapping[str, Artifact], directory: Path) -> None:
     """The pictures of the same frame by all reports of the first seed, one below the other."""
-    from PIL import Image, ImageDraw, ImageFont
-
     first = min((source.seed for source in config.sources), default=0)
     chosen = {s.row: artifacts[s.report] for s in config.sources if s.seed == first}
     drawn = {row: {f.path for f in a.manifest.files if f.path.startswith("pictures/")} for row, a in chosen.items()}
@@ -235,13 +230,3 @@ def _sheets(config: TableConfig, artifacts: Mapping[str, Artifact], directory: P
             sheet.paste(strip, (0, y + line))
             y += strip.height + line
         sheet.save(directory / Path(name).name)
-
-
-STAGE = Stage(
-    name="reproduce",
-    kind="table",
-    config=TableConfig,
-    run=run,
-    needs=("report",),
-    label=lambda config: f"{config.table}-{config.dataset}-{config.scale}",
-)

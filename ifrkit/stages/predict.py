@@ -5,218 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
-from ifrkit.artifacts.job import Job
-from ifrkit.config.predict import PredictConfig
-from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
-from ifrkit.predict.sources import Facts, Item, Source, facts, find_sources, read
-from ifrkit.stages.base import Stage
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ifrkit.core.records import Frame
-    from ifrkit.metrics.base import Ids
-    from ifrkit.predict.segmenter import Segmenter
-
-INDEX = "predictions.json"
-NAMED = 5
-"""Broken frames of one video that get a line of their own."""
-
-
-class Broken(BaseModel):
-    """A frame that could not be read."""
-
-    frame: str
-    fault: str
-
-
-class VideoRecord(BaseModel):
-    """What was predicted of one video; its files are NAME/labels/FRAME.png and NAME/overlay.mp4."""
-
-    name: str
-    source: str
-    """Name of the file or folder."""
-    size: tuple[int, int]
-    """(height, width) of its frames and labels."""
-    seen_at: tuple[int, int]
-    """(height, width) at which the networks saw them."""
-    frames: int = 0
-    """Predicted, without the broken ones."""
-    key_frames: list[int] = []
-    """Their positions, from 0; broken frames have one too."""
-    broken: list[Broken] = []
-
-
-class Progress(BaseModel):
-    """State of an interrupted run: videos that are complete, and the one that is not. step, steps: frames."""
-
-    done: list[VideoRecord] = []
-    current: VideoRecord | None = None
-    step: int = 0
-    steps: int = 0
-
-
-def run(job: Job) -> None:
-    """Predict one video after the other.
-
-    A resumed run keeps complete videos; of the one that was interrupted it draws the overlay again from the label
-    images, and starts the networks at the last key frame: the result is the same.
-    """
-    from ifrkit.predict.segmenter import open_segmenter
-    from ifrkit.train import distributed
-
-    config: PredictConfig = job.config
-    found = [(source, facts(source)) for source in find_sources(config.videos)]
-    if distributed.world() > 1:
-        raise ConfigError("predict runs in one process", "start it without torchrun")
-    segmenter = open_segmenter(job)
-    for _, fact in found:
-        segmenter.seen_at(fact.size, config)  # before the first video is begun
-    run = _Run(job, segmenter, sum(fact.count for _, fact in found))
-    for source, fact in found[len(run.done) :]:
-        run.video(source, fact)
-    if not any(record.frames for record in run.done):
-        raise DatasetError(f"{found[0][0].path}: not one frame could be read", "copy it again, or convert it")
-    index = {
-        "classes": list(segmenter.labels.names),
-        "colors": [list(color) for color in segmenter.labels.colors],
-        "videos": [record.model_dump(mode="json") for record in run.done],
-    }
-    (job.directory / INDEX).write_text(json.dumps(index, indent=1) + "\n")
-    job.metrics.update(run.metrics())
-
-
-class _Run:
-    """The videos done so far, and the time that it took."""
-
-    def __init__(self, job: Job, segmenter: Segmenter, total: int) -> None:
-        from ifrkit.predict.outputs import palette
-
-        self.job, self.segmenter, self.predictor, self.total = job, segmenter, segmenter.predictor, total
-        self.colors: NDArray[np.uint8] = palette(segmenter.labels)
-        self._progress = job.scratch / "progress.json"
-        saved = Progress()
-        if job.resumed:
-            saved = Progress.model_validate_json(self._progress.read_bytes())
-        self.done, self._before = saved.done, saved.current
-        self._predicted, self._seconds = 0, 0.0
-
-    def video(self, source: Source, fact: Facts) -> None:
-        """Read, predict and write one video, at the same time."""
-        from ifrkit.predict.overlap import ahead, behind
-
-        (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
-        seen_at = self.segmenter.seen_at(fact.size, self.job.config)
-        record = VideoRecord(name=source.name, source=source.path.resolve().name, size=fact.size, seen_at=seen_at)
-        self.predictor.restart()
-        begun, before = time.perf_counter(), self._predicted
-        with ExitStack() as stack:
-            outputs = [stack.enter_context(behind(write)) for write in self._outputs(stack, source, fact)]
-            frames = stack.enter_context(ahead(_scaled(source, fact.size, seen_at)))
-            for item, small in self.job.report.track(frames, source.name, total=fact.count or None):
-                if signum := self.job.stop():
-                    self._save(record)
-                    place = self.job.directory / source.name
-                    fault = f"predict: stopped by signal {signum} after {record.frames} frames of {source.name}"
-                    raise InterruptedRun(fault, f"--resume goes on; what is done is in {place}", signum=signum)
-                ids_hw = self._frame(record, item, small)
-                for put in outputs:
-                    put(item, ids_hw)
-                self._tell(begun, before)
-        self._seconds += time.perf_counter() - begun
-        self.done.append(record)
-        self._summary(record, time.perf_counter() - begun)
-
-    def _frame(self, record: VideoRecord, item: Item, small: Frame | None) -> Ids | None:
-        """Predict a frame, or read what the interrupted run predicted; None for a broken one."""
-        from ifrkit.predict.outputs import load_label
-
-        if small is None:
-            self.predictor.restart()
-            record.broken.append(Broken(frame=item.name, fault=item.fault))
-            if len(record.broken) <= NAMED:
-                self.job.report.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
-            return None
-        before = self._before if self._before and self._before.name == record.name else None
-        if before and item.number < max(before.key_frames, default=0):
-            key = item.number in before.key_frames
-            ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
-        else:
-            ids_hw, key = self.predictor(small, record.size)
-            self._predicted += 1
-        record.frames += 1
-        if key:
-            record.key_frames.append(item.number)
-        return ids_hw
-
-    def _outputs(self, stack: ExitStack, source: Source, fact: Facts) -> Iterator[Callable[[Item, Any], None]]:
-        """The functions that write a frame's prediction; each gets a thread of its own."""
-        from ifrkit.predict.outputs import Overlay, save_label
-
-        config: PredictConfig = self.job.config
-        place = self.job.directory / source.name
-
-        def label(item: Item, ids_hw: Ids | None) -> None:
-            if ids_hw is not None:
-                save_label(place / "labels" / f"{item.name}.png", ids_hw, self.colors)
-
-        yield label
-        if config.overlay:
-            overlay = Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, self.colors, config.overlay)
-            stack.callback(overlay.close)
-            yield lambda item, ids_hw: overlay.write(item.frame, ids_hw)
-
-    def _save(self, current: VideoRecord) -> None:
-        before = self._before
-        if before and before.name == current.name and before.frames > current.frames:
-            current = before  # stopped again before it was as far as the first time
-        step = current.frames + sum(record.frames for record in self.done)
-        state = Progress(done=self.done, current=current, step=step, steps=max(step, self.total))
-        self._progress.write_text(state.model_dump_json())
-
-    def _tell(self, begun: float, before: int) -> None:
-        rate = (self._predicted - before) / (time.perf_counter() - begun)
-        self.job.report.status(f"{rate:.1f} frames/s")
-
-    def _summary(self, record: VideoRecord, seconds: float) -> None:
-        told = f"{record.name}: {record.frames} frames in {seconds:.1f} s, {len(record.key_frames)} key frames"
-        broken = f", {len(record.broken)} broken (named in {INDEX})" if record.broken else ""
-        self.job.report.info(told + broken)
-
-    def metrics(self) -> dict[str, Any]:
-        """Counts, speed, and the share of the time in which no network ran."""
-        return {
-            "frames": sum(record.frames for record in self.done),
-            "key_frames": sum(len(record.key_frames) for record in self.done),
-            "broken": sum(len(record.broken) for record in self.done),
-            "frames_per_second": self._predicted / self._seconds if self._seconds else None,
-            "outside_networks": 1 - self.predictor.seconds / self._seconds if self._seconds else None,
-        }
-
-
-def _scaled(source: Source, size: tuple[int, int], seen_at: tuple[int, int]) -> Iterator[tuple[Item, Frame | None]]:
-    """Each frame as it is, and as the networks see it."""
-    from ifrkit.media.resize import resize_frame
-
-    for item in read(source, size):
-        yield item, None if item.frame is None else resize_frame(item.frame, seen_at)
+    from ifrkit.config.predict import PredictConfig
+    from ifrkit.predict import sources
+else:
+    sources = lazy("ifrkit.predict.sources")
 
 
 def _identity(config: PredictConfig) -> str:
     """What the videos are, not where: a changed or new file makes another artifact. Raises DatasetError."""
     found = [
         [source.name, *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in source.files())]
-        for source in find_sources(config.videos)
+        for source in sources.find_sources(config.videos)
     ]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
@@ -231,8 +37,11 @@ def _label(config: PredictConfig) -> str:
 STAGE = Stage(
     name="predict",
     kind="predictions",
-    config=PredictConfig,
-    run=run,
+    config="ifrkit.config.predict:PredictConfig",
+    run="ifrkit.stages._predict:run",
+    help="Segment your own videos.",
+    arguments="VIDEO",
+    order=70,
     needs=("video-model", "branches"),
     accepts=("exported",),
     resumable=True,

@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +22,27 @@ from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ConfigError
-from ifrkit.stages.base import Stage
+from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a stage is run: on what, where, and who listens. Nothing here is part of an artifact's id but the inputs.
+
+    force: make the artifact even if it exists. resume: go on with the state of an interrupted run, if there is one.
+    origins: where the values of the config came from. stop: see `Job`.
+    """
+
+    workspace: Path
+    inputs: list[Artifact]
+    out: Path | None = None
+    force: bool = False
+    resume: bool = False
+    report: Reporter = Silent()  # noqa: RUF009  (it has no state)
+    device: str = "cpu"
+    origins: dict[str, str] = field(default_factory=dict)
+    stop: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True)
@@ -38,25 +57,18 @@ class Plan:
     existing: Artifact | None
 
 
-def plan(
-    stage: Stage,
-    config: Config,
-    *,
-    workspace: Path,
-    inputs: list[Artifact],
-    out: Path | None = None,
-    force: bool = False,
-) -> Plan:
+def plan(stage: Stage, config: Config, run: Run) -> Plan:
     """Resolve id and place of the output, and whether it exists already (force: as if not). Writes nothing."""
+    inputs = run.inputs
     if stage.extra_inputs is not None:
-        inputs = [*inputs, *stage.extra_inputs(config, inputs, workspace)]
+        inputs = [*inputs, *stage.extra_inputs(config, inputs, run.workspace)]
     source = stage.source_identity(config) if stage.source_identity else ""
     id = make_id(stage.kind, stage.schema, config.identity(), [a.id for a in inputs], source)
-    target = out or workspace / stage.kind / f"{stage.label(config)}-{id[:12]}"
-    if out is not None:
-        existing = _existing_at(out, id, force)
+    target = run.out or run.workspace / stage.kind / f"{stage.label(config)}-{id[:12]}"
+    if run.out is not None:
+        existing = _existing_at(run.out, id, run.force)
     else:
-        existing = None if force else store.find(workspace, stage.kind, id)
+        existing = None if run.force else store.find(run.workspace, stage.kind, id)
     return Plan(stage, config, id, existing.path if existing else target, inputs, existing)
 
 
@@ -76,41 +88,22 @@ def _existing_at(out: Path, id: str, force: bool) -> Artifact | None:
     return artifact
 
 
-def execute(
-    stage: Stage,
-    config: Config,
-    *,
-    workspace: Path,
-    inputs: list[Artifact],
-    out: Path | None = None,
-    force: bool = False,
-    resume: bool = False,
-    report: Reporter = Silent(),  # noqa: B008  (it has no state)
-    device: str = "cpu",
-    origins: dict[str, str] | None = None,
-    stop: Callable[[], int] = lambda: 0,
-) -> Artifact:
-    """Make the stage's artifact, or return the one that exists. Under torchrun every rank calls this.
-
-    force: make it anew even so. resume: go on with the state of an interrupted run, if there is one.
-    """
+def execute(stage: Stage, config: Config, run: Run) -> Artifact:
+    """Make the stage's artifact, or return the one that exists. Under torchrun every rank calls this."""
     ranks = Ranks.from_environment()
     if ranks.rank > 0:
-        return _follow(ranks, Job(config, inputs, Path(), Path(), report, device, stop=stop), stage, workspace)
-
-    def look() -> Plan:
-        return plan(stage, config, workspace=workspace, inputs=inputs, out=out, force=force)
-
-    planned = look()
+        job = Job(config, run.inputs, Path(), Path(), run.report, run.device, stop=run.stop)
+        return _follow(ranks, job, stage, run.workspace)
+    planned = plan(stage, config, run)
     if planned.existing:
-        return _up_to_date(ranks, report, planned.existing)
+        return _up_to_date(ranks, run.report, planned.existing)
     with resource_errors(str(planned.target)):
         _make_place(planned.target.parent)
         with locked(planned.target):
-            planned = look()  # another run may have finished it before we got the lock
+            planned = plan(stage, config, run)  # another run may have finished it before we got the lock
             if planned.existing:
-                return _up_to_date(ranks, report, planned.existing)
-            return _make(planned, ranks, origins or {}, force, resume, report, device, stop)
+                return _up_to_date(ranks, run.report, planned.existing)
+            return _make(planned, ranks, run)
 
 
 def _make_place(directory: Path) -> None:
@@ -131,32 +124,24 @@ def _up_to_date(ranks: Ranks, report: Reporter, artifact: Artifact) -> Artifact:
     return artifact
 
 
-def _make(
-    planned: Plan,
-    ranks: Ranks,
-    origins: dict[str, str],
-    force: bool,
-    resume: bool,
-    report: Reporter,
-    device: str,
-    stop: Callable[[], int],
-) -> Artifact:
+def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
     stage, partial = planned.stage, store.partial_path(planned.target)
-    state = store.has_state(partial) and not force
-    if state and stage.resumable and not resume:
+    state = store.has_state(partial) and not run.force
+    if state and stage.resumable and not run.resume:
         where = progress(partial)
         message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
         raise ConfigError(message, "--resume to continue, --force to start over")
-    if resume and not state:
-        _warn_of_others(partial, report)
+    if run.resume and not state:
+        _warn_of_others(partial, run.report)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
     try:
         store.begin(planned.target, keep=state)
-        job = Job(planned.config, planned.inputs, partial, partial / store.SCRATCH, report, device, state, stop)
+        scratch = partial / store.SCRATCH
+        job = Job(planned.config, planned.inputs, partial, scratch, run.report, run.device, state, run.stop)
         ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
-        stage.run(job)
+        stage.start(job)
         ranks.wait("done")
-        artifact = store.commit(partial, planned.target, _manifest(planned, job, origins))
+        artifact = store.commit(partial, planned.target, _manifest(planned, job, run.origins))
     except BaseException:
         if not store.has_state(partial):
             shutil.rmtree(partial, ignore_errors=True)
@@ -181,7 +166,7 @@ def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
     job.directory, job.resumed = Path(begin["partial"]), begin["resumed"]
     job.scratch = job.directory / store.SCRATCH
     with resource_errors(str(job.directory)):
-        stage.run(job)
+        stage.start(job)
     ranks.tell(f"done-{ranks.rank}", "")
     return store.open_artifact(Path(ranks.hear("end")), workspace=workspace)
 

@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ifrkit.artifacts.job import Job
-from ifrkit.config.train_flow import TrainFlowConfig
-from ifrkit.core.errors import ConfigError
-from ifrkit.stages.base import Stage
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
-    from ifrkit.data.store.clips import ClipStore
-    from ifrkit.models.flownet import FlowNetS
-    from ifrkit.train.loop import FitResult
+    from ifrkit.artifacts import indexes, store
+else:
+    indexes, store = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.store")
 
 
-def run(job: Job) -> None:
-    """Train, and write flow.json beside the weights."""
-    from ifrkit.data.store.clips import ClipStore
-
-    config: TrainFlowConfig = job.config
-    result, _ = train(job, config, ClipStore.of(job.input("clips")))
-    index = {"width": config.width, "best": result.best, "last": result.last, "best_step": result.best_step}
-    (job.directory / "flow.json").write_text(json.dumps(index, indent=2) + "\n")
-    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
-
-
-def train(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResult, FlowNetS]:
-    """Fit a new FlowNetS; its best weights are loaded on return. Says so when it does not beat zero flow."""
-    from ifrkit.core.keyed import key_seed
-    from ifrkit.models.flownet import build_flownet
-    from ifrkit.train import distributed
-    from ifrkit.train.flow import FlowTask
-    from ifrkit.train.loop import fit
-    from ifrkit.trained import load_into
-
-    if config.supervision == "truth" and not store.has_flow:
-        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
-    if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
-        raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
-    flow = build_flownet(config.width, key_seed(config.seed, "flow"))
-    task = FlowTask(flow, config, store, distributed.local_device(job.device))
-    result = fit(task, loop=config.loop, seed=config.seed, job=job, name="flow", runtime=config.runtime)
-    best = result.best
-    if best:
-        error = "epe" if "epe" in best else "photometric"
-        rows = [[error, f"{best[error]:.4f}", f"{best[error + '_zero']:.4f}", f"{100 * best['gain']:.1f} %"]]
-        job.report.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
-        if best["gain"] <= 0:
-            job.report.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
-    distributed.largest(0)  # rank 0 has written the file when it comes here
-    load_into(flow, job.directory / "flow.best.safetensors")
-    return result, flow
+def _after(flow: store.Artifact, workspace: Path | None) -> list[str]:
+    """The branches of the same clips are joined by it; without any, they have to be trained first."""
+    if workspace is None:
+        return []
+    clips, trained = flow.ancestor("clips"), store.newest(workspace, ("branches",))
+    if clips is None:
+        return []
+    of_same = trained is not None and (known := trained.ancestor("clips")) is not None and known.id == clips.id
+    both = trained is not None and of_same and len(indexes.Branches.read(trained).branches) == 2
+    return ["train-fusion"] if both else ["train-branches", "--ssl", "ifr"]
 
 
 STAGE = Stage(
     name="train-flow",
     kind="flow",
-    config=TrainFlowConfig,
-    run=run,
+    config="ifrkit.config.train_flow:TrainFlowConfig",
+    run="ifrkit.stages._train_flow:run",
+    help="Train the flow network from the video itself.",
+    order=40,
     needs=("clips",),
     resumable=True,
     label=lambda config: config.supervision,
+    after=_after,
 )

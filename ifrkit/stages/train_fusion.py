@@ -2,135 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ifrkit.artifacts.job import Job
-from ifrkit.artifacts.store import Artifact, artifacts, open_artifact, resolve
-from ifrkit.config.train_fusion import TrainFusionConfig
-from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.stages.base import Stage
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import Stage
+from ifrkit.stages.evaluate import evaluation
 
 if TYPE_CHECKING:
-    from ifrkit.architectures.base import VideoModel
-    from ifrkit.data.store.clips import ClipStore
-    from ifrkit.models.flownet import FlowNetS
-    from ifrkit.train.loop import FitResult
+    from ifrkit.artifacts import store
+    from ifrkit.config.train_fusion import TrainFusionConfig
+else:
+    store = lazy("ifrkit.artifacts.store")
 
 
-def run(job: Job) -> None:
-    """Train, and write model.json beside the weights."""
-    from ifrkit.core.keyed import key_seed
-    from ifrkit.core.plugins import load
-    from ifrkit.data.store.clips import ClipStore
-    from ifrkit.trained import load_branch
-
-    config: TrainFusionConfig = job.config
-    store, branches = ClipStore.of(job.input("clips")), job.input("branches")
-    if config.crop[0] > store.size[0] or config.crop[1] > store.size[1]:
-        raise ConfigError(f"crop {config.crop} is larger than the stored frames {store.size}", "use a smaller one")
-    labeled = _labeled(config, store, branches)
-    architecture = load("architectures", config.arch)
-    networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
-    flow = _flow(job, store)
-    model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
-    if config.fusion_init == "average":
-        model.average_merge()
-    result = _train(job, model, store, labeled)
-    trained = json.loads(branches.file("branches.json").read_text())["branches"]
-    index = {
-        "arch": config.arch,
-        "num_classes": store.labels.num_classes,
-        "networks": {name: trained[name]["network"] for name in architecture.branches},
-        "flow_width": _width(job),
-        "key_interval": config.key_interval,
-        "labeled": [store.clips[clip].name for clip in labeled],
-        "best": result.best,
-        "last": result.last,
-        "best_step": result.best_step,
-    }
-    (job.directory / "model.json").write_text(json.dumps(index, indent=2) + "\n")
-    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
-    scores = [f"{100 * m['miou']:.2f}" if "miou" in m else "-" for m in (result.best, result.last)]
-    title = f"Validation mIoU (%), key frame {config.key_interval - 1} before"
-    job.report.table(
-        title, ["model", "best", "at step", "last"], [[config.arch, scores[0], str(result.best_step), scores[1]]]
-    )
-
-
-def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
-    """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
-    from ifrkit.train import distributed
-    from ifrkit.train.fusion import FusionTask
-    from ifrkit.train.loop import fit
-    from ifrkit.trained import load_into
-
-    config: TrainFusionConfig = job.config
-    device = distributed.local_device(job.device)
-    *first, last = model.phases()
-    for phase in first:
-        task = FusionTask(model, config, store, labeled, device, phase)
-        fit(task, loop=config.loop, seed=config.seed, job=job, name=phase.name, runtime=config.runtime)
-        distributed.largest(0)  # rank 0 has written the file when it comes here
-        load_into(task.kept, job.directory / f"{phase.name}.last.safetensors")
-    task = FusionTask(model, config, store, labeled, device, last)
-    return fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
-
-
-def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
-    """The labeled set of the branches, unless the config names another."""
-    from ifrkit.data.store.partitions import labeled_clips
-
-    if config.labeled is not None:
-        return labeled_clips(store, config.labeled)
-    names = set(json.loads(branches.file("branches.json").read_text())["labeled"])
-    return [i for i in store.clips_of("train") if store.clips[i].name in names]
-
-
-def _flow(job: Job, store: ClipStore) -> FlowNetS:
-    """The flow artifact's network, or one that is trained here first."""
-    from ifrkit.stages.train_flow import train
-    from ifrkit.trained import load_flow
-
-    for artifact in job.inputs:
-        if artifact.kind == "flow":
-            return load_flow(artifact)
-    job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
-    return train(
-        job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime, "seed": job.config.seed}), store
-    )[1]
-
-
-def _width(job: Job) -> float:
-    for artifact in job.inputs:
-        if artifact.kind == "flow":
-            return float(json.loads(artifact.file("flow.json").read_text())["width"])
-    return float(job.config.pretrain.width)
-
-
-def _extra_inputs(config: TrainFusionConfig, inputs: list[Artifact], workspace: Path) -> list[Artifact]:
+def _extra_inputs(config: TrainFusionConfig, inputs: list[store.Artifact], workspace: Path) -> list[store.Artifact]:
     """The named flow artifact, or the newest that was made from the same clips."""
     if config.flow is not None:
-        return [resolve(workspace, config.flow, ("flow",))]
+        return [store.resolve(workspace, config.flow, ("flow",))]
     clips = inputs[0].ancestor("clips") if inputs else None
-    for artifact in reversed(list(artifacts(workspace, "flow"))):
+    for artifact in reversed(list(store.artifacts(workspace, "flow"))):
         try:
             made_from = artifact.ancestor("clips")
         except ArtifactError:
             continue
         if clips is not None and made_from is not None and made_from.id == clips.id:
-            return [open_artifact(artifact.path, workspace=workspace)]
+            return [store.open_artifact(artifact.path, workspace=workspace)]
     return []
 
 
 STAGE = Stage(
     name="train-fusion",
     kind="video-model",
-    config=TrainFusionConfig,
-    run=run,
+    config="ifrkit.config.train_fusion:TrainFusionConfig",
+    run="ifrkit.stages._train_fusion:run",
+    help="Train the video model: branches, flow and fusion.",
+    order=50,
     needs=("branches",),
     resumable=True,
     extra_inputs=_extra_inputs,
     label=lambda config: config.arch if config.ssl == "none" else f"{config.arch}-{config.ssl}",
+    after=lambda model, workspace: evaluation(model),
 )

@@ -5,16 +5,27 @@ As `check_dataset`: every one raises AssertionError with a sentence that says wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ifrkit.config.network import NetworkConfig
+from ifrkit.core.lazy import lazy, torch
 from ifrkit.core.plugins import load
+from ifrkit.core.records import PairFlow
+from ifrkit.metrics.base import ClipResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ifrkit.architectures.base import Phase, VideoModel
-    from ifrkit.metrics.base import ClipResult, Metric
+    from ifrkit.metrics.base import Metric
+    from ifrkit.models import flownet
+    from ifrkit.models import network as building
+else:
+    flownet, building = lazy("ifrkit.models.flownet"), lazy("ifrkit.models.network")
 
 CLASSES = 5
 
@@ -26,8 +37,6 @@ def _require(condition: bool, kind: str, contract: str) -> None:
 
 def check_architecture(name: str) -> None:
     """`architectures/base.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
-    import torch
-
     for size in ((32, 48), (33, 50)):
         model, frames = _video_model(name), _moving(size, 3, batch=2)
         with torch.no_grad():
@@ -49,41 +58,29 @@ def check_architecture(name: str) -> None:
 
 
 def _video_model(name: str) -> VideoModel:
-    import torch
-
-    from ifrkit.config.network import NetworkConfig
-    from ifrkit.models.flownet import build_flownet
-    from ifrkit.models.network import build_network
-
     architecture = load("architectures", name)
     config = NetworkConfig(backbone="resnet18", width=0.0625)
-    networks = [build_network(config, CLASSES, seed) for seed in range(len(architecture.branches))]
+    networks = [building.build_network(config, CLASSES, seed) for seed in range(len(architecture.branches))]
     torch.manual_seed(0)
     for network in networks:  # a random classifier sees the same class everywhere
         torch.nn.init.normal_(network.decode_head.conv_seg.weight, std=1.0)
-    model: VideoModel = architecture(*networks, build_flownet(0.0625, 0), CLASSES)
+    model: VideoModel = architecture(*networks, flownet.build_flownet(0.0625, 0), CLASSES)
     torch.nn.init.normal_(model.flow.predict_flow2.weight, std=0.02)
     return model.eval()
 
 
 def _moving(size: tuple[int, int], frames: int, batch: int) -> Tensor:
     """(b, t, 3, h, w) uint8: noise that slides by two pixels a frame."""
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     scene = torch.randint(256, (batch, 3, size[0], size[1] + 2 * frames), generator=generator, dtype=torch.uint8)
     return torch.stack([scene[..., 2 * t : 2 * t + size[1]] for t in range(frames)], 1)
 
 
 def _same(one: Tensor, other: Tensor, contract: str) -> None:
-    import torch
-
     _require(torch.allclose(one, other, rtol=1e-4, atol=1e-4), "an architecture", contract)
 
 
 def _check_phase(model: VideoModel, index: int) -> None:
-    import torch
-
     phase: Phase = model.phases()[index]
     model.train()
     model.train_phase(phase)
@@ -106,10 +103,6 @@ def _check_phase(model: VideoModel, index: int) -> None:
 
 def check_metric(name: str) -> None:
     """`ifrkit/metrics/base.py`: plain numbers from 0 to 1, None where nothing counts; order does not matter."""
-    import json
-
-    import numpy as np
-
     cls = load("metrics", name)
     _require(bool(cls.__doc__ and cls.title and cls.headline), "a metric", "it has a docstring, a title and a headline")
     _require(cls.needs <= {"labels", "flows", "dense-labels"}, "a metric", "needs are labels, flows or dense-labels")
@@ -138,11 +131,6 @@ def _updated(cls: Callable[[int], Metric], clips: list[ClipResult]) -> Metric:
 
 def _judged(seed: int) -> ClipResult:
     """Slow noise of 18 frames: predictions, labels with ignored pixels, and flow."""
-    import numpy as np
-
-    from ifrkit.core.records import PairFlow
-    from ifrkit.metrics.base import ClipResult
-
     rng, size, length = np.random.default_rng(seed), (6, 8), 18
     ids = rng.integers(0, CLASSES, size).astype(np.uint8)
     frames = {}

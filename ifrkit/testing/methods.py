@@ -12,7 +12,6 @@ Every check raises AssertionError with a sentence that says what the contract (`
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact, begin, commit, open_artifact
 from ifrkit.config.prepare import PrepareConfig
@@ -30,10 +30,10 @@ from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
-from ifrkit.data.store.pseudo import INDEX, PseudoLabels, PseudoWriter, file_name, training_frames
+from ifrkit.data.store.pseudo import PseudoLabels, PseudoWriter, file_name, training_frames
 from ifrkit.models.network import build_network
 from ifrkit.stages import prepare
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.train.branch import BranchTask
 
 STREET = {"val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
@@ -44,7 +44,7 @@ LATE = 10**6
 def toy_clips(root: Path, videos: int = 2) -> Artifact:
     """Training clips of five frames, 32x48, and one to validate on. Every frame has a label; most are hidden."""
     config = PrepareConfig.model_validate({"dataset": "synthetic", "options": {**STREET, "train_videos": videos}})
-    return execute(prepare.STAGE, config, workspace=root, inputs=[])
+    return execute(prepare.STAGE, config, Run(workspace=root, inputs=[]))
 
 
 def toy_task(ssl: str, clips: Artifact, **changes: Any) -> BranchTask:
@@ -220,6 +220,6 @@ def _random_labels(clips: Artifact, store: ClipStore) -> Artifact:
     with PseudoWriter(partial / file_name(0), len(frames), store.size) as writer:
         ids = rng.integers(store.labels.num_classes, size=shape, dtype=np.uint8)
         writer.write(0, ids, rng.random(shape, dtype=np.float32))
-    index = {"frames": frames, "per_file": len(frames), "size": store.size, "num_classes": store.labels.num_classes}
-    (partial / INDEX).write_text(json.dumps(index))
+    index = Pseudo(frames=tuple(frames), per_file=len(frames), size=store.size, num_classes=store.labels.num_classes)
+    index.write(partial)
     return commit(partial, target, Manifest(kind="pseudo-labels", id=clips.id))

@@ -85,7 +85,7 @@ def test_a_waiting_stage_has_not_imported_torch(shell: Shell) -> None:
     done = shell.run(f"true | {sys.executable} -X importtime -m ifrkit train-branches")
     assert "through the pipe" in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "ifrkit.stages.train_branches" in imported
+    assert "ifrkit.stages.runner" in imported
     assert "torch" not in imported
 
 

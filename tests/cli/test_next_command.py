@@ -17,7 +17,7 @@ from ifrkit.cli.main import load
 from ifrkit.cli.options import SHARED, Shared
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.stages import prepare
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.testing import toy
 
 
@@ -63,7 +63,7 @@ def test_the_recipe_of_a_dataset_is_named_where_its_crops_fit(tmp_path: Path) ->
     toy("camvid", tmp_path / "CamVid")
     for size, recipe in (((48, 64), "tiny"), ((200, 240), "camvid")):
         config = PrepareConfig.model_validate({"dataset": "camvid", "root": str(tmp_path / "CamVid"), "size": size})
-        clips = execute(prepare.STAGE, config, workspace=tmp_path, inputs=[])
+        clips = execute(prepare.STAGE, config, Run(workspace=tmp_path, inputs=[]))
         assert after(clips) == f"ifrkit train-branches --ssl ifr --recipe {recipe}"
 
 

@@ -12,7 +12,7 @@ from toy_config import toy_config
 import data_prep
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages.prepare import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 PLUGINS = str(Path(__file__).parents[1] / "helpers" / "toy_plugins")
 MakeStore = Callable[..., ClipStore]
@@ -32,7 +32,7 @@ def make_store(tmp_path_factory: pytest.TempPathFactory) -> MakeStore:
     workspace = tmp_path_factory.mktemp("stores")
 
     def make(options: dict[str, Any] | None = None, **changes: Any) -> ClipStore:
-        return ClipStore(execute(STAGE, toy_config(options, **changes), workspace=workspace, inputs=[]).path)
+        return ClipStore(execute(STAGE, toy_config(options, **changes), Run(workspace=workspace, inputs=[])).path)
 
     return make
 

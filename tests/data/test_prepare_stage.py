@@ -19,7 +19,7 @@ from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError, Interrupt
 from ifrkit.data.store import reading
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages.prepare import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 LARGE = {"height": 96, "width": 160}
 """17 of such frames fill a file of 1 MiB, so the 26 frames go into two."""
@@ -54,7 +54,7 @@ def prepare(
     **changes: Any,
 ) -> Artifact:
     config = toy_config(options, **changes)
-    return execute(STAGE, config, workspace=workspace, inputs=[], out=out, stop=stop, report=report or Listener())
+    return execute(STAGE, config, Run(workspace=workspace, inputs=[], out=out, stop=stop, report=report or Listener()))
 
 
 def checksums(artifact: Artifact) -> dict[str, str]:

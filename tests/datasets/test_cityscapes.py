@@ -24,7 +24,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.media.resize import resize_frame
 from ifrkit.stages.prepare import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 TRAIN_IDS = {
     7: 0,
@@ -148,7 +148,7 @@ def test_real_size_is_stored_at_half_of_it(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / name, compress_level=1)
     given = {"dataset": "cityscapes", "root": str(tmp_path), "options": {"allow_missing": True}}
     config = PrepareConfig.model_validate({**given, "runtime": {"workers": 0}})
-    store = ClipStore(execute(STAGE, config, workspace=tmp_path / "made", inputs=[]).path)
+    store = ClipStore(execute(STAGE, config, Run(workspace=tmp_path / "made", inputs=[])).path)
     assert np.array_equal(store.frame(0, 0), _half(frame))
     assert np.array_equal(store.label(0, 0), _train_ids(label[::2, ::2]))
     assert np.array_equal(resize_frame(frame, (512, 1024)), _half(frame))

@@ -21,7 +21,7 @@ from ifrkit.evaluation.systems import PerFrame, Video
 from ifrkit.metrics._confusion import confusion, iou, mean_present
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_branch, load_video_model
 
 COPY, REFERENCE = "key frame, copied", "reference, every frame"
@@ -96,5 +96,5 @@ def test_more_distances_than_frames(workspace: Path, store: ClipStore, branches:
     longest = max(index for _, index in places(store)) + 1
     config = EvalConfig.model_validate({"metrics": "miou", "distances": longest + 1})
     with pytest.raises(ConfigError, match=f"--distances {longest + 1}: no scored frame .*at most {longest}"):
-        execute(STAGE, config, workspace=workspace, inputs=[branches])
+        execute(STAGE, config, Run(workspace=workspace, inputs=[branches]))
     assert json.loads(config.model_dump_json())["distances"] == longest + 1

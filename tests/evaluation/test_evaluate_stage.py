@@ -29,7 +29,7 @@ from ifrkit.metrics.base import ClipResult
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages import prepare, train_flow, train_fusion
 from ifrkit.stages.evaluate import STAGE
-from ifrkit.stages.runner import execute, plan
+from ifrkit.stages.runner import Run, execute, plan
 from ifrkit.trained import load_branch, load_video_model
 
 Ids = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def model(workspace: Path, branches: Artifact) -> Artifact:
 
 
 def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(STAGE, EvalConfig.model_validate(config), workspace=workspace, inputs=[source])
+    return execute(STAGE, EvalConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
 
 
 def read(artifact: Artifact) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_full_size_labels(tmp_path: Path, branches: Artifact) -> None:
     config = PrepareConfig.model_validate(
         {"dataset": "folders", "root": str(tmp_path / "toy"), "size": (24, 32), "full_labels": True}
     )
-    clips = execute(prepare.STAGE, config, workspace=tmp_path, inputs=[])
+    clips = execute(prepare.STAGE, config, Run(workspace=tmp_path, inputs=[]))
     store = ClipStore(clips.path)
     made = tiny_run.train(tmp_path, tiny_run.branches_config(ssl="none", loop={"steps": 1, "batch": 2}), clips)
     report = read(judge(made, tmp_path, metrics="miou", label_size="full"))
@@ -191,11 +191,11 @@ def test_flow_of_an_artifact_and_of_files(workspace: Path, store: ClipStore, mod
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.writeOpticalFlow(str(path), np.ascontiguousarray(truth.flow_2hw.transpose(1, 2, 0)))
     config = EvalConfig.model_validate({"metrics": "tc", "flow": str(tmp_path / "flow")})
-    before = plan(STAGE, config, workspace=workspace, inputs=[model]).id
-    assert read(execute(STAGE, config, workspace=workspace, inputs=[model]))["flow"]["source"] == "files"
+    before = plan(STAGE, config, Run(workspace=workspace, inputs=[model])).id
+    assert read(execute(STAGE, config, Run(workspace=workspace, inputs=[model])))["flow"]["source"] == "files"
     path.write_bytes(path.read_bytes())  # same size, later: its content may be another
     os.utime(path, ns=(1, 1))
-    assert plan(STAGE, config, workspace=workspace, inputs=[model]).id != before
+    assert plan(STAGE, config, Run(workspace=workspace, inputs=[model])).id != before
 
 
 def test_a_split_without_clips(workspace: Path, model: Artifact) -> None:
@@ -215,9 +215,9 @@ from ifrkit.artifacts.store import open_artifact
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.stages.evaluate import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 model = open_artifact(Path({str(model.path)!r}))
-execute(STAGE, EvalConfig.model_validate({config!r}), workspace=Path(sys.argv[1]), inputs=[model])
+execute(STAGE, EvalConfig.model_validate({config!r}), Run(workspace=Path(sys.argv[1]), inputs=[model]))
 """
     script = tmp_path / "run.py"
     script.write_text(code)

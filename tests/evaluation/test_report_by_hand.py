@@ -22,7 +22,7 @@ from ifrkit.evaluation.systems import CopyKey, PerFrame
 from ifrkit.metrics.base import ClipResult
 from ifrkit.stages import train_fusion
 from ifrkit.stages.evaluate import STAGE
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_branch
 
 UPDATE, REFERENCE, COPY = "update, every frame", "reference, every frame", "key frame, copied"
@@ -30,7 +30,7 @@ LENGTH = 5
 
 
 def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(STAGE, EvalConfig.model_validate(config), workspace=workspace, inputs=[source])
+    return execute(STAGE, EvalConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
 
 
 def read(artifact: Artifact) -> dict[str, Any]:

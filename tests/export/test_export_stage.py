@@ -18,7 +18,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.export import check, runtime
 from ifrkit.export.formats import require_onnx
 from ifrkit.stages import export, train_fusion
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_video_model
 
 try:
@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 
 
 def made(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(export.STAGE, ExportConfig.model_validate(config), workspace=workspace, inputs=[source])
+    return execute(export.STAGE, ExportConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
 
 
 def test_a_branch_as_a_program(models: dict[str, Artifact], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.flow_sources import flow_source, is_artifact
 from ifrkit.metrics._pairs import warp_nearest
 from ifrkit.stages import train_flow
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 
 def textured(height: int, width: int) -> NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def flow_artifact(clips: Artifact) -> Artifact:
             "runtime": {"workers": 0, "log_every": 1, "save_every": 1},
         }
     )
-    return execute(train_flow.STAGE, config, workspace=clips.path.parents[1], inputs=[clips])
+    return execute(train_flow.STAGE, config, Run(workspace=clips.path.parents[1], inputs=[clips]))
 
 
 # -- dis --

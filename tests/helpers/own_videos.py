@@ -16,7 +16,7 @@ from data_prep.synthetic.video import Video
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.predict import PredictConfig
 from ifrkit.stages import predict
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 Frame = NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def run(workspace: Path, model: Artifact, *videos: Path, resume: bool = False, *
     """The stage `predict` on these videos; stop and report go to it as they are."""
     hooks = {name: changes.pop(name) for name in ("stop", "report") if name in changes}
     config = PredictConfig.model_validate({"videos": [str(video) for video in videos], **changes})
-    return execute(predict.STAGE, config, workspace=workspace, inputs=[model], resume=resume, **hooks)
+    return execute(predict.STAGE, config, Run(workspace=workspace, inputs=[model], resume=resume, **hooks))
 
 
 def labels(artifact: Artifact, video: str) -> dict[str, Frame]:

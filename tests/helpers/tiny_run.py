@@ -18,7 +18,7 @@ from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.pseudo_label import PseudoLabelConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.stages import prepare, pseudo_label, train_branches
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
 
@@ -26,7 +26,7 @@ OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "
 def make_clips(workspace: Path, **options: Any) -> Artifact:
     """A clips artifact: 32x48 frames, clips of 5."""
     config = PrepareConfig.model_validate({"dataset": "synthetic", "options": OPTIONS | options})
-    return execute(prepare.STAGE, config, workspace=workspace, inputs=[])
+    return execute(prepare.STAGE, config, Run(workspace=workspace, inputs=[]))
 
 
 def branches_config(**changes: Any) -> TrainBranchesConfig:
@@ -56,12 +56,14 @@ def train(
     return execute(
         train_branches.STAGE,
         config,
-        workspace=workspace,
-        inputs=[clips],
-        out=out,
-        resume=resume,
-        stop=stop,
-        report=report or Silent(),
+        Run(
+            workspace=workspace,
+            inputs=[clips],
+            out=out,
+            resume=resume,
+            stop=stop,
+            report=report or Silent(),
+        ),
     )
 
 
@@ -70,7 +72,7 @@ def label(
 ) -> Artifact:
     """pseudo-label by the update branch."""
     config = PseudoLabelConfig(branch="update", batch=batch)
-    return execute(pseudo_label.STAGE, config, workspace=workspace, inputs=[branches], resume=resume, stop=stop)
+    return execute(pseudo_label.STAGE, config, Run(workspace=workspace, inputs=[branches], resume=resume, stop=stop))
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.core.plugins import load
+from ifrkit.core.stage import Stage
 from ifrkit.models.flownet import build_flownet
 from ifrkit.models.network import build_network
 from ifrkit.stages import train_flow, train_fusion
-from ifrkit.stages.base import Stage
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.train import distributed
 
 LOOP = {"steps": 4, "batch": 2, "eval_every": 2}
@@ -68,7 +68,7 @@ def run(
 ) -> Artifact:
     """The stage on these inputs."""
     return execute(
-        stage, config, workspace=workspace, inputs=[*inputs], resume=resume, stop=stop, report=report or Silent()
+        stage, config, Run(workspace=workspace, inputs=[*inputs], resume=resume, stop=stop, report=report or Silent())
     )
 
 

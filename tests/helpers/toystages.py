@@ -20,8 +20,8 @@ from ifrkit.artifacts.job import Job
 from ifrkit.cli.common import Shared, run_stage, stage_command
 from ifrkit.core.config import Config
 from ifrkit.core.errors import InterruptedRun
-from ifrkit.stages.base import Stage
-from ifrkit.stages.runner import execute
+from ifrkit.core.stage import Stage
+from ifrkit.stages.runner import Run, execute
 
 
 class SourceConfig(Config):
@@ -134,7 +134,7 @@ class Shell:
 
     def source(self) -> Path:
         """Toy clips, made without starting a process."""
-        return execute(SOURCE, SourceConfig(), workspace=self.workspace, inputs=[]).path
+        return execute(SOURCE, SourceConfig(), Run(workspace=self.workspace, inputs=[])).path
 
     def ok(self, line: str) -> str:
         """Standard output of a line that has to succeed."""

@@ -19,7 +19,7 @@ from ifrkit.core.records import LabelSpace
 from ifrkit.export.formats import require_onnx
 from ifrkit.predict.segmenter import Segmenter
 from ifrkit.stages import export
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 try:
     require_onnx()
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(bool(ONNX), reason=ONNX)
 
 
 def _exported(source: Artifact, workspace: Path) -> Artifact:
-    return execute(export.STAGE, ExportConfig(), workspace=workspace, inputs=[source])
+    return execute(export.STAGE, ExportConfig(), Run(workspace=workspace, inputs=[source]))
 
 
 @pytest.fixture(scope="module")

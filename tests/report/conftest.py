@@ -11,7 +11,7 @@ import tiny_video
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.stages import evaluate, train_fusion
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 
 @pytest.fixture(scope="package")
@@ -41,4 +41,4 @@ def reports(workspace: Path, model: Artifact, branches: Artifact) -> list[Artifa
     """Of the video model, and of its branches."""
     options = {"metrics": "miou,tc", "flow": "truth", "frames": "all", "distances": 3, "pictures": 2}
     config = EvalConfig.model_validate(options)
-    return [execute(evaluate.STAGE, config, workspace=workspace, inputs=[given]) for given in (model, branches)]
+    return [execute(evaluate.STAGE, config, Run(workspace=workspace, inputs=[given])) for given in (model, branches)]

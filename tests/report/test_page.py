@@ -21,7 +21,7 @@ from ifrkit.report import page as module
 from ifrkit.report.gather import command_line, gather
 from ifrkit.report.page import page
 from ifrkit.stages import evaluate
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 
 VOID = {"meta", "img", "br", "hr", "source", "link", "input"}
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -196,7 +196,7 @@ def test_a_training_without_a_report(model: Artifact, branches: Artifact) -> Non
 
 def test_what_was_not_measured_is_not_shown(workspace: Path, branches: Artifact) -> None:
     config = EvalConfig.model_validate({"metrics": "tc", "flow": "truth", "pictures": 0})
-    alone = execute(evaluate.STAGE, config, workspace=workspace, inputs=[branches])
+    alone = execute(evaluate.STAGE, config, Run(workspace=workspace, inputs=[branches]))
     sections = [*Read(page([alone])).text]
     assert sections == ["", "Results", "Temporal consistency of each clip", "Training", "How they were made"]
 
@@ -206,6 +206,6 @@ def test_what_was_measured_differently_is_refused(
     workspace: Path, branches: Artifact, reports: list[Artifact], changed: dict[str, Any]
 ) -> None:
     options = {"metrics": "miou", "frames": "all", "pictures": 0} | changed
-    other = execute(evaluate.STAGE, EvalConfig.model_validate(options), workspace=workspace, inputs=[branches])
+    other = execute(evaluate.STAGE, EvalConfig.model_validate(options), Run(workspace=workspace, inputs=[branches]))
     with pytest.raises(ConfigError, match=f"the reports differ in .*{next(iter(changed))}.*; make a page of each kind"):
         page([reports[0], other])

@@ -12,7 +12,7 @@ import pytest
 from tiny_tables import FLAGS, Answer
 
 from ifrkit.reproduce import estimate
-from ifrkit.reproduce.matrix import Matrix
+from ifrkit.reproduce.matrix import Data, Matrix
 
 SETS = [word for word in FLAGS if "." in word]
 
@@ -58,7 +58,7 @@ def test_finished_runs_are_done_and_tell_the_time_of_the_others(
 def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
     from ifrkit.artifacts.job import Silent
 
-    matrix = Matrix.of("7", None, None, "tiny", SETS, (0, 1), "+ IFR")
+    matrix = Matrix.of("7", Data(scale="tiny", sets=SETS), (0, 1), "+ IFR")
     costs = estimate.costs(matrix.nodes, matrix.check(), tmp_path, "cpu", Silent())
     rows = {row["training"]: (row["runs"], row["passes"]) for row in map(estimate.entry, costs)}
     assert rows == {
@@ -75,5 +75,5 @@ def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
 
 
 def test_switched_off_terms_have_a_cost_of_their_own() -> None:
-    matrix = Matrix.of("5", "cityscapes", "somewhere", "full", (), (0, 1), None)
+    matrix = Matrix.of("5", Data("cityscapes", "somewhere"), (0, 1), None)
     assert len({training.key for _, training in estimate.planned(matrix.nodes, matrix.check())}) == 6

@@ -55,7 +55,7 @@ def view_batches(
     labels by. The workers end when the iterator is exhausted or dropped.
     Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
     """
-    check_crop(store, crop.size)
+    store.check_crop(crop.size, "crop.size")
     pools = {}
     for pool, clips in (("labeled", labeled), ("unlabeled", unlabeled)):
         own = [view for view in views if view.pool == pool]
@@ -93,7 +93,7 @@ def clip_batches(
     flow of the second to the first. Their clips are drawn with replacement from those with several frames.
     Raises ConfigError for a crop that is larger than the frames, and if no clip serves.
     """
-    check_crop(store, crop)
+    store.check_crop(crop, "crop")
     span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
     runs = mode in ("fixed", "uniform", "drawn")
     if runs:
@@ -109,13 +109,6 @@ def clip_batches(
         return stream(_RunItems(store, usable, distance, mode == "uniform", crop, span, drawn, annotated), workers)
     truth = mode == "truth"
     return stream(_PairItems(store, usable, 1 if truth else distance, truth, crop, span), workers)
-
-
-def check_crop(store: ClipStore, crop: tuple[int, int]) -> None:
-    """Raises ConfigError when a crop is larger than the stored frames."""
-    if crop[0] > store.size[0] or crop[1] > store.size[1]:
-        fault = f"the crop {crop[0]}x{crop[1]} is larger than the stored frames ({store.size[0]}x{store.size[1]})"
-        raise ConfigError(fault, "use a smaller crop, or prepare larger frames")
 
 
 def to_device(

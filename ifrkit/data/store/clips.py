@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
-from ifrkit.core.errors import ArtifactError
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow, Window
 from ifrkit.data.store.file import REMAKE, Layout, StoreFileReader, StoreFileWriter
 
@@ -118,6 +118,14 @@ class ClipStore:
     def size(self) -> tuple[int, int]:
         """(height, width) of every frame and label."""
         return self.index.size
+
+    def check_crop(self, crop: tuple[int, int], key: str) -> None:
+        """Raises ConfigError when a (height, width) is larger than the stored frames. key: its name in the config."""
+        (height, width), (stored_height, stored_width) = crop, self.size
+        if height > stored_height or width > stored_width:
+            fit = f"[{min(height, stored_height)},{min(width, stored_width)}]"
+            fault = f"{key} {height}x{width} is larger than the stored frames ({stored_height}x{stored_width})"
+            raise ConfigError(fault, f"use --set {key}={fit}, or prepare larger frames")
 
     @property
     def has_flow(self) -> bool:

@@ -9,7 +9,6 @@ Frame i of `frames` lies in file i // per_file at row i % per_file.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -21,13 +20,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.records import IGNORE, Window
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.new_file import NewFile
 
-INDEX = "pseudo.json"
 PER_FILE = 256
 
 Ids = NDArray[np.uint8]
@@ -79,11 +78,11 @@ class PseudoLabels:
 
     def __init__(self, artifact: Artifact, store: ClipStore, labeled: Sequence[int]) -> None:
         """labeled: the clips whose own labels may be seen; those labels take precedence."""
-        path, index = artifact.path, json.loads(artifact.file(INDEX).read_text())
-        self.path, self._store, self._per_file = path, store, int(index["per_file"])
-        self._rows = {name: row for row, name in enumerate(index["frames"])}
+        path, index = artifact.path, Pseudo.read(artifact)
+        self.path, self._store, self._per_file = path, store, index.per_file
+        self._rows = {name: row for row, name in enumerate(index.frames)}
         self._own = {store.clips[c].frames[i]: (c, i) for c in labeled for i in store.clips[c].labeled}
-        if tuple(index["size"]) != tuple(store.size) or not training_frames(store).keys() <= self._rows.keys():
+        if index.size != store.size or not training_frames(store).keys() <= self._rows.keys():
             raise ArtifactError(f"{path} was not made from these clips", "run pseudo-label on a branch trained on them")
         self._files: dict[int, Any] = {}
         self._process = os.getpid()

@@ -1,0 +1,245 @@
+"""The JSON file that says what an artifact holds, one typed class a kind: written and read here only.
+
+`clips.json` has its class beside the store of frames (`ifrkit/data/store/clips.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict, ValidationError
+
+from ifrkit.artifacts.store import REMAKE, Artifact
+from ifrkit.core.config import Config
+from ifrkit.core.errors import ArtifactError
+
+Metrics = dict[str, int | float]
+
+
+class Index(Config):
+    """The index of one kind of artifact, in the file FILE."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    FILE: ClassVar[str]
+    INDENT: ClassVar[int | None] = 2
+
+    @classmethod
+    def read(cls, artifact: Artifact) -> Self:
+        """The index of an artifact. Raises ArtifactError if it is missing or damaged."""
+        path = artifact.file(cls.FILE)
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
+            raise ArtifactError(f"{path}: the file is corrupt ({where}{first['msg']})", REMAKE) from None
+
+    def write(self, directory: Path) -> None:
+        """Put it into the directory of an artifact that is being made."""
+        (directory / self.FILE).write_text(json.dumps(self.tree(), indent=self.INDENT) + "\n")
+
+    def tree(self) -> dict[str, Any]:
+        """The same in JSON's types."""
+        return self.model_dump(mode="json")
+
+
+class Branch(Config):
+    """One trained network of `branches`. network: its config; best, last: what validation measured of the weights."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    network: dict[str, Any]
+    best: Metrics
+    last: Metrics
+    best_step: int
+
+
+class PassCount(Config):
+    """Image passes of one training step for each labeled image (`ifrkit/train/passes.py`)."""
+
+    trained: int | float
+    plain: int | float
+    cost: int | float
+
+
+class Branches(Index):
+    """`branches`: the networks of stage one."""
+
+    FILE = "branches.json"
+
+    num_classes: int
+    branches: dict[str, Branch]
+    passes: dict[str, PassCount]
+    labeled: tuple[str, ...]
+    """Clips whose labels were used."""
+
+    def named(self, branch: str | None) -> str:
+        """The branch that a user means: the one named, else the reference branch if there is one."""
+        return branch or ("reference" if "reference" in self.branches else next(iter(self.branches)))
+
+
+class Flow(Index):
+    """`flow`: a FlowNetS of this width."""
+
+    FILE = "flow.json"
+
+    width: int | float
+    best: Metrics
+    last: Metrics
+    best_step: int
+
+
+class VideoModel(Index):
+    """`video-model`: the architecture, and the networks that it joins."""
+
+    FILE = "model.json"
+
+    arch: str
+    num_classes: int
+    networks: dict[str, dict[str, Any]]
+    flow_width: int | float
+    key_interval: int
+    labeled: tuple[str, ...]
+    best: Metrics
+    last: Metrics
+    best_step: int
+
+
+class Pseudo(Index):
+    """`pseudo-labels`: frame i of `frames` lies in file i // per_file at row i % per_file."""
+
+    FILE = "pseudo.json"
+    INDENT = None
+
+    frames: tuple[str, ...]
+    per_file: int
+    size: tuple[int, int]
+    num_classes: int
+
+
+class Source(Config):
+    """What exported graphs were made from."""
+
+    kind: str
+    id: str
+    checkpoint: str
+
+
+class Graph(Config):
+    """One exported graph. dynamic: its open dimensions; checked: how far it is from torch."""
+
+    file: str
+    inputs: tuple[dict[str, Any], ...]
+    outputs: tuple[dict[str, Any], ...]
+    dynamic: tuple[str, ...]
+    checked: dict[str, Any]
+
+
+class Exported(Index):
+    """`exported`: graphs, and all that a program needs to run them without ifrkit."""
+
+    FILE = "exported.json"
+    INDENT = 1
+
+    ifrkit: str
+    format: str
+    source: Source
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    ignore: int
+    normalisation: dict[str, Any]
+    size: tuple[int, int]
+    key_interval: int | None
+    tolerance: float
+    graphs: dict[str, Graph]
+
+
+class Broken(Config):
+    """A frame that could not be read."""
+
+    frame: str
+    fault: str
+
+
+class Video(Config):
+    """What was predicted of one video; its files are NAME/labels/FRAME.png and NAME/overlay.mp4."""
+
+    model_config = ConfigDict(frozen=False)
+
+    name: str
+    source: str
+    """Name of the file or folder."""
+    size: tuple[int, int]
+    """(height, width) of its frames and labels."""
+    seen_at: tuple[int, int]
+    """(height, width) at which the networks saw them."""
+    frames: int = 0
+    """Predicted, without the broken ones."""
+    key_frames: list[int] = []
+    """Their positions, from 0; broken frames have one too."""
+    broken: list[Broken] = []
+
+
+class Predictions(Index):
+    """`predictions`: the videos, and the classes of their ids."""
+
+    FILE = "predictions.json"
+    INDENT = 1
+
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    videos: tuple[Video, ...]
+
+
+class Report(Index):
+    """`report`: what `eval` measured, and how. model: how it was trained; systems: metrics of each, the model first."""
+
+    FILE = "report.json"
+    INDENT = 1
+
+    model: dict[str, Any]
+    dataset: str
+    clips_id: str
+    split: str
+    frames: str
+    clips: int
+    scored_frames: int
+    key_interval: int
+    distance: int
+    frames_nearer_to_their_key: int
+    label_size: str
+    flow: dict[str, Any] | None
+    classes: tuple[str, ...]
+    systems: dict[str, dict[str, Any]]
+    distances: dict[str, Any] = {}
+    inner_video: dict[str, Any] = {}
+
+    def tree(self) -> dict[str, Any]:
+        """Without what was not asked for."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Table(Index):
+    """`table`: an experiment of the paper, one entry a cell."""
+
+    FILE = "table.json"
+    INDENT = 1
+
+    table: str
+    title: str
+    dataset: str
+    scale: str
+    cells: tuple[dict[str, Any], ...]
+
+
+class FrameSize(Index):
+    """Of `clips.json` the (height, width) alone: for who does not open the store."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    FILE = "clips.json"
+
+    size: tuple[int, int]

@@ -1,0 +1,127 @@
+"""Run a stage from the command line: check, find the input, run, print the line.
+
+Order matters, because in `a | b` both start at once: arguments and config are checked first, then the line of the pipe
+is awaited, and torch is imported only after it came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ifrkit.artifacts.reference import format_reference
+from ifrkit.artifacts.store import Artifact
+from ifrkit.cli.common import Flags, chosen_device
+from ifrkit.cli.guard import ReaderGone
+from ifrkit.cli.hints import next_command
+from ifrkit.cli.inputs import resolve_inputs
+from ifrkit.cli.options import Shared
+from ifrkit.cli.signals import Stop
+from ifrkit.config.resolve import resolve, rows
+from ifrkit.core.config import Config
+from ifrkit.core.lazy import lazy
+from ifrkit.core.stage import Stage
+from ifrkit.stages.ranks import Ranks
+from ifrkit.stages.runner import Run, execute, plan
+
+if TYPE_CHECKING:
+    from ifrkit.cli import reporter
+else:
+    reporter = lazy("ifrkit.cli.reporter")
+
+Origins = dict[str, str]
+
+
+def read_config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins]:
+    """The config that the options make, and where each value came from."""
+    return resolve(
+        stage.config_type,
+        stage.name,
+        recipes=shared.recipe_names,
+        file=shared.file,
+        flags={**flags, "seed": (shared.seed, "--seed")},
+        sets=shared.sets,
+    )
+
+
+def printed_config(config: Config, origins: Origins, shared: Shared) -> bool:
+    """With --print-config print it, and say so. Raises ConfigError if a file that it names cannot be read."""
+    config.identity()
+    if shared.print_config:
+        _print_config(config, origins, shared.as_json)
+    return shared.print_config
+
+
+def run(
+    stage: Stage,
+    shared: Shared,
+    config: Config,
+    origins: Origins,
+    describe: Callable[[Any], list[str]],
+    extra: Callable[[Artifact], Mapping[str, Any]],
+) -> Artifact | None:
+    """Find the input, make the artifact and print its line; with --dry-run, say what would be made."""
+    stop = Stop()
+    stop.install()
+    ranks = Ranks.from_environment()
+    name = stage.name if ranks.rank == 0 else f"{stage.name}[{ranks.rank}]"
+    report = reporter.ConsoleReporter(name, quiet=shared.quiet or ranks.rank > 0)
+    inputs = resolve_inputs(stage, shared, ranks, report)
+    asked = Run(shared.workspace, inputs, shared.out, shared.force, shared.resume, report, origins=origins, stop=stop)
+    if shared.dry_run:
+        _dry_run(stage, shared, config, asked, describe(config))
+        return None
+    # An answer that is up to date, and a stage that starts from files, do not wait for torch.
+    idle = not stage.needs or plan(stage, config, asked).existing is not None
+    device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
+    stop.saving = stage.resumable
+    try:
+        artifact = execute(stage, config, replace(asked, device=device))
+    finally:
+        stop.saving = False
+    if ranks.rank == 0:
+        _print_line(artifact, shared, extra(artifact))
+        if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
+            with contextlib.suppress(Exception):  # the artifact is made: no reason to fail
+                if not shared.quiet and (command := next_command(stage, artifact, shared)):
+                    report.info(f"next: {command}")  # in a pipe the next command is already there
+    return artifact
+
+
+def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:
+    path = artifact.path.resolve()
+    try:
+        print(format_reference(path, artifact.kind, artifact.id, as_json=shared.as_json, **extra), flush=True)
+    except BrokenPipeError:
+        raise ReaderGone(path) from None
+
+
+def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> None:
+    """Valid YAML for --config, each value with its origin in a comment."""
+    if as_json:
+        print(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
+        return
+    for depth, key, value, origin in rows(config, origins):
+        line = "  " * depth + (f"{key}:" if origin == "" else f"{key}: {json.dumps(value, ensure_ascii=False)}")
+        print(f"{line:<48} # {origin}" if origin else line)
+
+
+def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: list[str]) -> None:
+    planned = plan(stage, config, asked)
+    tree = config.model_dump(mode="json")
+    if shared.as_json:
+        used = [{"kind": a.kind, "id": a.id, "path": str(a.path)} for a in planned.inputs]
+        result = {"dry_run": True, "kind": stage.kind, "id": planned.id, "path": str(planned.target)}
+        print(json.dumps({**result, "exists": planned.existing is not None, "inputs": used, "config": tree}))
+        return
+    for line in lines:
+        print(line)
+    print(f"{'up to date' if planned.existing else 'would make'}: {planned.target}")
+    print(f"id: {planned.id}")
+    for artifact in planned.inputs:
+        print(f"from {artifact.kind}: {artifact.path}")
+    print(f"config: {json.dumps(tree)}")

@@ -1,0 +1,117 @@
+"""What a stage is, and which stages there are.
+
+A file in `ifrkit/stages/` holds `STAGE = Stage(...)`: everything that other parts of the program list or say about it.
+The file is light. `config` and `run` may be dotted names ("package.module:name"), so that naming the stages imports
+neither torch nor pydantic. The directory is the registry, as for plug-ins, so lower layers can ask for these facts
+without importing a higher one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ifrkit.core.lazy import imported
+
+if TYPE_CHECKING:
+    from ifrkit.core.config import Config
+
+PACKAGE = "ifrkit.stages"
+MACHINERY = ("runner", "ranks")
+"""Files of the package that run stages; all others whose name does not start with "_" are stages."""
+
+
+def nothing(artifact: Any, *where: Any) -> list[str]:
+    """For a stage after which nothing follows, or no recipe is needed."""
+    return []
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Name, what it makes from what, its config, the function that does it, and what is said about it."""
+
+    name: str
+    """Of the command, and of its section in recipes."""
+    kind: str
+    """Of the artifact that it makes."""
+    config: type[Config] | str
+    run: Callable[[Any], None] | str
+    """Does it: job -> None."""
+    help: str = ""
+    """One line for `ifrkit --help`."""
+    arguments: str = ""
+    """What has to stand after the command's name."""
+    order: int = 1000
+    """Its place in lists."""
+    needs: tuple[str, ...] = ()
+    """Kinds of the one input artifact that is resolved from --from, the pipe or the workspace (empty: none)."""
+    accepts: tuple[str, ...] = ()
+    """Further kinds that --from or the pipe may bring instead."""
+    schema: int = 1
+    """Of the payload; older ones are read too."""
+    resumable: bool = False
+    """Keeps state in scratch and continues with --resume."""
+    in_recipes: bool = True
+    """Whether recipes and --config files may have a section for it."""
+    source_identity: Callable[[Any], str] | None = None
+    """Config -> extra identity, for a stage that reads more than artifacts (prepare: the dataset's fingerprint)."""
+    extra_inputs: Callable[[Any, list[Any], Path], list[Any]] | None = None
+    """Further inputs that the config names or implies (config, resolved inputs, workspace) -> artifacts."""
+    label: Callable[[Any], str] = lambda config: "artifact"
+    """The human part of the artifact's directory name ("ifr-1-30")."""
+    after: Callable[[Any, Path | None], Sequence[str] | None] = nothing
+    """The words of the command that comes next (artifact, its workspace; None: made elsewhere); empty: none."""
+    fitting: Callable[[Any], list[str]] = nothing
+    """Recipes for the next command that fit what was made, where the user gave none."""
+
+    @property
+    def config_type(self) -> type[Config]:
+        """The class of its config, imported now."""
+        found: type[Config] = imported(self.config)
+        return found
+
+    @property
+    def command(self) -> str:
+        """How it is called: "prepare DATASET"."""
+        return f"{self.name} {self.arguments}".rstrip()
+
+    def start(self, job: Any) -> None:
+        """Do the work. Imports what does it first."""
+        imported(self.run)(job)
+
+
+def stages() -> list[Stage]:
+    """All stages, in order."""
+    return list(_found(tuple(importlib.import_module(PACKAGE).__path__)))
+
+
+@cache
+def _found(path: tuple[str, ...]) -> tuple[Stage, ...]:
+    names = [m.name for m in pkgutil.iter_modules(path) if m.name not in MACHINERY and not m.name.startswith("_")]
+    found = (importlib.import_module(f"{PACKAGE}.{name}").STAGE for name in names)
+    return tuple(sorted(found, key=lambda stage: (stage.order, stage.name)))
+
+
+def stage_named(name: str) -> Stage | None:
+    """The stage of a command; None for a command that is not one of ours."""
+    return next((stage for stage in stages() if stage.name == name), None)
+
+
+def maker(kind: str) -> Stage | None:
+    """The stage that makes a kind of artifact; None for a kind of somebody else's."""
+    return next((stage for stage in stages() if stage.kind == kind), None)
+
+
+def kinds() -> list[str]:
+    """All kinds of artifacts."""
+    return list(dict.fromkeys(stage.kind for stage in stages()))
+
+
+def sections() -> list[str]:
+    """The top-level sections of a recipe: the names of the stages."""
+    return [stage.name for stage in stages() if stage.in_recipes]

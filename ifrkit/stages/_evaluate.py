@@ -1,0 +1,216 @@
+"""eval: metrics of a branch or a video model on a split, beside the free baselines, with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ifrkit.artifacts.indexes import Branches, Report, VideoModel
+from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.evaluate import EvalConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.evaluation import tables
+from ifrkit.evaluation.judge import Judge, scored_frames
+from ifrkit.evaluation.records import FILE, Recorder
+from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
+from ifrkit.evaluation.tables import headlines
+from ifrkit.flow_sources import flow_source
+from ifrkit.media.pictures import save_confusion, save_loop, strip
+from ifrkit.report.curves import draw_distances
+from ifrkit.stages.evaluate import needs_flow
+from ifrkit.train import distributed
+from ifrkit.trained import load_branch, load_video_model
+
+
+def run(job: Job) -> None:
+    """Judge every system on the clips of the split; write report.json and its pictures."""
+    config: EvalConfig = job.config
+    store = ClipStore.of(job.input("clips"))
+    distributed.start()
+    systems = _systems(job, distributed.local_device(job.device))
+    clips = _clips(config, store, job.inputs[0])
+    _check_distances(config, store, clips)
+    flow = flow_source(config.flow, _flow_path(job)) if needs_flow(config) else None
+    scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
+    pictures = _Pictures(job, store, scored, systems[0])
+    judge = Judge(store, config, systems, flow, pictures)
+    pictures.recorder = recorder = Recorder(judge, clips, scored)
+    with torch.inference_mode():
+        for clip in job.report.track(clips[distributed.rank() :: distributed.world()], f"eval {config.split}"):
+            recorder.clip(clip)
+    judge.replace(distributed.summed(judge.counts()))
+    recorder.arrays = distributed.summed(recorder.arrays)
+    source = job.inputs[0]
+    report = {
+        "model": {"kind": source.kind, "id": source.id, "checkpoint": config.checkpoint, **_training(job)},
+        "dataset": store.name,
+        "clips_id": job.input("clips").id,
+        "split": config.split,
+        "frames": config.frames,
+        "clips": len(clips),
+        "scored_frames": int(judge.frames[0]),
+        "key_interval": config.key_interval,
+        "distance": config.distance,
+        "frames_nearer_to_their_key": int(judge.frames[1]),
+        "label_size": config.label_size,
+        "flow": flow.describe() if flow else None,
+        "classes": list(store.labels.names),
+        "systems": judge.results(),
+    }
+    if config.distances:
+        report["distances"] = judge.distances.results()
+    if config.frames == "all" and config.split == "train" and judge.frames[0]:
+        report["inner_video"] = judge.inner_video()
+    numbers = headlines(judge.results())
+    job.metrics.update({**numbers[systems[0].name], "systems": numbers})
+    if distributed.rank() == 0:
+        recorder.save(job.directory / FILE)
+        with torch.inference_mode():
+            pictures.after(clips[0])
+        _present(job, store, report, judge, systems[0].name)
+
+
+def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
+    Report.model_validate(report).write(job.directory)
+    job.report.table(*tables.summary(report))
+    if "miou" in judge.metrics[system]:
+        job.report.table(*tables.per_class(report))
+        matrix = judge.metrics[system]["miou"].counts["confusion"]
+        title = f"{system}, {store.name} {report['split']}"
+        save_confusion(matrix, store.labels, title, job.directory / "confusion.png")
+    if "distances" in report:
+        for table in tables.distances(report):
+            job.report.table(*table)
+        figure = draw_distances(report["distances"]["systems"])
+        figure.suptitle(f"{store.name} {report['split']}")
+        figure.savefig(job.directory / "distances.png", dpi=100)
+    if "inner_video" in report:
+        job.report.table(*tables.inner_video(report))
+    if judge.frames[1] and report["model"]["kind"] == "video-model":
+        near = f"{judge.frames[1]} of {judge.frames[0]} scored frames have their key frame nearer than"
+        job.report.info(f"{near} {report['distance']}: their clip begins there")
+
+
+class _Pictures:
+    """Draws some of the scored frames, spread evenly; afterwards the best and the worst, and one clip that moves."""
+
+    def __init__(self, job: Job, store: ClipStore, scored: list[tuple[int, int]], system: System) -> None:
+        self.config: EvalConfig = job.config
+        count = min(self.config.pictures, len(scored))
+        self.chosen = {scored[(2 * i + 1) * len(scored) // (2 * count)] for i in range(count)}
+        self.directory, self.store, self.system = job.directory, store, system
+        self.recorder: Recorder | None = None
+        if count:
+            (self.directory / "pictures").mkdir(exist_ok=True)
+
+    def __call__(self, clip: int, index: int, label_hw: Any, predictions: Any) -> None:
+        ids_hw = predictions[self.system.name]
+        if self.recorder is not None:
+            self.recorder.frame(clip, index, label_hw, ids_hw)
+        if (clip, index) in self.chosen:
+            self._draw(clip, index, label_hw, ids_hw, f"pictures/{self._name(clip, index)}.png")
+
+    def after(self, clip: int) -> None:
+        """Predict and draw once more the frames that went best and worst; draw this whole clip as a stream."""
+        if not self.config.pictures:
+            return
+        assert self.recorder is not None
+        for title, places in zip(("best", "worst"), self.recorder.extremes(), strict=True):
+            for number, (c, index) in enumerate(places, 1):
+                label_hw = self.recorder.judge.label(c, index)
+                key, size = max(0, index - self.config.distance), (label_hw.shape[0], label_hw.shape[1])
+                ids_hw = self.system.scored(self.store, c, index, key, size)
+                (self.directory / title).mkdir(exist_ok=True)
+                self._draw(c, index, label_hw, ids_hw, f"{title}/{number:02d}-{self._name(c, index)}.webp")
+        frames = [self.store.frame(clip, i) for i in range(len(self.store.clips[clip].frames))]
+        stream = self.system.stream(self.store, clip, self.config.key_interval)
+        save_loop(frames, stream, self.store.labels, self.directory / "clip.webp")
+
+    def _name(self, clip: int, index: int) -> str:
+        return self.store.clips[clip].frames[index].replace("/", "_")
+
+    def _draw(self, clip: int, index: int, label_hw: Any, ids_hw: Any, name: str) -> None:
+        sheet = strip(self.store.frame(clip, index), label_hw, ids_hw, self.store.labels, self.system.name)
+        sheet.save(self.directory / name)
+
+
+def _systems(job: Job, device: torch.device) -> list[System]:
+    """What is judged; the first one is the model that was given.
+
+    The baselines of a video model are the branches as stage one left them: what a user has without stage two.
+    """
+    given, branches = job.inputs[0], job.input("branches")
+    own = given.kind == "branches"
+    checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
+    names = Branches.read(branches).branches
+    order = names if own else [name for name in ("reference", "update") if name in names]
+    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device) for n in order}
+    copy = [CopyKey(alone["reference"])] if "reference" in alone else []
+    if own:
+        return [*alone.values(), *copy]
+    model = load_video_model(given, job.config.checkpoint)
+    return [Video(given.manifest.config["arch"], model, device), *alone.values(), *copy]
+
+
+def _training(job: Job) -> dict[str, Any]:
+    """How the model was trained: what tells the rows of `compare` apart."""
+    given, branches = job.inputs[0], job.input("branches")
+    config = branches.manifest.config
+    own = given.kind == "branches"
+    stages = () if own else tuple(kind for kind in ("flow", "video-model") if given.ancestor(kind))
+    checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
+    labeled = config["labeled"]
+    return {
+        "ssl": config["ssl"],
+        "labeled": "list" if labeled["list"] else labeled["partition"],
+        "backbones": {name: config[name]["backbone"] for name in config["branches"]},
+        "seed": config["seed"],
+        "passes": Branches.read(branches).tree()["passes"],
+        "branches_id": branches.id,
+        "settings": {
+            "branches": {**_settings(config), "checkpoint": checkpoint},
+            **{kind: _settings(job.input(kind).manifest.config) for kind in stages},
+        },
+    }
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config by dotted keys, without what may differ between runs of one training: seeds, runtime."""
+    found: dict[str, Any] = {}
+    for key, value in sorted(config.items()):  # a manifest that was read is sorted, a new one is not
+        if isinstance(value, dict) and key != "runtime":
+            found |= _settings(value, f"{prefix}{key}.")
+        elif key not in ("seed", "runtime"):
+            found[prefix + key] = value
+    return found
+
+
+def _clips(config: EvalConfig, store: ClipStore, source: Artifact) -> list[int]:
+    """The clips of the split; of train only those whose label training saw."""
+    clips = store.clips_of(config.split)
+    if config.split == "train":
+        if config.label_size == "full":
+            raise ConfigError("label_size=full: training clips keep no full-size labels", "use --split val or test")
+        index = Branches if source.kind == "branches" else VideoModel
+        labeled = set(index.read(source).labeled)
+        clips = [clip for clip in clips if store.clips[clip].name in labeled]
+    if not clips:
+        counts = ", ".join(f"{s} {len(store.clips_of(s))}" for s in ("train", "val", "test"))
+        raise ConfigError(f"--split {config.split}: {store.name} has no such clips", f"clips there are: {counts}")
+    return clips
+
+
+def _check_distances(config: EvalConfig, store: ClipStore, clips: list[int]) -> None:
+    longest = max((max(scored_frames(store.clips[c], config.frames), default=-1) + 1 for c in clips), default=0)
+    if config.distances > longest:
+        fault = f"--distances {config.distances}: no scored frame has so many frames before it"
+        raise ConfigError(fault, f"at most {longest} for these clips")
+
+
+def _flow_path(job: Job) -> Path | None:
+    return next((artifact.path for artifact in job.inputs[1:] if artifact.kind == "flow"), None)

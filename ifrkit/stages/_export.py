@@ -1,0 +1,144 @@
+"""export: branches or the two steps of a video model as graph files, each checked against the torch model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ifrkit import __version__
+from ifrkit.architectures.base import VideoModel
+from ifrkit.artifacts.indexes import Branches, Exported
+from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.export import ExportConfig
+from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.core.records import IGNORE
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.export.check import TRIM, Difference, compare, real_frames
+from ifrkit.export.formats import SUFFIX, require_onnx, write
+from ifrkit.export.graphs import SMALLEST, Branch, Graph, graphs, without_adaptive_pooling
+from ifrkit.export.runtime import ExportedModel, open_graph
+from ifrkit.models.network import Network
+from ifrkit.trained import load_branch, load_video_model
+
+
+def run(job: Job) -> None:
+    """Write the graphs and exported.json; the worst difference goes to the manifest."""
+    config: ExportConfig = job.config
+    if config.format == "onnx":
+        require_onnx()
+    store = ClipStore.of(job.input("clips"))
+    models = _models(job)
+    metadata = _metadata(job, store, models)
+    graphs: dict[str, Any] = {}
+    for name, model in job.report.track(list(models.items()), "export"):
+        own = {**metadata, "normalisation": _normalisation({name: model})}
+        graphs |= _export(job, store, name, model, own)
+    checks = {name: graph["checked"] for name, graph in graphs.items()}
+    rows = [
+        [name, f"{c['max_difference']:.2e}", f"{c['relative']:.2e}", f"{c['changed_pixels']:.2%}", str(c["frames"])]
+        for name, c in checks.items()
+    ]
+    job.report.table(
+        "Difference to torch", ["graph", "max of logits", "relative", "pixels of another class", "frames"], rows
+    )
+    worst = max(c["relative"] for c in checks.values())
+    job.metrics.update({"relative_difference": worst, "graphs": checks})
+    if not worst <= config.tolerance:
+        fault = f"export: {worst:.2e} away from torch, above tolerance {config.tolerance:g}"
+        raise ThresholdError(fault, "--set tolerance=... if that is good enough, else --format torch")
+    Exported.model_validate({**metadata, "tolerance": config.tolerance, "graphs": graphs}).write(job.directory)
+
+
+def _models(job: Job) -> dict[str, Branch | VideoModel]:
+    given, checkpoint = job.inputs[0], job.config.checkpoint
+    if given.kind == "video-model":
+        return {"video model": load_video_model(given, checkpoint).requires_grad_(False)}
+    names = Branches.read(given).branches
+    return {name: Branch(load_branch(given, name, checkpoint)).eval().requires_grad_(False) for name in names}
+
+
+def _export(
+    job: Job, store: ClipStore, name: str, model: Branch | VideoModel, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Write and check the graphs of one model with as many open dimensions as can be. Returns their descriptions."""
+    open_size = all(side - cut >= SMALLEST for side, cut in zip(store.size, TRIM, strict=True))
+    tries = [("batch", "height", "width")] if open_size else []
+    for dynamic in (*tries, ("batch",), ()):
+        try:
+            return _attempt(job, store, name, model, dynamic, metadata)
+        except (ConfigError, OSError, MemoryError):
+            raise
+        except Exception as error:  # torch.export and the ONNX exporter raise errors of many kinds
+            fault = " ".join(str(error).split())[:160]
+            job.report.warn(f"{name}: no graph with dynamic {', '.join(dynamic) or 'nothing'} ({fault})")
+    raise ConfigError(f"{name}: cannot be exported as {job.config.format} ({fault})", "try the other --format")
+
+
+def _attempt(
+    job: Job,
+    store: ClipStore,
+    name: str,
+    model: Branch | VideoModel,
+    dynamic: tuple[str, ...],
+    metadata: dict[str, Any],
+) -> dict[str, Any]:
+    onnx = job.config.format == "onnx"
+    found = list(graphs(name, without_adaptive_pooling(model) if onnx else model, store.size, dynamic))
+    paths = [job.directory / f"{graph.name}{SUFFIX[job.config.format]}" for graph in found]
+    described = {}
+    for graph, path in zip(found, paths, strict=True):
+        job.report.status(path.name)
+        described[graph.name] = _describe(graph, path.name)
+        write(graph, path, {**metadata, "graph": graph.name, **described[graph.name]})
+    exported = ExportedModel(open_graph(paths[0]), open_graph(paths[1]) if len(paths) > 1 else None)
+    differences = compare(model, exported, list(real_frames(store, dynamic)))
+    return {graph: {**described[graph], "checked": _of(differences, graph).report()} for graph in described}
+
+
+def _of(differences: dict[str, Difference], graph: str) -> Difference:
+    return differences["step" if graph == "update-step" else "start"]
+
+
+def _describe(graph: Graph, file: str) -> dict[str, Any]:
+    """What a user of the file has to know of it."""
+    with torch.no_grad():
+        results = graph.module(*graph.example)
+
+    def described(names: tuple[str, ...], tensors: tuple[torch.Tensor, ...]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "type": str(x.dtype).removeprefix("torch."), "shape": graph.shape(x)}
+            for name, x in zip(names, tensors, strict=True)
+        ]
+
+    inputs, outputs = described(graph.inputs, graph.example), described(graph.outputs, results)
+    return {"file": file, "inputs": inputs, "outputs": outputs, "dynamic": list(graph.dynamic)}
+
+
+def _normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
+    """How the graphs normalise their frames; where networks differ, each by its name."""
+    found = {
+        key if len(models) == 1 else name: part.normalisation.describe()
+        for name, model in models.items()
+        for key, part in model.named_modules()
+        if isinstance(part, Network)
+    }
+    rules = list(found.values())
+    return {"inside": True, **(rules[0] if rules == rules[:1] * len(rules) else {"networks": found})}
+
+
+def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
+    given: Artifact = job.inputs[0]
+    return {
+        "ifrkit": __version__,
+        "format": job.config.format,
+        "source": {"kind": given.kind, "id": given.id, "checkpoint": job.config.checkpoint},
+        "classes": list(store.labels.names),
+        "colors": [list(color) for color in store.labels.colors],
+        "ignore": IGNORE,
+        "normalisation": _normalisation(models),
+        "size": list(store.size),
+        "key_interval": given.manifest.config.get("key_interval"),
+    }

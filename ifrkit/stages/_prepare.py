@@ -1,0 +1,187 @@
+"""Read a dataset once and write its clip store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import get_args
+
+import numpy as np
+
+from data_prep.base import Dataset
+from ifrkit.artifacts.job import Job
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
+from ifrkit.data.store.clips import ClipStoreWriter, StoreFile, StoreIndex
+from ifrkit.data.store.file import StoredFrame
+from ifrkit.data.store.reading import FrameReader, Recipe, cores
+from ifrkit.stages.prepare import open_dataset
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+Counts = dict[Split, list[int]]
+
+
+def run(job: Job) -> None:
+    """Write the store file by file. A file that an interrupted run had finished is kept."""
+    config: PrepareConfig = job.config
+    dataset = open_dataset(config)
+    clips = dataset.clips()
+    check_clips(clips)
+    index, recipe = plan(config, dataset, clips)
+    writer = ClipStoreWriter(job.directory, job.scratch, index)
+    key = _plan_key(config, index, dataset.fingerprint())
+    finished = _finished(job, index, key)
+    todo = [number for number in range(len(index.files)) if number not in finished]
+    names = [name for number in todo for name in index.files[number].frames]
+    total = sum(len(file.frames) for file in index.files)
+    workers = min(cores(), len(names)) if config.runtime.workers else 0
+    with FrameReader(dataset, recipe, names, workers) as frames:
+        tracked = iter(job.report.track(frames, f"prepare {config.dataset}", total=total, start=total - len(names)))
+        for number in todo:
+            finished[number] = _write_file(job, writer, number, tracked, key)
+    _report(job, index, list(finished.values()))
+    writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
+
+
+def check_clips(clips: Sequence[ClipRecord]) -> None:
+    """What every later stage relies on. Raises DatasetError at the first clip that breaks it."""
+    split_of: dict[str, Split] = {}
+    names: set[str] = set()
+    for clip in clips:
+        if clip.name in names:
+            raise DatasetError(f"two clips are named {clip.name}", "give each its own name")
+        names.add(clip.name)
+        positions = {*clip.labeled, *clip.hidden, *(() if clip.annotated is None else (clip.annotated,))}
+        if not positions <= set(range(len(clip.frames))):
+            fault = f"clip {clip.name} has {len(clip.frames)} frames, but labels at {sorted(positions)}"
+            raise DatasetError(fault, "correct the dataset's clips")
+        for frame in clip.frames:
+            if split_of.setdefault(frame, clip.split) != clip.split:
+                fault = f"frame {frame} is in {split_of[frame]} and in {clip.split} (clip {clip.name})"
+                raise DatasetError(fault, "a frame that is scored must not be trained on; correct the splits")
+    if not any(clip.split == "train" for clip in clips):
+        raise DatasetError("the train split is empty", "check --root and the dataset's split options")
+
+
+def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, Recipe]:
+    """Which frame goes into which file, and how frames are made. Reads one frame, for its size."""
+    names = list(dict.fromkeys(name for clip in clips for name in clip.frames))
+    height, width, _ = dataset.frame(names[0]).shape
+    size = config.size or dataset.default_size or (height, width)
+    if dataset.has_flow and size != (height, width):
+        fault = f"size: {config.dataset} has exact flow, which is stored at its own {height}x{width} pixels"
+        raise ConfigError(fault, "remove size, and set the size in the dataset's own options")
+    # An upper bound: labels pack well, and encoded frames are smaller than raw ones.
+    frame_bytes = size[0] * size[1] * (3 + 1 + (18 if dataset.has_flow else 0))
+    length = max(1, (config.file_mib << 20) // frame_bytes)
+    parts = [names[i : i + length] for i in range(0, len(names), length)]
+    files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=tuple(part)) for n, part in enumerate(parts))
+    space = dataset.label_space()
+    index = StoreIndex(
+        name=config.dataset,
+        size=size,
+        codec=config.codec,
+        has_flow=dataset.has_flow,
+        labels=space,
+        clips=tuple(clips),
+        files=files,
+    )
+    held_out = {clip.frames[i] for clip in clips if clip.split != "train" for i in (*clip.labeled, *clip.hidden)}
+    recipe = Recipe(
+        size=size,
+        own_size=None if config.size else (height, width),
+        codec=config.codec,
+        jpeg_quality=config.jpeg_quality,
+        num_classes=space.num_classes,
+        labels=index.label_names,
+        full_labels=frozenset(held_out) if config.full_labels else frozenset(),
+    )
+    return index, recipe
+
+
+def _write_file(job: Job, writer: ClipStoreWriter, number: int, frames: Iterator[StoredFrame], key: str) -> Counts:
+    """Write one file, then a note in scratch that it is complete, with its label histogram."""
+    classes = writer.index.labels.num_classes
+    visible = {clip.frames[i]: clip.split for clip in writer.index.clips for i in clip.labeled}
+    counts: Counts = {split: [0] * (classes + 1) for split in SPLITS}
+    entry = writer.index.files[number]
+    with writer.file(number) as file:
+        for name in entry.frames:
+            if signum := job.stop():
+                fault = f"prepare: stopped by signal {signum}, {number} of {len(writer.index.files)} files are complete"
+                raise InterruptedRun(fault, "run the same command again to go on", signum=signum)
+            item = next(frames)
+            file.write(item)
+            if name in visible and item.label is not None:
+                own = counts[visible[name]]
+                own[:] = [a + b for a, b in zip(own, histogram(item.label, classes), strict=True)]
+    note = json.dumps({"plan": key, "histogram": counts})
+    partial = job.scratch / f"{entry.name}.json.partial"
+    partial.write_text(note)
+    partial.replace(job.scratch / f"{entry.name}.json")
+    return counts
+
+
+def histogram(label: Label, num_classes: int) -> list[int]:
+    """Pixels of each class, then of the ignored ones."""
+    counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
+    return [*counts[:num_classes].tolist(), int(counts[IGNORE])]
+
+
+def _finished(job: Job, index: StoreIndex, key: str) -> dict[int, Counts]:
+    """Files of this very plan that an interrupted run completed; what else it left is removed."""
+    done: dict[int, Counts] = {}
+    for number, file in enumerate(index.files):
+        note = job.scratch / f"{file.name}.json"
+        if note.exists() and (job.directory / file.name).exists():
+            tree = json.loads(note.read_text())
+            if tree["plan"] == key:
+                done[number] = tree["histogram"]
+    keep = {index.files[number].name for number in done}
+    for path in job.directory.glob("frames-*.h5"):
+        if path.name not in keep:
+            path.unlink()
+    return done
+
+
+def _plan_key(config: PrepareConfig, index: StoreIndex, source: str) -> str:
+    text = json.dumps([config.identity(), source, index.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _report(job: Job, index: StoreIndex, parts: Sequence[Counts]) -> None:
+    """Frame counts and the label histogram, as metrics and as a table."""
+    totals = {split: [sum(column) for column in zip(*(part[split] for part in parts), strict=True)] for split in SPLITS}
+    splits = [split for split in SPLITS if any(clip.split == split for clip in index.clips)]
+    job.metrics["histogram"] = {split: totals[split] for split in splits}
+    job.metrics["frames"], rows = {}, []
+    for split in splits:
+        own = [clip for clip in index.clips if clip.split == split]
+        frames = len({name for clip in own for name in clip.frames})
+        labels = len({clip.frames[i] for clip in own for i in clip.labeled})
+        hidden = len({clip.frames[i] for clip in own for i in clip.hidden})
+        job.metrics["frames"][split] = {"clips": len(own), "frames": frames, "labels": labels, "hidden_labels": hidden}
+        rows.append([split, *map(str, (len(own), frames, labels, hidden))])
+    job.report.table("Clips", ["split", "clips", "frames", "labels", "hidden labels"], rows)
+    job.report.table("Label histogram (% of pixels)", ["class", *splits], _shares(index.labels, totals, splits))
+    _warn(job, index, totals, splits)
+
+
+def _shares(space: LabelSpace, totals: Counts, splits: Sequence[Split]) -> list[list[str]]:
+    def share(split: Split, place: int) -> str:
+        whole = sum(totals[split])
+        return f"{100 * totals[split][place] / whole:.2f}" if whole else "-"
+
+    return [[name, *(share(s, i) for s in splits)] for i, name in enumerate([*space.names, "(ignored)"])]
+
+
+def _warn(job: Job, index: StoreIndex, totals: Counts, splits: Sequence[Split]) -> None:
+    absent = [name for name, pixels in zip(index.labels.names, totals["train"], strict=False) if not pixels]
+    if not any(totals["train"]):
+        job.report.warn("no training clip has a label: train-flow works, train-branches does not")
+    elif absent:
+        job.report.warn(f"classes without a pixel in the training labels: {', '.join(absent)}")
+    if not any(sum(totals[split]) for split in splits if split != "train"):
+        job.report.warn("neither val nor test has labels: nothing can be scored")
