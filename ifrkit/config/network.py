@@ -29,7 +29,7 @@ class NetworkConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout2d in front of the classifier."""
     pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
-    """Weights file to start from, or auto: those of an installed package. What does not fit is an error. None: random."""
+    """Weights file to start from, or auto: those of an installed package. An unfit one is an error. None: random."""
 
     @field_validator("backbone", "head")
     @classmethod

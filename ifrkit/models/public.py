@@ -1,4 +1,4 @@
-"""Weights that others published as Python packages: found where pip put them, held against a checksum, never fetched."""
+"""Weights that others published as Python packages: found where pip put them, checked by sha256, never fetched."""
 
 from __future__ import annotations
 
