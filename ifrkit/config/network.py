@@ -28,8 +28,8 @@ class NetworkConfig(Config):
     """Multiplies every channel count; below 1 makes nets for the CPU."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout2d in front of the classifier."""
-    pretrained: Annotated[str | None, FileContent()] = None
-    """Weights file to start from; a missing or unfit file is an error. None: random start."""
+    pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
+    """Weights file to start from, or auto: those of an installed package. An unfit one is an error. None: random."""
 
     @field_validator("backbone", "head")
     @classmethod

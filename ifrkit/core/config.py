@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,8 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ifrkit.core.errors import ConfigError
 
 
+@dataclass(frozen=True)
 class FileContent:
-    """Mark on a field that names a file: the id depends on what the file holds, not on its name."""
+    """Mark on a field that names a file: the id depends on what the file holds, not on its name.
+
+    words: values that name no file and count as they are.
+    """
+
+    words: tuple[str, ...] = ()
 
 
 class ByInput:
@@ -42,7 +49,7 @@ def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             parts = {key: (item, tree[name][key]) for key, item in value.items()}
             tree[name] = {k: _identity(i, t) if isinstance(i, Config) else t for k, (i, t) in parts.items()}
-        elif any(isinstance(mark, FileContent) for mark in field.metadata) and value is not None:
+        elif any(isinstance(mark, FileContent) and value not in (None, *mark.words) for mark in field.metadata):
             tree[name] = _content(name, value)
     return tree
 

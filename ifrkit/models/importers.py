@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
+from ifrkit.models.public import AUTO
 from ifrkit.models.weights import load_weights
 
 _NAMED = 3
@@ -46,7 +47,7 @@ def load_pretrained(network: Network, path: str | Path) -> None:
 
     Raises ConfigError if there is no such file, ArtifactError if it cannot be read or does not fit.
     """
-    path = Path(path)
+    path = _public(network) if path == AUTO else Path(path)
     state = read_state(path)
     if not any(key.startswith("backbone.") for key in state):
         flat = network.plugin.import_state(state)
@@ -57,6 +58,14 @@ def load_pretrained(network: Network, path: str | Path) -> None:
         fault = f"{path}: decode_head.conv_seg has {len(classifier)} classes, this dataset {network.num_classes}"
         raise ArtifactError(fault, "start from a file with the same classes, or from an ImageNet backbone")
     _fit(network, state, path, "set backbone, stem and width to those of the file")
+
+
+def _public(network: Network) -> Path:
+    public = network.plugin.public
+    if public is None:
+        fault = f"pretrained=auto: no package has weights for {network.config.backbone}"
+        raise ConfigError(fault, "name a file, or a backbone that `ifrkit doctor` lists with weights")
+    return public.path()
 
 
 def load_pretrained_flow(flownet: FlowNetS, path: str | Path) -> None:

@@ -6,10 +6,11 @@ This part is torch-free: a stage that waits in a pipe checks its config first. `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.models.normalisation import IMAGENET, Normalisation
+from ifrkit.models.public import PublicWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,9 @@ class Backbone:
     """Strides of its last map that it can be built for; the first one is its default."""
     normalisation: Normalisation = IMAGENET
     """What its weights expect of an image. May be set by the constructor, where it depends on the options."""
+
+    public: ClassVar[PublicWeights | None] = None
+    """ImageNet weights that a Python package brings: what `pretrained: auto` takes."""
 
     def __init__(self, config: NetworkConfig) -> None:
         """config: of this class's `Config`."""
