@@ -14,10 +14,8 @@ from pages import PAGES, Block, Place, blocks, commands, examples, filled
 pytestmark = pytest.mark.slow
 
 ELSEWHERE = {
-    (
-        "README.md",
-        "make ",
-    ): "sets up an environment from a package index; demo.sh runs in test_the_demo, its parts here",
+    ("README.md", "make "): "sets up an environment from a package index; demo.sh runs in test_the_demo",
+    ("README.md", "pip "): "installs from a package index",
 }
 """(Page, how the block begins) -> why it is not typed here. Its `ifrkit` lines are parsed in test_commands_parse.py."""
 

@@ -80,7 +80,7 @@ _IF_SAID = {
     "--fail-under": "--fail-under mIoU=0",
     "0-2": "--only baseline,ifr,1/30",
     "slurm": "--dry-run",
-    "options.clip_length=8": "--set options.clip_length=5",
+    "options.clip_length=9": "--set options.clip_length=5",
 }
 """Further words, where the command holds this one: toys have few clips, a CPU no fp16, two steps teach little, three
 seeds of a whole table are sixty chains, and there is no cluster (`benchmarks/slurm.sh` makes one)."""

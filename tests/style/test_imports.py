@@ -23,7 +23,7 @@ ENTRY = ("ifrkit", "ifrkit.__main__")
 
 def layers() -> list[str]:
     """The order as the page has it, lowest first."""
-    block = re.search(r"^## Layers$.*?^```$(.*?)^```$", PAGE, re.M | re.S)
+    block = re.search(r"^## Layers$.*?^```text$(.*?)^```$", PAGE, re.M | re.S)
     assert block is not None
     return [line.split()[0] for line in block[1].strip().splitlines()]
 
