@@ -1,4 +1,4 @@
-"""torch, imported when it is first used.
+"""torch and OpenCV, imported when they are first used.
 
 A method's file holds both its configuration and its mathematics. A stage that waits in a pipe checks the
 configuration before its input exists and must not pay for torch (2 s, 200 MB) to do so. Method files therefore write
@@ -18,10 +18,11 @@ class _Lazy(ModuleType):
 
 
 if TYPE_CHECKING:
+    import cv2 as cv2
     import torch as torch
     import torch.nn.functional as F
     from torch import nn as nn
 else:
-    torch, F, nn = _Lazy("torch"), _Lazy("torch.nn.functional"), _Lazy("torch.nn")
+    cv2, torch, F, nn = (_Lazy(name) for name in ("cv2", "torch", "torch.nn.functional", "torch.nn"))
 
-__all__ = ["F", "nn", "torch"]
+__all__ = ["F", "cv2", "nn", "torch"]

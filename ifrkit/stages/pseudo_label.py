@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     from ifrkit.data.store.pseudo import INDEX, PER_FILE, PseudoWriter, file_name, training_frames
     from ifrkit.models.tta import probabilities
     from ifrkit.train import distributed
-    from ifrkit.train.branch import predict
+    from ifrkit.train.validation import predict_frames
     from ifrkit.trained import load_branch
 
     config: PseudoLabelConfig = job.config
@@ -40,7 +40,7 @@ def run(job: Job) -> None:
                 if signum := job.stop():
                     fault = f"pseudo-label: stopped by signal {signum}, {number} of {len(starts)} files are complete"
                     raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
-                writer.write(row, *predict(averaged, store, part[row : row + config.batch], device))
+                writer.write(row, *predict_frames(averaged, store, part[row : row + config.batch], device))
     index = {"frames": list(frames), "per_file": PER_FILE, "size": store.size, "num_classes": network.num_classes}
     if distributed.rank() == 0:
         (job.directory / INDEX).write_text(json.dumps(index) + "\n")

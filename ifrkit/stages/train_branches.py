@@ -13,8 +13,8 @@ from ifrkit.core.errors import ConfigError
 from ifrkit.stages.base import Stage
 
 if TYPE_CHECKING:
+    from ifrkit.data.loading.views import LabelSource
     from ifrkit.data.store.clips import ClipStore
-    from ifrkit.data.store.pseudo import PseudoLabels
     from ifrkit.train.loop import FitResult
     from ifrkit.train.passes import Passes
 
@@ -29,11 +29,11 @@ def run(job: Job) -> None:
     _check_crop(config, store)
     labeled = labeled_clips(store, config.labeled)
     job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
-    pseudo = _pseudo_labels(job, store, labeled)
+    sources = _pseudo_labels(job, store, labeled)
     results = {}
     passes: dict[str, Passes] = {}
     for branch in config.branches:
-        results[branch], passes[branch] = _train(job, branch, store, labeled, pseudo)
+        results[branch], passes[branch] = _train(job, branch, store, labeled, sources)
     index = {
         "num_classes": store.labels.num_classes,
         "branches": {branch: _entry(config, branch, result) for branch, result in results.items()},
@@ -59,17 +59,18 @@ def run(job: Job) -> None:
 
 
 def _train(
-    job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None
+    job: Job, branch: str, store: ClipStore, labeled: list[int], sources: dict[str, LabelSource]
 ) -> tuple[FitResult, Passes]:
     from ifrkit.core.keyed import key_seed
     from ifrkit.models.network import build_network
     from ifrkit.train import distributed
-    from ifrkit.train.branch import BranchTask
     from ifrkit.train.loop import fit
+    from ifrkit.train.stage_one import BranchTask
 
     config: TrainBranchesConfig = job.config
     network = build_network(getattr(config, branch), store.labels.num_classes, key_seed(config.seed, "network", branch))
-    task = BranchTask(network, config, store, labeled, distributed.local_device(job.device), pseudo)
+    device = distributed.local_device(job.device)
+    task = BranchTask(network, config, store, labeled, device, sources).measured()
     loop = config.loop.model_copy(update={"steps": task.steps})
     return fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime), task.passes
 
@@ -82,13 +83,12 @@ def _check_crop(config: TrainBranchesConfig, store: ClipStore) -> None:
         raise ConfigError(fault, f"use --set crop.size={fit}, or prepare larger frames")
 
 
-def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> PseudoLabels | None:
+def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
+    """The label sources that came as inputs, by kind."""
     from ifrkit.data.store.pseudo import PseudoLabels
 
-    for artifact in job.inputs:
-        if artifact.kind == "pseudo-labels":
-            return PseudoLabels(artifact, store, labeled)
-    return None
+    given = [artifact for artifact in job.inputs if artifact.kind == "pseudo-labels"]
+    return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
 
 
 def _entry(config: TrainBranchesConfig, branch: str, result: FitResult) -> dict[str, Any]:

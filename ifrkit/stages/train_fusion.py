@@ -62,8 +62,8 @@ def run(job: Job) -> None:
 def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
     """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
     from ifrkit.train import distributed
-    from ifrkit.train.fusion import FusionTask
     from ifrkit.train.loop import fit
+    from ifrkit.train.stage_two import FusionTask
     from ifrkit.trained import load_into
 
     config: TrainFusionConfig = job.config

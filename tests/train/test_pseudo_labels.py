@@ -22,7 +22,7 @@ from ifrkit.data.store import pseudo
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
 from ifrkit.models.tta import probabilities
-from ifrkit.train.branch import predict
+from ifrkit.train.validation import predict_frames
 from ifrkit.trained import load_branch
 
 
@@ -50,7 +50,7 @@ def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Arti
     places = list(training_frames(store).values())
     assert len(places) == 8
     averaged = partial(probabilities, network, flip=True)
-    ids, confidence = predict(averaged, store, places, torch.device("cpu"))
+    ids, confidence = predict_frames(averaged, store, places, torch.device("cpu"))
     assert len(np.unique(ids)) > 1
     with h5py.File(labels.file("labels-00000.h5")) as file:
         assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie
