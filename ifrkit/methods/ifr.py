@@ -91,39 +91,37 @@ class Method(base.Method):
         return [view.name for view in self.views()] if self.config.passes == "joint" else []
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Eq. (11) without its supervised term, ramped up."""
+        """Eq. (11) without its supervised term, ramped up.
+
+        View `target` is rebuilt from view `source` of its clip, Eq. (9), and from the distorted copy of that, Eq. (10).
+        """
         c, encode = self.config, partial(base.encode, network, batch, features)
         ramp = ramp_up(step, c.ramp_up)
         terms: dict[str, Tensor] = {}
-        if c.labeled:
-            pair = self._clip_losses(network, encode, "v0_0", "v0_1", batch.labels["v0_0"])
-            terms |= {f"labeled{copy}": ramp * c.labeled * loss for copy, loss in pair.items()}
-        if c.unlabeled:
-            logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
-            label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
-            base.guess(batch, "v1_0", label_bhw)
-            pair = self._clip_losses(network, encode, "v1_0", "v1_1", label_bhw)
-            terms |= {f"unlabeled{copy}": ramp * c.unlabeled * loss for copy, loss in pair.items()}
+        for clip, weight, target, source in (
+            ("labeled", c.labeled, "v0_0", "v0_1"),
+            ("unlabeled", c.unlabeled, "v1_0", "v1_1"),
+        ):
+            if not weight:
+                continue
+            label_bhw = batch.labels[target] if clip == "labeled" else self._own_label(network, batch, encode)
+            pseudo_bhw = self._pseudo_logits(network, encode(source)).argmax(1)  # Eq. (3)
+            # The copy shows the same pixels, so the label of the clean frame tells its classes.
+            for copy, view, share in (("", source, 1.0), ("_strong", f"{source}_s", c.strong)):
+                if share:
+                    means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
+                    rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
+                    logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
+                    loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean)  # Eq. (8)
+                    terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms
 
-    def _clip_losses(
-        self, network: Network, encode: Callable[[str], Tensor], target: str, source: str, label_bhw: Tensor
-    ) -> dict[str, Tensor]:
-        """View `target` rebuilt from view `source`, Eq. (9), and from the distorted copy of `source`, Eq. (10)."""
-        c, target_bchw, source_bchw = self.config, encode(target), encode(source)
-        pseudo_bhw = self._pseudo_logits(network, source_bchw).argmax(1)  # Eq. (3)
-
-        def loss(source_bchw: Tensor) -> Tensor:
-            """Cross entropy of the rebuilt target with the label of the target, Eq. (8)."""
-            means_bkc, present_bk = class_prototypes(source_bchw, pseudo_bhw, network.num_classes, c.pool, c.group)
-            rebuilt_bchw = reconstruct(target_bchw, means_bkc, present_bk, c.temperature)
-            logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
-            return cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean)
-
-        losses = {"": loss(source_bchw)}
-        if c.strong:  # the copy shows the same pixels, so the label of the clean frame tells its classes
-            losses["_strong"] = c.strong * loss(encode(f"{source}_s"))
-        return losses
+    def _own_label(self, network: Network, batch: Batch, encode: Callable[[str], Tensor]) -> Tensor:
+        """The network's label (b, h, w) of the unlabeled frame."""
+        logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
+        label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
+        base.guess(batch, "v1_0", label_bhw)
+        return label_bhw
 
     def _pseudo_logits(self, network: Network, f_bchw: Tensor) -> Tensor:
         """Logits that are only good for an argmax: no gradient passes, so none is prepared."""
