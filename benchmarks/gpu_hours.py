@@ -25,7 +25,7 @@ from ifrkit.reproduce.estimate import Training, planned
 from ifrkit.reproduce.matrix import Data, Matrix
 from ifrkit.reproduce.probe import Probe
 from ifrkit.reproduce.tables import TABLES
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 
 VALIDATED = {"cityscapes": 500, "cityscapes-vps": 400, "camvid": 0}
 """Annotated val clips (CamVid's protocol has a test split only)."""

@@ -21,7 +21,8 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.branch import BranchLosses, merged_views
+from ifrkit.train.losses import BranchLosses
+from ifrkit.train.stage_one import merged_views
 
 CLASSES = 19
 

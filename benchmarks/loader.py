@@ -30,14 +30,15 @@ from data_prep.synthetic import Dataset
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.training import CropConfig
 from ifrkit.core.records import IGNORE
-from ifrkit.data.loading.batch import View
-from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.stream import Span
+from ifrkit.data.loading.views import View
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods.ifr import Method
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import Run, execute
-from ifrkit.train.branch import merged_views
+from ifrkit.train.stage_one import merged_views
 
 Image = NDArray[Any]
 """(h, w, 3) BGR or (h, w) uint8."""
@@ -96,7 +97,7 @@ def write_videos(root: Path, videos: int, frames: int, size: tuple[int, int]) ->
 def from_store(store: ClipStore, views: Sequence[View], crop: CropConfig, start: int, count: int, ready: bool) -> None:
     """Samples from the clip store, one a batch. ready: with distortion and normalisation."""
     clips = store.clips_of("train")
-    batches = view_batches(store, clips, clips, views, crop, 1, 0, start, start + count, workers=0)
+    batches = view_batches(Clips(store, clips, clips), views, crop, Span(1, 0, start, start + count))
     for raw in islice(batches, count):
         if ready:
             to_device(raw, views, "cpu", IMAGENET)

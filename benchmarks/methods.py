@@ -25,12 +25,14 @@ import torch
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import SGDConfig
 from ifrkit.core.plugins import load, names
-from ifrkit.data.loading.batch import Batch, Place
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.loading.views import Place
 from ifrkit.methods.base import Method
 from ifrkit.models.network import build_network
-from ifrkit.train.branch import BranchLosses, merged_views
+from ifrkit.train.losses import BranchLosses
 from ifrkit.train.optim import branch_sgd
 from ifrkit.train.passes import count_passes
+from ifrkit.train.stage_one import merged_views
 
 CLASSES = 19
 COMBINATIONS = ["ifr,cutmix", "ifr,cct"]
@@ -72,10 +74,10 @@ def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
     height, width = args.size
     views = merged_views(methods)
     images = {view.name: torch.randn(args.batch, 3, height, width, generator=rng) for view in views}
-    flows = {view.name: torch.ones(args.batch, 3, height, width) for view in views if view.neighbour_of}
+    flows = {view.name: torch.ones(args.batch, 3, height, width) for view in views}
     cells = torch.randint(CLASSES, (args.batch, height // 16, width // 16), generator=rng)
     label = cells.repeat_interleave(16, 1).repeat_interleave(16, 2)
-    places = {name: [Place(0, 8 * len(name), False)] * args.batch for name in images}
+    places = {name: [Place(0, 0, 8 * len(name), False)] * args.batch for name in images}
     return Batch(images, {"v0_0": label, "pseudo": label}, {"unlabeled": list(range(args.batch))}, places, flows)
 
 

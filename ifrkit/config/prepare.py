@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
@@ -13,6 +13,8 @@ from ifrkit.core.plugins import spelled
 
 class PrepareConfig(Config):
     """`ifrkit prepare`: read a dataset once, write the clip store."""
+
+    PLUGIN: ClassVar[tuple[str, str] | None] = ("dataset", "options")
 
     dataset: str
     """Name of the dataset plug-in."""

@@ -24,30 +24,36 @@ DEFAULT = "default"
 
 @dataclass
 class Layers:
-    """The values given so far, as a tree, and where each came from (dotted key -> origin)."""
+    """The values given so far for a config, as a tree, and where each came from (dotted key -> origin)."""
 
+    cls: type[Config]
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
     def add(self, tree: Mapping[str, Any], origin: str) -> None:
         """Put a layer on top: mappings are merged, everything else is replaced."""
-        dataset = tree.get("dataset")
-        if dataset is not None and spelled(str(self.tree.get("dataset", dataset))) != spelled(str(dataset)):
-            self._drop("options")  # they belong to the dataset that the lower layer named
+        if self.cls.PLUGIN is not None:
+            field, options = self.cls.PLUGIN
+            name = tree.get(field)
+            if name is not None and spelled(str(self.tree.get(field, name))) != spelled(str(name)):
+                self._drop(options)  # they belong to the plug-in that the lower layer named
         self._merge(self.tree, tree, origin, "")
 
-    def drop_foreign_methods(self, cls: type[Config]) -> None:
-        """Forget what a recipe says about a method that was not chosen; asked for by hand, it stays and is refused."""
-        chosen = self.tree.get("ssl", cls.model_fields["ssl"].default if "ssl" in cls.model_fields else None)
-        methods = self.tree.get("method")
+    def drop_foreign_options(self) -> None:
+        """Forget what a recipe says about a plug-in that was not chosen; asked for by hand, it stays and is refused."""
+        if self.cls.PLUGINS is None:
+            return
+        field, options = self.cls.PLUGINS
+        chosen, given = self.tree.get(field, self.cls.model_fields[field].default), self.tree.get(options)
         listed = chosen.split(",") if isinstance(chosen, str) else chosen
-        if not isinstance(listed, list | tuple) or not isinstance(methods, dict):
+        if not isinstance(listed, list | tuple) or not isinstance(given, dict):
             return  # nothing to forget, or the config itself says what is wrong
         names = [spelled(str(name).strip()) for name in listed]
-        for name in [n for n in methods if spelled(str(n)) not in names]:
-            if all(o.startswith("recipe ") for k, o in self.origins.items() if f"{k}.".startswith(f"method.{name}.")):
-                del methods[name]
-                self._forget(f"method.{name}")
+        for name in [n for n in given if spelled(str(n)) not in names]:
+            dotted = f"{options}.{name}"
+            if all(o.startswith("recipe ") for k, o in self.origins.items() if f"{k}.".startswith(f"{dotted}.")):
+                del given[name]
+                self._forget(dotted)
 
     def _merge(self, below: dict[str, Any], above: Mapping[str, Any], origin: str, prefix: str) -> None:
         for key, value in above.items():
@@ -85,7 +91,7 @@ def resolve(
     flags: dotted key -> (value, the flag's name), None where the flag was not given. sets: "a.b=YAML". Of equal
     standing, --set wins. Raises ConfigError, in one line that begins with the dotted key.
     """
-    layers = Layers()
+    layers = Layers(cls)
     for name in recipes:
         layers.add(_section(read_recipe(name), section, f"recipe {name}"), f"recipe {name}")
     if file is not None:
@@ -96,7 +102,7 @@ def resolve(
             layers.add(_nest(dotted, value), flag)
     for assignment in sets:
         layers.add(parse_set(assignment), "--set")
-    layers.drop_foreign_methods(cls)
+    layers.drop_foreign_options()
     try:
         config = cls.model_validate(layers.tree)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -27,6 +27,8 @@ class SGDConfig(Config):
 
 class TrainBranchesConfig(Config):
     """`ifrkit train-branches`: stage one, reference and update branch."""
+
+    PLUGINS: ClassVar[tuple[str, str] | None] = ("ssl", "method")
 
     ssl: tuple[str, ...] = Field(("ifr",), min_length=1)
     """Semi-supervised methods whose terms are added; `none` is the supervised baseline."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,6 +29,11 @@ class Config(BaseModel):
     """Frozen, typed, and closed: an unknown key is an error, never ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    PLUGIN: ClassVar[tuple[str, str] | None] = None
+    """The field that names a plug-in, and the one with the options of that plug-in."""
+    PLUGINS: ClassVar[tuple[str, str] | None] = None
+    """The field that names several plug-ins, and the one with the options of each by its name."""
 
     def identity(self) -> dict[str, Any]:
         """What the artifact's id depends on: all but `runtime` and the place of the source data.

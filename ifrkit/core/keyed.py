@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,3 +17,15 @@ def key_seed(*key: int | str) -> int:
 def key_rng(*key: int | str) -> np.random.Generator:
     """A numpy generator for a key."""
     return np.random.Generator(np.random.Philox(key_seed(*key)))
+
+
+class Key(NamedTuple):
+    """Which training sample: its run's seed, the step, and its number in the step."""
+
+    seed: int
+    step: int
+    sample: int
+
+    def rng(self, *what: int | str) -> np.random.Generator:
+        """The generator of one thing that is drawn for this sample."""
+        return key_rng(self.seed, self.step, self.sample, *what)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
+from ifrkit.models import parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import View
     from ifrkit.models.network import Network
 
 BETAS = (0.9, 0.99)
@@ -37,35 +39,22 @@ class Adversarial(base.Method):
         channels: int = Field(64, ge=1)
         """Of the discriminator's first layer; small networks want a small one."""
 
-        def on(self) -> bool:
-            """Whether any term has a weight."""
-            raise NotImplementedError
-
     config: Config
     discriminator: nn.Module
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        return [View("v1_0", "unlabeled", "random")] if self.config.on() else []
+        return [View("v1_0", "unlabeled", RANDOM)]
 
     def make(self, num_classes: int) -> nn.Module:
         """The discriminator, of `config.channels`."""
         raise NotImplementedError
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.core.keyed import key_seed
-        from ifrkit.models.layers import seeded
-
-        if not self.config.on():
-            return None
-        with seeded(key_seed(network.seed, "discriminator")):
+        with parts.seeded(key_seed(network.seed, "discriminator")):
             self.discriminator = self.make(network.num_classes)
         return self.discriminator
 
     def optimizer(self) -> torch.optim.Optimizer | None:
-        if not self.config.on():
-            return None
         return torch.optim.Adam(self.discriminator.parameters(), self.config.lr, BETAS)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ifrkit.core.lazy import F
 from ifrkit.methods import base
+from ifrkit.models import parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,19 +36,14 @@ class MeanTeacher(base.Method):
     teacher: Teacher
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.models.teacher import Teacher
-
-        if not self.config.weight:
-            return None
-        self.teacher = Teacher(network, self.config.decay, self.WARM)
+        self.teacher = parts.Teacher(network, self.config.decay, self.WARM)
         return self.teacher
 
     def stepped(self, network: Network, step: int) -> None:
-        if self.config.weight:
-            self.teacher.follow(network, step)
+        self.teacher.follow(network, step)
 
     def exported(self, network: Network) -> Network:
-        return self.teacher.network if self.config.weight and self.config.export == "ema" else network
+        return self.teacher.network if self.config.export == "ema" else network
 
 
 def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_bhw: Tensor, threshold: float) -> Tensor:

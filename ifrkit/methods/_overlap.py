@@ -1,12 +1,37 @@
-"""Two crops of one frame, seen from their maps."""
+"""Two crops of one frame: where the second one lies, and what part of both maps they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from ifrkit.data.loading.batch import Place
+from ifrkit.data.loading.views import Draw, Place, Placement, View
+
+TRIES = 50
+LEAST_SHARED = 0.1
+"""Of the union of both windows."""
+
+
+@dataclass(frozen=True)
+class Overlapping(Placement):
+    """Another window of that view's frame, moved by multiples of 8 pixels, which shares a part with it.
+
+    After `TRIES` draws without success it is the same window. It is mirrored or not on its own.
+    """
+
+    of: str
+
+    def draw(self, view: View, draw: Draw) -> Place:
+        rng, own = draw.key.rng("overlap", view.name), draw.places[self.of]
+        place, window = draw.place(view, own.frame), draw.window
+        spans = (draw.size[0], window.height, own.y), (draw.size[1], window.width, own.x)
+        offsets = [(-(start // 8), (whole - part - start) // 8) for whole, part, start in spans]
+        for _ in range(TRIES):
+            dy, dx = (8 * int(rng.integers(low, high + 1)) for low, high in offsets)
+            shared = max(0, window.height - abs(dy)) * max(0, window.width - abs(dx))
+            if shared >= LEAST_SHARED * (2 * window.height * window.width - shared):
+                return place._replace(y=own.y + dy, x=own.x + dx)
+        return place
 
 
 def overlap(

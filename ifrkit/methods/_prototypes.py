@@ -1,7 +1,4 @@
-"""What ifr and tdc share: the mean feature of each class that a map shows.
-
-Letters: N images, C channels, K classes, P = h * w pixels of a map at 1/8.
-"""
+"""What ifr and tdc share: the mean feature of each class that a map shows (p = h * w: its pixels)."""
 
 from __future__ import annotations
 
@@ -14,25 +11,29 @@ if TYPE_CHECKING:
 
 
 def class_prototypes(
-    features: Tensor, labels: Tensor, num_classes: int, pool: Literal["batch", "clip"] = "batch", group: int = 2
+    features_bchw: Tensor,
+    labels_bhw: Tensor,
+    num_classes: int,
+    pool: Literal["batch", "clip"] = "batch",
+    group: int = 2,
 ) -> tuple[Tensor, Tensor]:
     """Class means of a feature map, Eq. (4).
 
-    features: (N, C, h, w). labels: (N, h, w) int64; an id outside 0..K-1, such as 255, counts for no class.
+    labels: int64 at the size of the map; an id outside 0..k-1, such as 255, counts for no class.
     pool: "clip" averages over the pixels of one image; "batch" (released code) over all images of a group of `group`
     neighbours, while each image still lists only the classes that it shows itself.
-    Returns prototypes (N, K, C) and present (N, K) bool; the prototype of an absent class has no meaning.
+    Returns prototypes (b, k, c) and present (b, k) bool; the prototype of an absent class has no meaning.
     """
-    classes = torch.arange(num_classes, device=features.device)
-    member_nkp = (labels[:, None] == classes[:, None, None]).flatten(2)
-    present_nk = member_nkp.any(2)
-    with torch.autocast(features.device.type, enabled=False):
-        weight_nkp = member_nkp.float()
-        sums_nkc = weight_nkp @ features.float().flatten(2).transpose(1, 2)
-        counts_nk1 = weight_nkp.sum(2, keepdim=True)
+    classes = torch.arange(num_classes, device=features_bchw.device)
+    member_bkp = (labels_bhw[:, None] == classes[:, None, None]).flatten(2)
+    present_bk = member_bkp.any(2)
+    with torch.autocast(features_bchw.device.type, enabled=False):
+        weight_bkp = member_bkp.float()
+        sums_bkc = weight_bkp @ features_bchw.float().flatten(2).transpose(1, 2)
+        counts_bk1 = weight_bkp.sum(2, keepdim=True)
         if pool == "batch":
-            of_group = torch.arange(len(features), device=features.device) // group
-            same_nn = (of_group[:, None] == of_group).to(sums_nkc.dtype)
-            sums_nkc = torch.einsum("nm,mkc->nkc", same_nn, sums_nkc)
-            counts_nk1 = torch.einsum("nm,mkc->nkc", same_nn, counts_nk1)
-        return sums_nkc / counts_nk1.clamp(min=1), present_nk  # Eq. (4)
+            of_group = torch.arange(len(features_bchw), device=features_bchw.device) // group
+            same_bb = (of_group[:, None] == of_group).to(sums_bkc.dtype)
+            sums_bkc = torch.einsum("bm,mkc->bkc", same_bb, sums_bkc)
+            counts_bk1 = torch.einsum("bm,mkc->bkc", same_bb, counts_bk1)
+        return sums_bkc / counts_bk1.clamp(min=1), present_bk  # Eq. (4)

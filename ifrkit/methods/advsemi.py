@@ -12,14 +12,16 @@ from pydantic import Field
 
 from ifrkit.core.lazy import torch
 from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.views import View
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, known, one_hot
+from ifrkit.models import parts
 from ifrkit.models.losses import cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 
@@ -49,9 +51,6 @@ class Method(Adversarial):
         start: int = Field(10000, ge=0)
         """First step with the semi-supervised term: a quarter of the training (released: 5000 of 20,000)."""
 
-        def on(self) -> bool:
-            return bool(self.labeled or self.unlabeled or self.semi)
-
     config: Config
     OFF = {"labeled": 0.0, "unlabeled": 0.0, "semi": 0.0}
     OPEN = {"threshold": 0.0, "start": 0}
@@ -60,15 +59,11 @@ class Method(Adversarial):
         return super().views() if self.config.unlabeled or self.config.semi else []
 
     def make(self, num_classes: int) -> nn.Module:
-        from ifrkit.models.discriminators import PixelDiscriminator
-
-        return PixelDiscriminator(num_classes, self.config.channels)
+        return parts.PixelDiscriminator(num_classes, self.config.channels)
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """For S, Eq. (2): labeled * L_adv + unlabeled * L_adv + semi * L_semi. For D: L_D, Eq. (1)."""
         c = self.config
-        if not c.on():
-            return {}
         terms: dict[str, Tensor] = {}
         label_bhw = batch.labels["v0_0"]
         size, known_bhw = label_bhw.shape[-2:], known(label_bhw)

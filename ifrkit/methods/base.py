@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ifrkit.core.config as base
 from ifrkit.core.lazy import torch
+from ifrkit.data.loading.batch import Batch, Guess
+from ifrkit.data.loading.views import View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import Batch, View
     from ifrkit.models.network import Network
 
 
 class Method:
     """One --ssl choice. The supervised loss is not a method's business: the loop adds it, the same for all.
 
-    A term whose weight is 0 must cost nothing: its views are not declared and its passes not run.
+    A term whose weight is 0 must cost nothing: its views are not declared and its passes not run. The task leaves out a
+    method that is off altogether, so only one with several terms has to look at their weights.
     """
 
     class Config(base.Config):
@@ -32,13 +34,18 @@ class Method:
             return {}
 
     OFF: ClassVar[Mapping[str, Any]] = {}
-    """Options under which every term is switched off: training then equals `none` bit for bit (a test checks it)."""
+    """Options under which every term is off: all weights 0. Training then equals `none` bit for bit (a test checks)."""
 
     OPEN: ClassVar[Mapping[str, Any]] = {}
     """Options under which every pixel counts, however unsure the network is (tests of untrained networks use them)."""
 
     def __init__(self, config: base.Config) -> None:
         self.config = config
+
+    @property
+    def on(self) -> bool:
+        """Whether any term has a weight; if not, the task trains as if this method had not been named."""
+        return not self.OFF or any(getattr(self.config, name) for name in self.OFF)
 
     def views(self) -> Sequence[View]:
         """Views beyond the labeled frame "v0_0", which is always there with its label."""
@@ -78,16 +85,14 @@ class Method:
 
         network: `features(images_b3hw) -> f_bchw`, `classify(f_bchw) -> logits_bkhw` (dropout in training).
         features: maps of views that already went through the network ("v0_0" of the supervised loss); a method may
-        put its own maps in, so that combined methods share passes. step: 0 for the first; with `--budget passes` as
-        far as `none` would be for the same passes, so that a ramp-up keeps its share of the training.
+        put its own maps in, so that combined methods share passes. step: 0 for the first. With
+        `--budget passes`, where there are fewer steps, it counts faster: a ramp-up keeps its share of the training.
         """
         return {}
 
 
 def guess(batch: Batch, view: str, label_bhw: Tensor, counts_bhw: Tensor | None = None) -> None:
     """Note a pseudo label: its accuracy is logged where the frames of that view have a label hidden from training."""
-    from ifrkit.data.loading.batch import Guess
-
     batch.guesses[view] = Guess(label_bhw, counts_bhw)
 
 

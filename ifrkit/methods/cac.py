@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
+from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import F, nn, torch
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
-from ifrkit.methods._overlap import overlap
+from ifrkit.methods._overlap import Overlapping, overlap
+from ifrkit.models import parts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 EPSILON = 1e-8
@@ -86,40 +90,29 @@ class Method(base.Method):
     OPEN = {"threshold": -1.0, "start": 0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
-
-        if not self.config.weight:
-            return []
         strong = Jitter(*JITTER, blur=(1.1, 1.1))  # OpenCV's 5x5 window has this spread
         return [
-            View("v1_0", "unlabeled", "random"),
-            View("v1_0_o", "unlabeled", "random", overlap_of="v1_0"),
-            View("v1_0_a", "unlabeled", "random", "v1_0", strong),
-            View("v1_0_b", "unlabeled", "random", "v1_0_o", strong),
+            View("v1_0", "unlabeled", RANDOM),
+            View("v1_0_o", "unlabeled", Overlapping("v1_0")),
+            View("v1_0_a", "unlabeled", Copy("v1_0", strong)),
+            View("v1_0_b", "unlabeled", Copy("v1_0_o", strong)),
         ]
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.core.keyed import key_seed
-        from ifrkit.models.layers import seeded
-
-        if not self.config.weight:
-            return None
         c, out = network.feature_channels, self.config.embedding
-        with seeded(key_seed(network.seed, "cac")):
+        with parts.seeded(key_seed(network.seed, "cac")):
             self.projector = nn.Sequential(nn.Conv2d(c, c, 1), nn.ReLU(), nn.Conv2d(c, out, 1))
         return self.projector
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """lambda L_dc: weight * (l_dc of view a towards b + l_dc of b towards a)."""
-        if not (c := self.config).weight:
-            return {}
+        c = self.config
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
         cuts = [overlap(here, there, a.labels.shape[-2:], network.stride) for here, there in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
-        bank = Pixels(*(torch.cat(parts) for parts in zip(_cut(a, whole), _cut(b, whole), strict=True)))
+        bank = Pixels(*(torch.cat(both) for both in zip(_cut(a, whole), _cut(b, whole), strict=True)))
         loss = directional_loss(first, second, bank, c.temperature, c.threshold)
         loss = loss + directional_loss(second, first, bank, c.temperature, c.threshold)
         # Before the start the passes are made all the same: their batch statistics, and ranks, keep in step.
@@ -141,8 +134,8 @@ class Method(base.Method):
 
 def _cut(maps: Pixels, cuts: Sequence[tuple[slice, slice]]) -> Pixels:
     """Pixels of a window (rows, columns) of each image: maps (b, [d,] h, w) -> (n, [d])."""
-    parts = ([_flat(x[i : i + 1, ..., rows, columns]) for i, (rows, columns) in enumerate(cuts)] for x in maps)
-    return Pixels(*(torch.cat(part) for part in parts))
+    cut = ([_flat(x[i : i + 1, ..., rows, columns]) for i, (rows, columns) in enumerate(cuts)] for x in maps)
+    return Pixels(*(torch.cat(part) for part in cut))
 
 
 def _flat(x: Tensor) -> Tensor:

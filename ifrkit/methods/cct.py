@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import nn, torch
+from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
+from ifrkit.models import parts
 from ifrkit.models.losses import ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.cct_decoders import Decoder
     from ifrkit.models.network import Network
 
@@ -56,23 +59,16 @@ class Method(base.Method):
     decoders: list[Decoder]
     OFF = {"weight": 0.0}
 
+    @property
+    def on(self) -> bool:
+        return super().on and bool(self.config.kinds())
+
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        return [View("v1_0", "unlabeled", "random")] if self._decoders() else []
-
-    def _decoders(self) -> list[str]:
-        return self.config.kinds() if self.config.weight else []
+        return [View("v1_0", "unlabeled", RANDOM)]
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.core.keyed import key_seed
-        from ifrkit.models.cct_decoders import Decoder
-        from ifrkit.models.layers import seeded
-
-        if not self._decoders():
-            return None
-        with seeded(key_seed(network.seed, "cct")):
-            decoders = [Decoder(network.feature_channels, network.num_classes) for _ in self._decoders()]
+        with parts.seeded(key_seed(network.seed, "cct")):
+            decoders = [parts.Decoder(network.feature_channels, network.num_classes) for _ in self.config.kinds()]
         self.decoders = decoders
         return nn.ModuleList(decoders)
 
@@ -82,10 +78,6 @@ class Method(base.Method):
         z is the feature f, g the classifier, which L_u does not teach, g_a an auxiliary decoder, d the squared distance
         of their probabilities.
         """
-        from ifrkit.models.cct_decoders import PERTURBATIONS, adversarial
-
-        if not self._decoders():
-            return {}
         c, f_bchw = self.config, base.encode(network, batch, features, "v1_0")
         size = batch.views["v1_0"].shape[-2:]
         target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)  # g(z)
@@ -94,8 +86,9 @@ class Method(base.Method):
         things = torch.tensor(c.things, device=f_bchw.device, dtype=torch.long)
         things_bhw = torch.isin(label_bhw, things)
         losses = []
-        for kind, decoder in zip(self._decoders(), self.decoders, strict=True):
-            moved = adversarial(decoder, f_bchw) if kind == "vat" else PERTURBATIONS[kind](f_bchw, things_bhw)
+        for kind, decoder in zip(c.kinds(), self.decoders, strict=True):
+            adversarial = kind == "vat"
+            moved = parts.adversarial(decoder, f_bchw) if adversarial else parts.PERTURBATIONS[kind](f_bchw, things_bhw)
             logits_bkhw = decoder(moved)
             if logits_bkhw.shape[-2:] != size:
                 logits_bkhw = upsample(logits_bkhw, size)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import F
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import half_of_the_classes, mix, partners
@@ -15,7 +17,7 @@ from ifrkit.models.losses import upsample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 JITTER = (0.25, 0.25, 0.25, 0.25)
@@ -44,18 +46,11 @@ class Method(MeanTeacher):
     OPEN = {"threshold": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
-
-        if not self.config.weight:
-            return []
         jitter = Jitter(*JITTER, gray=0.0, blur=BLUR)
-        return [View("v1_0", "unlabeled", "random"), View("v1_0_m", "unlabeled", "random", "v1_0", jitter)]
+        return [View("v1_0", "unlabeled", RANDOM), View("v1_0_m", "unlabeled", Copy("v1_0", jitter))]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """lambda l(f(X_A), Y_A): weight * CE(student(mix), hard label of the mixed predictions)."""
-        if not self.config.weight:
-            return {}
         seen_b3hw = batch.views["v1_0_m"]
         teacher_bkhw = self.teacher.probabilities(batch.views["v1_0"])
         confidence_bhw, label_bhw = teacher_bkhw.max(1)

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import torch
+from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
+from ifrkit.models import parts
 from ifrkit.models.losses import Mean, cross_entropy, ramp_up, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 BOXES, SHARES = 3, (0.25, 0.5)
@@ -50,22 +52,14 @@ class Method(base.Method):
     second: Network
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        return [View("v1_0", "unlabeled", "random")] if self.config.weight else []
+        return [View("v1_0", "unlabeled", RANDOM)]
 
     def build(self, network: Network) -> nn.Module | None:
-        from ifrkit.models.network import sibling
-
-        if not self.config.weight:
-            return None
-        self.second = sibling(network)
+        self.second = parts.sibling(network)
         return self.second
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """The second network's part of L_s, and lambda L_cps."""
-        if not self.config.weight:
-            return {}
         label_bhw = batch.labels["v0_0"]
         size = (label_bhw.shape[-2], label_bhw.shape[-1])
         own = {"v0_0": self.second.features(batch.views["v0_0"])}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
@@ -17,7 +19,7 @@ from ifrkit.models.losses import upsample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 JITTER = (0.4, 0.4, 0.4, 0.1)
@@ -48,18 +50,11 @@ class Method(MeanTeacher):
     WARM = False
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
-
-        if not self.config.weight:
-            return []
         jitter = Jitter(*JITTER, blur_probability=0.0)
-        return [View("v1_0", "unlabeled", "random"), View("v1_0_c", "unlabeled", "random", "v1_0", jitter)]
+        return [View("v1_0", "unlabeled", RANDOM), View("v1_0_c", "unlabeled", Copy("v1_0", jitter))]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """weight * consistency(student(mix), mix of the teacher's predictions)."""
-        if not self.config.weight:
-            return {}
         seen_b3hw = batch.views["v1_0_c"]
         b, _, h, w = seen_b3hw.shape
         teacher_bkhw = self.teacher.probabilities(batch.views["v1_0"])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, mix, partners
@@ -18,7 +20,7 @@ from ifrkit.models.losses import upsample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 JITTER = (0.5, 0.5, 0.5, 0.25)
@@ -41,18 +43,11 @@ class Method(MeanTeacher):
     OPEN = {"threshold": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
-
-        if not self.config.weight:
-            return []
-        return [View("v1_0", "unlabeled", "random"), View("v1_0_j", "unlabeled", "random", "v1_0", Jitter(*JITTER))]
+        return [View("v1_0", "unlabeled", RANDOM), View("v1_0_j", "unlabeled", Copy("v1_0", Jitter(*JITTER)))]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """L_u, Eq. (4): weight * CE(student(mixed strong view), equally mixed label of the teacher)."""
         c = self.config
-        if not c.weight:
-            return {}
         strong_b3hw = batch.views["v1_0_j"]
         b, _, h, w = strong_b3hw.shape
         confidence_bhw, label_bhw = self.teacher.probabilities(batch.views["v1_0"]).max(1)

@@ -5,7 +5,7 @@ map: so one label teaches the features of the other frames too. The defaults are
 the paper says something else, the option names its equation, and recipe `paper-equations` follows the paper. Eq. (4)
 is `class_prototypes`, which tdc shares.
 
-Letters: N images, C channels, K classes, P = h * w pixels of a map at 1/8.
+Letters as in core/records.py: b images, c channels, k classes, h w size; p = h * w pixels of a map.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ifrkit.core.lazy import F, torch
+from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View, weighted
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
 from ifrkit.models.losses import cross_entropy, ramp_up, upsample
@@ -24,23 +25,24 @@ from ifrkit.models.losses import cross_entropy, ramp_up, upsample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 
-def reconstruct(features: Tensor, prototypes: Tensor, present: Tensor, temperature: float) -> Tensor:
+def reconstruct(features_bchw: Tensor, prototypes_bkc: Tensor, present_bk: Tensor, temperature: float) -> Tensor:
     """Every pixel as a mixture of prototypes, weighted by their cosine to it, Eqs. (5)-(7).
 
-    features: (N, C, h, w), the map to rebuild. prototypes, present: of `class_prototypes`; an absent class gets no
-    weight. Returns (N, C, h, w) in the convex hull of the prototypes; zeros for an image without any class.
+    features: the map to rebuild. prototypes, present: of `class_prototypes`; an absent class gets no weight. Returns
+    (b, c, h, w) in the convex hull of the prototypes; zeros for an image without any class.
     """
-    with torch.autocast(features.device.type, enabled=False):
-        query_ncp = F.normalize(features.float().flatten(2), dim=1)
-        similarity_nkp = F.normalize(prototypes, dim=2) @ query_ncp  # Eq. (5)
+    with torch.autocast(features_bchw.device.type, enabled=False):
+        query_bcp = F.normalize(features_bchw.float().flatten(2), dim=1)
+        similarity_bkp = F.normalize(prototypes_bkc, dim=2) @ query_bcp  # Eq. (5)
         # The lowest finite number, not -inf: without any class a softmax over -inf would be NaN.
-        lowest = torch.finfo(similarity_nkp.dtype).min
-        attention_nkp = (similarity_nkp / temperature).masked_fill(~present[:, :, None], lowest).softmax(1)  # Eq. (6)
-        return (prototypes.transpose(1, 2) @ attention_nkp).view_as(features)  # Eq. (7)
+        lowest = torch.finfo(similarity_bkp.dtype).min
+        similarity_bkp = (similarity_bkp / temperature).masked_fill(~present_bk[:, :, None], lowest)
+        attention_bkp = similarity_bkp.softmax(1)  # Eq. (6)
+        return (prototypes_bkc.transpose(1, 2) @ attention_bkp).view_as(features_bchw)  # Eq. (7)
 
 
 class Method(base.Method):
@@ -76,62 +78,50 @@ class Method(base.Method):
     OFF = {"labeled": 0.0, "unlabeled": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        views = []
-        if self.config.labeled:
-            views += self._with_strong(View("v0_1", "labeled", "other"))
-        if self.config.unlabeled:
-            views += [View("v1_0", "unlabeled", "random"), *self._with_strong(View("v1_1", "unlabeled", "random"))]
-        return views
-
-    def _with_strong(self, view: View) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        copy = View(f"{view.name}_s", view.pool, view.frame, distort_of=view.name)
-        return [view, copy] if self.config.strong else [view]
+        c = self.config
+        return weighted(
+            (c.labeled, View("v0_1", "labeled", OTHER)),
+            (c.labeled * c.strong, View("v0_1_s", "labeled", Copy("v0_1"))),
+            (c.unlabeled, View("v1_0", "unlabeled", RANDOM)),
+            (c.unlabeled, View("v1_1", "unlabeled", RANDOM)),
+            (c.unlabeled * c.strong, View("v1_1_s", "unlabeled", Copy("v1_1"))),
+        )
 
     def joint_views(self) -> list[str]:
         return [view.name for view in self.views()] if self.config.passes == "joint" else []
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Eq. (11) without its supervised term, ramped up."""
+        """Eq. (11) without its supervised term, ramped up.
+
+        View `target` is rebuilt from view `source` of its clip, Eq. (9), and from the distorted copy of that, Eq. (10).
+        """
         c, encode = self.config, partial(base.encode, network, batch, features)
         ramp = ramp_up(step, c.ramp_up)
         terms: dict[str, Tensor] = {}
-        if c.labeled:
-            pair = self._clip_losses(network, encode, "v0_0", "v0_1", batch.labels["v0_0"])
-            terms |= {f"labeled{copy}": ramp * c.labeled * loss for copy, loss in pair.items()}
-        if c.unlabeled:
-            logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
-            label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
-            base.guess(batch, "v1_0", label_bhw)
-            pair = self._clip_losses(network, encode, "v1_0", "v1_1", label_bhw)
-            terms |= {f"unlabeled{copy}": ramp * c.unlabeled * loss for copy, loss in pair.items()}
+        for clip, weight, target, source in (
+            ("labeled", c.labeled, "v0_0", "v0_1"),
+            ("unlabeled", c.unlabeled, "v1_0", "v1_1"),
+        ):
+            if not weight:
+                continue
+            label_bhw = batch.labels[target] if clip == "labeled" else self._own_label(network, batch, encode)
+            pseudo_bhw = self._pseudo_logits(network, encode(source)).argmax(1)  # Eq. (3)
+            # The copy shows the same pixels, so the label of the clean frame tells its classes.
+            for copy, view, share in (("", source, 1.0), ("_strong", f"{source}_s", c.strong)):
+                if share:
+                    means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
+                    rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
+                    logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
+                    loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean)  # Eq. (8)
+                    terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms
 
-    def _clip_losses(
-        self, network: Network, encode: Callable[[str], Tensor], target: str, source: str, label_bhw: Tensor
-    ) -> dict[str, Tensor]:
-        """View `target` rebuilt from view `source`, Eq. (9), and from the distorted copy of `source`, Eq. (10)."""
-        target_bchw, source_bchw = encode(target), encode(source)
-        pseudo_bhw = self._pseudo_logits(network, source_bchw).argmax(1)  # Eq. (3)
-        losses = {"": self._loss(network, target_bchw, source_bchw, pseudo_bhw, label_bhw)}
-        if self.config.strong:
-            # The copy shows the same pixels, so the label of the clean frame tells its classes.
-            loss = self._loss(network, target_bchw, encode(f"{source}_s"), pseudo_bhw, label_bhw)
-            losses["_strong"] = self.config.strong * loss
-        return losses
-
-    def _loss(
-        self, network: Network, target_bchw: Tensor, source_bchw: Tensor, pseudo_bhw: Tensor, label_bhw: Tensor
-    ) -> Tensor:
-        """Cross entropy of `target` rebuilt from `source`, against the label of `target`, Eq. (8)."""
-        c = self.config
-        prototypes, present = class_prototypes(source_bchw, pseudo_bhw, network.num_classes, c.pool, c.group)
-        rebuilt_bchw = reconstruct(target_bchw, prototypes, present, c.temperature)
-        logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
-        return cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean)
+    def _own_label(self, network: Network, batch: Batch, encode: Callable[[str], Tensor]) -> Tensor:
+        """The network's label (b, h, w) of the unlabeled frame."""
+        logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
+        label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
+        base.guess(batch, "v1_0", label_bhw)
+        return label_bhw
 
     def _pseudo_logits(self, network: Network, f_bchw: Tensor) -> Tensor:
         """Logits that are only good for an argmax: no gradient passes, so none is prepared."""

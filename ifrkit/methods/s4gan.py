@@ -15,6 +15,7 @@ from pydantic import Field
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, one_hot
+from ifrkit.models import parts
 from ifrkit.models.losses import cross_entropy, upsample
 
 if TYPE_CHECKING:
@@ -50,23 +51,16 @@ class Method(Adversarial):
         lr: float = Field(1e-5, gt=0)
         """Of the discriminator's Adam (VOC: 1e-4); falls to 0 like the network's."""
 
-        def on(self) -> bool:
-            return bool(self.match or self.self_training)
-
     config: Config
     OFF = {"match": 0.0, "self_training": 0.0}
     OPEN = {"threshold": 0.0}
 
     def make(self, num_classes: int) -> nn.Module:
-        from ifrkit.models.discriminators import ImageDiscriminator
-
-        return ImageDiscriminator(num_classes, self.config.channels)
+        return parts.ImageDiscriminator(num_classes, self.config.channels)
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """For S: match * L_fm + self_training * L_st. For D: half of the cross entropy of each kind, L_D."""
         c = self.config
-        if not c.on():
-            return {}
         label_bhw = batch.labels["v0_0"]
         real = one_hot(label_bhw, network.num_classes), network.denormalise(batch.views["v0_0"]) / 255
         f_bchw = base.encode(network, batch, features, "v1_0")

@@ -12,11 +12,13 @@ frame of the clip.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ifrkit.core.lazy import F, nn, torch
+from ifrkit.data.loading.views import Copy, Draw, Frames, Place, Placement, View
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
 from ifrkit.models.losses import ramp_up
@@ -24,10 +26,27 @@ from ifrkit.models.losses import ramp_up
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class InOrder(Placement):
+    """Frame `number` of `count` drawn from the clip, in the order of time; all are mirrored like the first, `of`."""
+
+    number: int
+    count: int
+    of: str | None = None
+
+    def fits(self, frames: Frames, before: Sequence[View]) -> bool:
+        return len(frames.shown) >= self.count
+
+    def draw(self, view: View, draw: Draw) -> Place:
+        order = draw.key.rng("sorted", view.pool).permutation(len(draw.frames.shown))
+        frame = draw.frames.shown[int(sorted(order[: self.count])[self.number])]
+        return draw.place(view, frame) if self.of is None else draw.places[self.of]._replace(frame=frame)
 
 
 def cosines(features_bchw: Tensor, vectors_kc: Tensor) -> Tensor:
@@ -95,17 +114,11 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-
-        if not self.config.weight:
-            return []
-        weak = [View(f"t{i}", "unlabeled", "sorted", flip_of="t0") for i in range(self.config.frames)]
-        strong = [View(f"{v.name}_s", "unlabeled", "sorted", distort_of=v.name, flip_of="t0") for v in weak]
-        return [*weak, *strong]
+        count = self.config.frames
+        weak = [View(f"t{i}", "unlabeled", InOrder(i, count, "t0" if i else None)) for i in range(count)]
+        return [*weak, *(View(f"{view.name}_s", "unlabeled", Copy(view.name)) for view in weak)]
 
     def build(self, network: Network) -> nn.Module | None:
-        if not self.config.weight:
-            return None
         conv = network.decode_head.conv_seg
         self.g = nn.Parameter(conv.weight.detach()[:, :, 0, 0].clone())
         self.sigmas = nn.Parameter(torch.ones(2))  # no tenfold rate for these in the released code
@@ -114,8 +127,6 @@ class Method(base.Method):
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """weight * ramp-up * the temporal loss; all weak frames in one pass, all strong ones in another."""
         c = self.config
-        if not c.weight:
-            return {}
         names = [f"t{i}" for i in range(c.frames)]
         weak_bchw = network.before_relu(torch.cat([batch.views[name] for name in names]))
         strong_bchw = network.before_relu(torch.cat([batch.views[f"{name}_s"] for name in names]))

@@ -8,23 +8,52 @@ are ignored, where the source has no such check. Its rescaling of frames is left
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ifrkit.core.lazy import torch
 from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.views import RANDOM, Copy, Draw, Frames, Place, Placement, Reading, View
+from ifrkit.data.pixels.flow import consistent_flow
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
+from ifrkit.models import parts
 from ifrkit.models.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 JITTER = (0.8, 0.8, 0.8, 0.2)
 BLUR_PROBABILITY = 0.6
+
+
+@dataclass(frozen=True)
+class Neighbour(Placement):
+    """The frame before that view's frame (for the first of a clip the one after it), mirrored like it.
+
+    Extra: (3, h, w) float32, for each pixel of that view the flow to this one, x first, and 1 where it is sure, else 0.
+    """
+
+    of: str
+
+    def fits(self, frames: Frames, before: Sequence[View]) -> bool:
+        return len(frames.shown) > 1
+
+    def draw(self, view: View, draw: Draw) -> Place:
+        own = draw.places[self.of]
+        return own._replace(frame=abs(own.frame - 1))
+
+    def extra(self, reading: Reading, view: View) -> NDArray[np.float32]:
+        flow, sure = consistent_flow(reading.images[self.of], reading.images[view.name])
+        return np.concatenate([flow, sure[None].astype(np.float32)])
 
 
 def carried_label(probability_bkhw: Tensor, flow_b3hw: Tensor) -> Tensor:
@@ -32,9 +61,7 @@ def carried_label(probability_bkhw: Tensor, flow_b3hw: Tensor) -> Tensor:
 
     flow_b3hw: from each pixel to its place in that frame, x first, in pixels; then 1 where it is sure, else 0.
     """
-    from ifrkit.models.warp import warp
-
-    label_bhw = warp(probability_bkhw, flow_b3hw[:, :2]).argmax(1)
+    label_bhw = parts.warp(probability_bkhw, flow_b3hw[:, :2]).argmax(1)
     return label_bhw.masked_fill(flow_b3hw[:, 2] == 0, IGNORE)
 
 
@@ -52,27 +79,20 @@ class Method(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
-
-        if not self.config.weight:
-            return []
         strong = Jitter(*JITTER, blur_probability=BLUR_PROBABILITY)
         return [
-            View("v1_0", "unlabeled", "random"),
-            View("v1_0_n", "unlabeled", "random", neighbour_of="v1_0"),
-            View("v1_0_t", "unlabeled", "random", "v1_0", strong),
+            View("v1_0", "unlabeled", RANDOM),
+            View("v1_0_n", "unlabeled", Neighbour("v1_0")),
+            View("v1_0_t", "unlabeled", Copy("v1_0", strong)),
         ]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """weight * CE(network(strong view), label carried over from the neighbour)."""
-        if not self.config.weight:
-            return {}
         size = batch.views["v1_0_n"].shape[-2:]
         with torch.no_grad():
             before_bchw = network.features(batch.views["v1_0_n"])
             probability_bkhw = upsample(base.clean_logits(network, before_bchw), size).softmax(1)
-            label_bhw = carried_label(probability_bkhw, batch.flows["v1_0_n"])
+            label_bhw = carried_label(probability_bkhw, batch.extras["v1_0_n"])
         base.guess(batch, "v1_0", label_bhw, label_bhw != IGNORE)
         logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), size)
         return {"carried": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}

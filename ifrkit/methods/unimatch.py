@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ifrkit.core.lazy import F, torch
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher, confident_cross_entropy
 from ifrkit.methods._mixing import box_or_none, mix, partners
@@ -21,7 +23,7 @@ from ifrkit.models.losses import upsample
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import Batch, View
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
 
 STRONG = ("v1_0_j", "v1_0_j2")
@@ -63,13 +65,14 @@ class Method(MeanTeacher):
         c = self.config
         return (2 * c.weight * c.strong, 0.0) if c.version == 2 else (c.weight * c.strong, c.weight * c.features)
 
-    def views(self) -> list[View]:
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.pixels.jitter import Jitter
+    @property
+    def on(self) -> bool:
+        return any(self._weights())
 
-        strong, features = self._weights()
-        weak = [View("v1_0", "unlabeled", "random")] if strong or features else []
-        return weak + [View(name, "unlabeled", "random", "v1_0", Jitter(*JITTER)) for name in STRONG if strong]
+    def views(self) -> list[View]:
+        strong, _ = self._weights()
+        copies = [View(name, "unlabeled", Copy("v1_0", Jitter(*JITTER))) for name in STRONG]
+        return [View("v1_0", "unlabeled", RANDOM), *(copies if strong else ())]
 
     def build(self, network: Network) -> nn.Module | None:
         return super().build(network) if self.config.version == 2 else None
@@ -84,8 +87,6 @@ class Method(MeanTeacher):
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """L_u: cross entropies with the label of the weak view, p^w, where it is confident."""
         c, (of_strong, of_features) = self.config, self._weights()
-        if not (of_strong or of_features):
-            return {}
         weak_b3hw, terms = batch.views["v1_0"], {}
         if c.version == 2:
             confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)

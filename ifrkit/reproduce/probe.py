@@ -23,10 +23,10 @@ from ifrkit.models.network import build_network
 from ifrkit.reproduce.estimate import Step, Training
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import Run, execute
-from ifrkit.train.branch import BranchTask
 from ifrkit.train.flow import FlowTask
-from ifrkit.train.fusion import FusionTask
 from ifrkit.train.loop import AMP, Task
+from ifrkit.train.stage_one import BranchTask
+from ifrkit.train.stage_two import FusionTask
 
 CLASSES = 19
 SMALLEST = 32
@@ -80,7 +80,8 @@ class Probe:
         labeled = store.clips_of("train")
         if branches:
             (network,) = networks.values()
-            return BranchTask(network, TrainBranchesConfig.model_validate(config), store, labeled, self.device)
+            given_one = TrainBranchesConfig.model_validate(config)
+            return BranchTask(network, given_one, store, labeled, self.device).measured()
         if training.stage == "train-flow":
             given = TrainFlowConfig.model_validate(config)
             return FlowTask(FlowNetS(given.width), given, store, self.device)

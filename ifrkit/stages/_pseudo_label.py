@@ -9,7 +9,7 @@ from ifrkit.core.errors import InterruptedRun
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PER_FILE, PseudoWriter, file_name, training_frames
 from ifrkit.train import distributed
-from ifrkit.train.branch import predict
+from ifrkit.train.validation import predict_frames
 from ifrkit.trained import load_branch
 
 
@@ -35,7 +35,7 @@ def run(job: Job) -> None:
                     fault = f"pseudo-label: stopped by signal {signum}, {number} of {len(starts)} files are complete"
                     raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
                 places_now = part[row : row + config.batch]
-                made = predict(network, store, places_now, device, scales=config.scales, flip=config.flip)
+                made = predict_frames(network, store, places_now, device, scales=config.scales, flip=config.flip)
                 writer.write(row, *made)
     if distributed.rank() == 0:
         index = Pseudo(frames=tuple(frames), per_file=PER_FILE, size=store.size, num_classes=network.num_classes)

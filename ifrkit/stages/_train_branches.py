@@ -6,14 +6,15 @@ from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.keyed import key_seed
+from ifrkit.data.loading.views import LabelSource
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.models.network import build_network
 from ifrkit.train import distributed
-from ifrkit.train.branch import BranchTask
 from ifrkit.train.loop import FitResult, fit
 from ifrkit.train.passes import Passes
+from ifrkit.train.stage_one import BranchTask
 
 
 def run(job: Job) -> None:
@@ -23,11 +24,11 @@ def run(job: Job) -> None:
     store.check_crop(config.crop.size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
     job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
-    pseudo = _pseudo_labels(job, store, labeled)
+    sources = _pseudo_labels(job, store, labeled)
     results = {}
     passes: dict[str, Passes] = {}
     for branch in config.branches:
-        results[branch], passes[branch] = _train(job, branch, store, labeled, pseudo)
+        results[branch], passes[branch] = _train(job, branch, store, labeled, sources)
     index = Branches(
         num_classes=store.labels.num_classes,
         branches={branch: _entry(config, branch, result) for branch, result in results.items()},
@@ -53,20 +54,20 @@ def run(job: Job) -> None:
 
 
 def _train(
-    job: Job, branch: str, store: ClipStore, labeled: list[int], pseudo: PseudoLabels | None
+    job: Job, branch: str, store: ClipStore, labeled: list[int], sources: dict[str, LabelSource]
 ) -> tuple[FitResult, Passes]:
     config: TrainBranchesConfig = job.config
     network = build_network(getattr(config, branch), store.labels.num_classes, key_seed(config.seed, "network", branch))
-    task = BranchTask(network, config, store, labeled, distributed.local_device(job.device), pseudo)
+    device = distributed.local_device(job.device)
+    task = BranchTask(network, config, store, labeled, device, sources).measured()
     loop = config.loop.model_copy(update={"steps": task.steps})
     return fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime), task.passes
 
 
-def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> PseudoLabels | None:
-    for artifact in job.inputs:
-        if artifact.kind == "pseudo-labels":
-            return PseudoLabels(artifact, store, labeled)
-    return None
+def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
+    """The label sources that came as inputs, by kind."""
+    given = [artifact for artifact in job.inputs if artifact.kind == "pseudo-labels"]
+    return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
 
 
 def _entry(config: TrainBranchesConfig, branch: str, result: FitResult) -> Branch:

@@ -15,8 +15,8 @@ from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.stages._train_flow import train
 from ifrkit.train import distributed
-from ifrkit.train.fusion import FusionTask
 from ifrkit.train.loop import FitResult, fit
+from ifrkit.train.stage_two import FusionTask
 from ifrkit.trained import load_branch, load_flow, load_into
 
 

@@ -34,7 +34,7 @@ from ifrkit.data.store.pseudo import PseudoLabels, PseudoWriter, file_name, trai
 from ifrkit.models.network import build_network
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import Run, execute
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 
 STREET = {"val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
 LATE = 10**6
@@ -67,7 +67,7 @@ def toy_task(ssl: str, clips: Artifact, **changes: Any) -> BranchTask:
     labeled = labeled_clips(store, config.labeled)
     network = build_network(config.update, store.labels.num_classes, seed=0)
     pseudo = PseudoLabels(_random_labels(clips, store), store, labeled)
-    return BranchTask(network, config, store, labeled, torch.device("cpu"), pseudo)
+    return BranchTask(network, config, store, labeled, torch.device("cpu"), {"pseudo-labels": pseudo}).measured()
 
 
 def train(task: BranchTask, start: int = 0, stop: int = 2, late: int = 0) -> list[dict[str, float]]:
@@ -179,7 +179,7 @@ def _check_views(task: BranchTask) -> None:
     views = _Recorder(batch.views)
     terms_of(task, replace(batch, views=views))
     declared = {view.name for view in task.views}
-    sources = {s for view in task.views for s in (view.distort_of, view.overlap_of, view.neighbour_of, view.flip_of)}
+    sources = {view.placement.of for view in task.views}
     _require(views.read <= declared, f"only declared views are read (not {sorted(views.read - declared)})")
     _require(declared <= views.read | sources, f"no view in vain ({sorted(declared - views.read - sources)})")
 
@@ -197,7 +197,9 @@ def _check_without_labels(task: BranchTask) -> None:
 
 def _check_one_clip(task: BranchTask) -> None:
     finite = all(np.isfinite(value) for terms in train(task, late=LATE) for value in terms.values())
-    _require(finite and len(task.labeled) == 1, "one labeled clip, which is the only unlabeled one too, is enough")
+    _require(
+        finite and len(task.clips.labeled) == 1, "one labeled clip, which is the only unlabeled one too, is enough"
+    )
 
 
 def _check_state(task: BranchTask, other: BranchTask) -> None:

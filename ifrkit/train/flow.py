@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +11,13 @@ from torch import Tensor, nn
 from ifrkit.architectures.base import flow_input
 from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.data.loading.batch import ClipBatch
+from ifrkit.data.loading.clip_loader import Shot, clip_batches
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
 from ifrkit.models.flownet import FlowNetS, full_size
 from ifrkit.models.warp import warp
-from ifrkit.train import clips
 from ifrkit.train.loop import Task
+from ifrkit.train.spans import span_of
 
 WARMUP_SMOOTHNESS = 0.05
 """L1 + SSIM is about this much smaller than the census distance, so smoothness shrinks along during the warm-up."""
@@ -96,12 +96,11 @@ class FlowTask(Task):
 
     def batches(self, start: int, stop: int) -> Iterator[ClipBatch]:
         pool = [c for c in self.store.clips_of("train") if len(self.store.clips[c].frames) > 1]
-        mode: Literal["truth", "pairs"] = "truth" if self.truth else "pairs"
-        distance = 1 if self.truth else self.config.max_distance
-        return clips.batches(self.config, self.store, pool, start, stop, mode=mode, distance=distance)
+        shot = Shot("truth" if self.truth else "pairs", self.config.crop, self.config.max_distance)
+        return clip_batches(self.store, pool, shot, span_of(self.config, start, stop))
 
     def to_device(self, item: ClipBatch) -> ClipBatch:
-        return clips.batch_to(item, self.device)
+        return item.to(self.device)
 
     def validate(self) -> dict[str, float]:
         """Held-out pairs of neighbours, beside zero flow: `gain` is the share of zero flow's error that is gone."""

@@ -71,7 +71,7 @@ class Task:
         return {}
 
     def picture(self) -> Rgb | None:
-        """What the present weights see, for TensorBoard: asked behind `validate`, of the first rank alone."""
+        """What the present weights see, for TensorBoard: asked after `validate`, on the first rank only."""
         return None
 
     def state(self) -> dict[str, Tensor]:
@@ -103,10 +103,21 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     if job.resumed and done.exists():
         job.report.info(f"{name}: already trained")
         return FitResult(**json.loads(done.read_text()))
-    return _Fit(task, loop, seed, job, name, runtime).run()
+    run = _Run(task, loop, seed, job, name, runtime)
+    task.module.train()
+    try:
+        batches = iter(task.batches(run.start, loop.steps))
+        run.start_clock(run.start)
+        for step in run.report.track(range(run.start, loop.steps), name, total=loop.steps, start=run.start):
+            run.train_step(step, batches)
+            run.after_step(step + 1)
+        return run.finish()
+    finally:
+        if run.events:
+            run.events.close()
 
 
-class _Fit:
+class _Run:
     """One run of `fit`: its parts and where it stands."""
 
     def __init__(self, task: Task, loop: LoopConfig, seed: int, job: Job, name: str, runtime: Runtime) -> None:
@@ -126,21 +137,8 @@ class _Fit:
             self.events.add_tensorboard(job.directory / "tensorboard" / name, self.start, job.report)
         self.wrapped = distributed.wrap(task.module)
 
-    def run(self) -> FitResult:
-        self.task.module.train()
-        try:
-            batches = iter(self.task.batches(self.start, self.loop.steps))
-            steps = range(self.start, self.loop.steps)
-            self._start_clock(self.start)
-            for step in self.report.track(steps, self.name, total=self.loop.steps, start=self.start):
-                self._train_step(step, batches)
-                self._after_step(step + 1)
-            return self._finish()
-        finally:
-            if self.events:
-                self.events.close()
-
-    def _train_step(self, step: int, batches: Iterator[Any]) -> None:
+    def train_step(self, step: int, batches: Iterator[Any]) -> None:
+        """All micro-batches of a step, and the optimizers' step."""
         for group, lr in zip(self._groups(), self.task.lrs(step), strict=True):
             group["lr"] = lr
         for optimizer in self.task.optimizers:
@@ -168,7 +166,7 @@ class _Fit:
             return self.wrapped.no_sync()
         return contextlib.nullcontext()
 
-    def _after_step(self, done: int) -> None:
+    def after_step(self, done: int) -> None:
         """Log, validate, save and stop, as they fall due after `done` steps."""
         validates = done == self.loop.steps or done % self.loop.eval_every == 0
         signum = distributed.largest(self.job.stop())
@@ -192,9 +190,10 @@ class _Fit:
         self.report.status(f"loss {loss:.4g}{terms}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
         if self.events:
             self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5), **notes)
-        self._start_clock(done)
+        self.start_clock(done)
 
-    def _start_clock(self, done: int) -> None:
+    def start_clock(self, done: int) -> None:
+        """Count the time of a step from now on."""
         self._clock, self._clock_step = time.monotonic(), done
 
     def _validate(self, done: int) -> None:
@@ -214,7 +213,7 @@ class _Fit:
             self.events.write(step=done, metrics=metrics, best=best)
         if picture is not None and self.events:
             self.events.show(picture, done)
-        self._start_clock(done)
+        self.start_clock(done)
 
     def _check_weights(self, done: int) -> None:
         """What comes next measures or saves the weights: they must be the same on all ranks, and finite."""
@@ -250,7 +249,8 @@ class _Fit:
         self.result = FitResult(**state["result"])
         return state["step"], state["events"]
 
-    def _finish(self) -> FitResult:
+    def finish(self) -> FitResult:
+        """Save the last weights; the resume state is not needed any more."""
         self._write_weights("last")
         if self.rank == 0:
             write_atomic(self.job.scratch / f"{self.name}.done.json", json.dumps(asdict(self.result)).encode())

@@ -19,19 +19,22 @@ from small_stores import clip, flow, pixels, write_store
 
 from ifrkit.config.training import CropConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.data.loading.batch import ClipBatch, RawBatch, View
-from ifrkit.data.loading.loader import clip_batches, to_device, view_batches
+from ifrkit.data.loading.batch import ClipBatch, RawBatch
+from ifrkit.data.loading.clip_loader import Shot, clip_batches
+from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.stream import Span
+from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
 from ifrkit.data.pixels.augment import distort
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.normalisation import IMAGENET
 
 VIEWS = [
     View("v0_0"),
-    View("v0_1", frame="other"),
-    View("v0_1_s", frame="other", distort_of="v0_1"),
-    View("v1_0", "unlabeled", "random"),
-    View("v1_1", "unlabeled", "random"),
-    View("v1_1_s", "unlabeled", "random", distort_of="v1_1"),
+    View("v0_1", "labeled", OTHER),
+    View("v0_1_s", "labeled", Copy("v0_1")),
+    View("v1_0", "unlabeled", RANDOM),
+    View("v1_1", "unlabeled", RANDOM),
+    View("v1_1_s", "unlabeled", Copy("v1_1")),
 ]
 SIZE = (40, 56)
 CROP = CropConfig(size=(24, 32))
@@ -45,11 +48,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 
 
 def batches(store: ClipStore, start: int = 0, stop: int = 4, **options: Any) -> list[RawBatch]:
-    given = {"batch": 4, "seed": 7} | options
-    labeled = [0, 1, 2, 3, 4, 7]
-    return list(
-        view_batches(store, labeled, store.clips_of("train"), VIEWS, CROP, start_step=start, stop_step=stop, **given)
-    )
+    span = Span(**{"batch": 4, "seed": 7, "start": start, "stop": stop} | options)
+    return list(view_batches(Clips(store, [0, 1, 2, 3, 4, 7], store.clips_of("train")), VIEWS, CROP, span))
 
 
 def tensors(item: RawBatch | ClipBatch) -> dict[str, torch.Tensor]:
@@ -148,15 +148,16 @@ def test_the_device_gets_distorted_and_normalised_views(store: ClipStore) -> Non
 
 
 def runs(store: ClipStore, mode: Any, clips: list[int] | None = None, **options: Any) -> list[ClipBatch]:
-    given = {"crop": (24, 32), "distance": 4, "batch": 4, "seed": 0, "start_step": 0, "stop_step": 6} | options
-    return list(clip_batches(store, clips or store.clips_of("train"), mode=mode, **given))
+    shot = Shot(mode, options.pop("crop", (24, 32)), options.pop("distance", 4))
+    span = Span(**{"batch": 4, "seed": 0, "start": 0, "stop": 6} | options)
+    return list(clip_batches(store, clips or store.clips_of("train"), shot, span))
 
 
 @pytest.mark.parametrize("mode", ["fixed", "uniform", "pairs", "truth"])
 def test_clip_batches_do_not_depend_on_workers_or_start(store: ClipStore, mode: str) -> None:
     whole = [tensors(item) for item in runs(store, mode)]
     for start, workers in ((0, 2), (4, 0)):
-        for ours, theirs in zip(whole[start:], runs(store, mode, start_step=start, workers=workers), strict=True):
+        for ours, theirs in zip(whole[start:], runs(store, mode, start=start, workers=workers), strict=True):
             assert_same(ours, tensors(theirs))
 
 
@@ -165,7 +166,7 @@ def test_runs_end_at_the_annotated_frame_and_repeat_the_first(store: ClipStore) 
         assert item.frames_bt3hw.shape == (4, 5, 3, 24, 32)
         for sample in item.frames_bt3hw:
             assert [find(store, 7, frame)[0] for frame in sample] == [0] * 5
-    for item in runs(store, "fixed", [0, 1], crop=SIZE, stop_step=2):
+    for item in runs(store, "fixed", [0, 1], crop=SIZE, stop=2):
         clips = [
             n for n in (0, 1) for s in item.frames_bt3hw if np.array_equal(s[4], store.frame(n, 4).transpose(2, 0, 1))
         ]
@@ -177,9 +178,9 @@ def test_runs_end_at_the_annotated_frame_and_repeat_the_first(store: ClipStore) 
 
 
 def test_uniform_runs_have_one_distance_a_step_on_every_rank(store: ClipStore) -> None:
-    lengths = [item.frames_bt3hw.shape[1] for item in runs(store, "uniform", stop_step=40)]
+    lengths = [item.frames_bt3hw.shape[1] for item in runs(store, "uniform", stop=40)]
     assert set(lengths) == {1, 2, 3, 4, 5}
-    other = [item.frames_bt3hw.shape[1] for item in runs(store, "uniform", stop_step=40, rank=1, world=2)]
+    other = [item.frames_bt3hw.shape[1] for item in runs(store, "uniform", stop=40, rank=1, world=2)]
     assert other == lengths
 
 
@@ -220,7 +221,7 @@ def test_what_the_clips_cannot_serve_is_a_config_error(store: ClipStore, tmp_pat
     train = store.clips_of("train")
 
     def views(labeled: list[int], unlabeled: list[int], size: tuple[int, int] = (24, 32)) -> None:
-        view_batches(store, labeled, unlabeled, VIEWS, CropConfig(size=size), 2, 0, 0, 1)
+        view_batches(Clips(store, labeled, unlabeled), VIEWS, CropConfig(size=size), Span(2, 0, 0, 1))
 
     views([0], [0], SIZE)
     with pytest.raises(ConfigError, match="crop 41x56 is larger"):
@@ -246,7 +247,7 @@ def test_a_corrupt_file_stops_the_loader_in_one_line(tmp_path: Path, workers: in
     broken = write_store(tmp_path, [clip(i) for i in range(4)], SIZE)
     path = tmp_path / "frames-00001.h5"
     path.write_bytes(path.read_bytes()[:3000])
-    iterator = view_batches(broken, [0, 1], [0, 1, 2, 3], VIEWS, CROP, 2, 0, 0, 50, workers=workers)
+    iterator = view_batches(Clips(broken, [0, 1], [0, 1, 2, 3]), VIEWS, CROP, Span(2, 0, 0, 50, workers=workers))
     with pytest.raises(ArtifactError, match=r"frames-00001\.h5") as caught:
         list(iterator)
     assert "\n" not in str(caught.value)
@@ -258,13 +259,15 @@ def test_ctrl_c_reaches_the_training_process_only(store: ClipStore) -> None:
         import signal, sys, time
         from pathlib import Path
         from ifrkit.config.training import CropConfig
-        from ifrkit.data.loading.batch import View
-        from ifrkit.data.loading.loader import view_batches
+        from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
+        from ifrkit.data.loading.loader import Clips, view_batches
+        from ifrkit.data.loading.stream import Span
         from ifrkit.data.store.clips import ClipStore
         stopped = []
         signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
         store = ClipStore(Path({str(store.path)!r}))
-        items = view_batches(store, [0, 1], [0, 1], [View("v0_0")], CropConfig(size=(24, 32)), 2, 0, 0, 99, workers=2)
+        span = Span(2, 0, 0, 99, workers=2)
+        items = view_batches(Clips(store, [0, 1], [0, 1]), [View("v0_0")], CropConfig(size=(24, 32)), span)
         next(items)
         print("ready", flush=True)
         while not stopped:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_places import fits, frames_of
 from small_stores import clip, label, pixels, write_store
 
 from ifrkit.config.training import CropConfig
-from ifrkit.data.loading import sampler
-from ifrkit.data.loading.batch import RawBatch, View
-from ifrkit.data.loading.loader import to_device, view_batches
-from ifrkit.data.loading.sampler import Key
+from ifrkit.core.keyed import Key
+from ifrkit.data.loading.batch import RawBatch
+from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.stream import Span
+from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.methods.tps import Neighbour
 from ifrkit.models.normalisation import IMAGENET
 
 SIZE = (40, 56)
-PAIR = [View("now", "unlabeled", "random"), View("then", "unlabeled", "random", neighbour_of="now")]
+PAIR = [View("now", "unlabeled", RANDOM), View("then", "unlabeled", Neighbour("now"))]
 VIEWS = [View("v0_0"), *PAIR]
 
 
@@ -27,21 +30,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 
 @pytest.fixture(scope="module")
 def raws(store: ClipStore) -> list[RawBatch]:
-    options = {"batch": 4, "seed": 1, "start_step": 0, "stop_step": 6, "judged": ["now"]}
-    return list(view_batches(store, [0], [0, 1, 2], VIEWS, CropConfig(size=(24, 32)), **options))  # type: ignore[arg-type]
+    clips, span = Clips(store, [0], [0, 1, 2]), Span(batch=4, seed=1, start=0, stop=6)
+    return list(view_batches(clips, VIEWS, CropConfig(size=(24, 32)), span, judged=["now"]))
 
 
 def test_the_neighbour_is_the_frame_before_or_for_the_first_the_one_after() -> None:
     record, seen = clip(0, 4), set()
     for sample in range(60):
-        found = sampler.frames_of(PAIR, record, Key(0, 0, sample))
+        found = frames_of(PAIR, record, Key(0, 0, sample))
         seen.add((found["now"], found["then"]))
     assert seen == {(0, 1), (1, 0), (2, 1), (3, 2)}
 
 
 def test_a_clip_of_one_frame_has_no_neighbours() -> None:
-    assert not sampler.fits(PAIR, clip(0, 1))
-    assert sampler.fits(PAIR, clip(0, 2))
+    assert not fits(PAIR, clip(0, 1))
+    assert fits(PAIR, clip(0, 2))
 
 
 def test_both_frames_have_one_window_and_one_flip_and_the_flow_between_them(
@@ -49,14 +52,14 @@ def test_both_frames_have_one_window_and_one_flip_and_the_flow_between_them(
 ) -> None:
     flips = set()
     for raw in raws:
-        assert set(raw.flows) == {"then"}
+        assert set(raw.extras) == {"then"}
         for sample, (now, then) in enumerate(zip(raw.places["now"], raw.places["then"], strict=True)):
-            assert now == then
+            assert now[1:] == then[1:]
             flips.add(now.mirrored)
             images = [raw.images[name][sample].permute(1, 2, 0).numpy() for name in ("now", "then")]
             flow, sure = consistent_flow(*images)
-            np.testing.assert_array_equal(raw.flows["then"][sample, :2].numpy(), flow)
-            np.testing.assert_array_equal(raw.flows["then"][sample, 2].numpy(), sure)
+            np.testing.assert_array_equal(raw.extras["then"][sample, :2].numpy(), flow)
+            np.testing.assert_array_equal(raw.extras["then"][sample, 2].numpy(), sure)
     assert flips == {False, True}
 
 

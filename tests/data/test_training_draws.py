@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_places import fits, frames_of, places
 from hypothesis import given
 from hypothesis import strategies as st
 from small_stores import clip
 
 from ifrkit.config.training import CropConfig
+from ifrkit.core.keyed import Key
 from ifrkit.core.records import ClipRecord
 from ifrkit.data.loading import sampler
-from ifrkit.data.loading.batch import View
-from ifrkit.data.loading.sampler import Key
+from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
+from ifrkit.methods.tdc import InOrder
 
-LABELED = [View("v0_0"), View("v0_1", frame="other"), View("v0_1_s", frame="other", distort_of="v0_1")]
-UNLABELED = [View("v1_0", "unlabeled", "random"), View("v1_1", "unlabeled", "random")]
+LABELED = [View("v0_0"), View("v0_1", "labeled", OTHER), View("v0_1_s", "labeled", Copy("v0_1"))]
+UNLABELED = [View("v1_0", "unlabeled", RANDOM), View("v1_1", "unlabeled", RANDOM)]
 
 
 @given(st.integers(2, 30), st.data(), st.integers(0, 10**6))
 def test_the_labeled_pair_is_the_annotated_frame_and_another_one(length: int, data: st.DataObject, step: int) -> None:
     record = clip(0, length, data.draw(st.integers(0, length - 1)))
-    frames = sampler.frames_of(LABELED, record, Key(0, step, 0))
+    frames = frames_of(LABELED, record, Key(0, step, 0))
     assert set(frames) == {"v0_0", "v0_1"}
     assert frames["v0_0"] == record.annotated
     assert frames["v0_1"] in set(range(length)) - {record.annotated}
@@ -29,23 +31,23 @@ def test_the_labeled_pair_is_the_annotated_frame_and_another_one(length: int, da
 
 @given(st.integers(2, 30), st.integers(0, 10**6))
 def test_the_unlabeled_pair_is_two_different_frames(length: int, step: int) -> None:
-    frames = sampler.frames_of(UNLABELED, clip(0, length, None), Key(0, step, 1))
+    frames = frames_of(UNLABELED, clip(0, length, None), Key(0, step, 1))
     assert frames["v1_0"] != frames["v1_1"]
     assert set(frames.values()) <= set(range(length))
 
 
 def test_all_other_frames_are_equally_likely() -> None:
     record, draws = clip(0, 5, 2), 4000
-    others = [sampler.frames_of(LABELED, record, Key(0, step, 0))["v0_1"] for step in range(draws)]
+    others = [frames_of(LABELED, record, Key(0, step, 0))["v0_1"] for step in range(draws)]
     np.testing.assert_allclose(np.bincount(others, minlength=5) / draws, [0.25, 0.25, 0, 0.25, 0.25], atol=0.03)
-    pairs = [sampler.frames_of(UNLABELED, record, Key(0, step, 0)) for step in range(draws)]
+    pairs = [frames_of(UNLABELED, record, Key(0, step, 0)) for step in range(draws)]
     both = np.zeros((5, 5))
     np.add.at(both, ([p["v1_0"] for p in pairs], [p["v1_1"] for p in pairs]), 1 / draws)
     np.testing.assert_allclose(both, (1 - np.eye(5)) / 20, atol=0.02)
 
 
 @pytest.mark.parametrize(
-    ("views", "length", "annotated", "fits"),
+    ("views", "length", "annotated", "serves"),
     [
         (LABELED, 2, 0, True),
         (LABELED, 1, 0, False),
@@ -55,8 +57,8 @@ def test_all_other_frames_are_equally_likely() -> None:
         ([View("v0_0")], 1, 0, True),
     ],
 )
-def test_which_clips_serve_which_views(views: list[View], length: int, annotated: int | None, fits: bool) -> None:
-    assert sampler.fits(views, clip(0, length, annotated)) is fits
+def test_which_clips_serve_which_views(views: list[View], length: int, annotated: int | None, serves: bool) -> None:
+    assert fits(views, clip(0, length, annotated)) is serves
 
 
 def test_an_epoch_shows_every_labeled_clip_once_and_epochs_differ() -> None:
@@ -124,13 +126,19 @@ def test_hopeless_labels_still_give_a_crop(value: int) -> None:
 
 def test_flips_are_drawn_for_each_view_or_for_the_pool() -> None:
     keys = [Key(0, step, 0) for step in range(600)]
-    each = np.array([[sampler.flip(CropConfig(), key, view) for view in LABELED[:2]] for key in keys])
+    record = clip(0, 4)
+
+    def flips(key: Key, **crop: object) -> list[bool]:
+        return [place.mirrored for place in places(LABELED, record, key, **crop).values()]
+
+    each = np.array([flips(key) for key in keys])
+    assert (each[:, 1] == each[:, 2]).all()  # a copy is mirrored like its source
+    each = each[:, :2]
     np.testing.assert_allclose(each.mean(0), 0.5, atol=0.07)
     assert abs(np.corrcoef(each.T)[0, 1]) < 0.15
-    shared = CropConfig(shared_flip=True)
-    assert all(sampler.flip(shared, key, LABELED[0]) == sampler.flip(shared, key, LABELED[1]) for key in keys)
-    assert not any(sampler.flip(CropConfig(flip=0), key, LABELED[0]) for key in keys)
-    assert all(sampler.flip(CropConfig(flip=1), key, LABELED[0]) for key in keys)
+    assert all(len(set(flips(key, shared_flip=True))) == 1 for key in keys)
+    assert not any(any(flips(key, flip=0)) for key in keys)
+    assert all(all(flips(key, flip=1)) for key in keys)
 
 
 @given(st.integers(2, 12), st.integers(1, 15), st.integers(0, 10**6))
@@ -142,19 +150,20 @@ def test_pairs_are_at_most_so_far_apart(count: int, most: int, step: int) -> Non
 
 def test_views_of_one_sample_do_not_depend_on_other_views() -> None:
     key, record = Key(0, 3, 1), clip(0, 9)
-    alone = sampler.frames_of([LABELED[1]], record, key)["v0_1"]
-    assert sampler.frames_of([View("extra", frame="other"), *LABELED], record, key)["v0_1"] == alone
+    alone = frames_of([LABELED[1]], record, key)["v0_1"]
+    assert frames_of([View("extra", "labeled", OTHER), *LABELED], record, key)["v0_1"] == alone
 
 
 def test_sorted_frames_are_distinct_in_order_and_leave_the_random_ones_alone() -> None:
     record = ClipRecord(name="c", video="v", split="train", frames=tuple(f"v/{i}" for i in range(6)))
-    random = [View("a", "unlabeled", "random"), View("b", "unlabeled", "random")]
-    runs = [View(f"t{i}", "unlabeled", "sorted") for i in range(5)]
-    assert sampler.fits([*random, *runs], record)
-    assert not sampler.fits([*runs, View("t5", "unlabeled", "sorted"), View("t6", "unlabeled", "sorted")], record)
+    random = [View("a", "unlabeled", RANDOM), View("b", "unlabeled", RANDOM)]
+    runs = [View(f"t{i}", "unlabeled", InOrder(i, 5, "t0" if i else None)) for i in range(5)]
+    assert fits([*random, *runs], record)
+    assert not fits([View(f"t{i}", "unlabeled", InOrder(i, 7)) for i in range(7)], record)
     for sample in range(50):
         key = Key(0, 3, sample)
-        both = sampler.frames_of([*random, *runs], record, key)
+        both = frames_of([*random, *runs], record, key)
+        assert len({place.mirrored for place in places(runs, record, key).values()}) == 1
         times = [both[view.name] for view in runs]
         assert times == sorted(set(times))
-        assert {name: both[name] for name in ("a", "b")} == sampler.frames_of(random, record, key)
+        assert {name: both[name] for name in ("a", "b")} == frames_of(random, record, key)

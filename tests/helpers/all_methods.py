@@ -15,21 +15,21 @@ import torch
 
 from ifrkit.artifacts.store import newest
 from ifrkit.core.plugins import load
-from ifrkit.train import branch
+from ifrkit.train import stage_one
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     workspace, names = Path(sys.argv[1]), sys.argv[2:]
     clips = newest(workspace, ("clips",))
     assert clips is not None
-    tasks: list[branch.BranchTask] = []
-    build = branch.BranchTask.__init__
+    tasks: list[stage_one.BranchTask] = []
+    build = stage_one.BranchTask.__init__
 
-    def remember(task: branch.BranchTask, *args: object) -> None:
+    def remember(task: stage_one.BranchTask, *args: object) -> None:
         build(task, *args)  # type: ignore[arg-type]
         tasks.append(task)
 
-    branch.BranchTask.__init__ = remember  # type: ignore[method-assign,assignment]
+    stage_one.BranchTask.__init__ = remember  # type: ignore[method-assign,assignment]
     sums = {}
     for attempt, name in enumerate(names):
         os.environ["TORCHELASTIC_RESTART_COUNT"] = str(attempt)  # one run a process, but for this

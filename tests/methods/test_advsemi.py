@@ -25,7 +25,8 @@ from ifrkit.models.discriminators import PixelDiscriminator
 from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import build_network
 from ifrkit.models.weights import load_weights
-from ifrkit.train.branch import BranchLosses, BranchTask
+from ifrkit.train.losses import BranchLosses
+from ifrkit.train.stage_one import BranchTask
 
 
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:
@@ -243,7 +244,7 @@ def test_rates_fall_to_nothing_with_the_power_of_the_network(clips: Artifact) ->
         ClipStore(clips.path),
     )
     network = build_network(config.update, 8, seed=0)
-    task = BranchTask(network, config, store, labeled_clips(store, config.labeled), torch.device("cpu"))
+    task = BranchTask(network, config, store, labeled_clips(store, config.labeled), torch.device("cpu")).measured()
     assert [type(optimizer) for optimizer in task.optimizers] == [torch.optim.SGD, torch.optim.Adam, torch.optim.Adam]
     assert task.lrs(0) == pytest.approx([1e-3, 1e-2, 1e-4, 1e-5])
     assert task.lrs(50)[2:] == pytest.approx([1e-4 * 0.5**0.9, 1e-5 * 0.5**0.9])

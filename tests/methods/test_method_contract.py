@@ -16,7 +16,7 @@ from ifrkit.core.plugins import load, names
 from ifrkit.data.loading.batch import Batch, Guess
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.testing.methods import check_method, check_switched_off, terms_of, toy_task
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 
 METHODS = names("methods")
 
@@ -99,8 +99,8 @@ def test_known_pseudo_labels_are_judged_right(clips: Artifact) -> None:
     label = torch.full((1, 2, 4), 3)
     sure = torch.ones(1, 2, 4, dtype=torch.bool)
     sure[0, 1, 1] = False
-    task.module.truth = {"view": truth}
-    task.module._judge("any", {"view": Guess(label, sure), "unknown": Guess(label, sure)})
+    task.judge.expect({"view": truth})
+    task.judge.hear("any", {"view": Guess(label, sure), "unknown": Guess(label, sure)})
     assert task.notes() == {"pseudo": {"any": {"accuracy": 2 / 3, "share": 3 / 4}}}
 
 
@@ -128,7 +128,7 @@ def test_image_methods_can_be_kept_to_annotated_frames(clips: Artifact, ssl: str
 
 
 def test_methods_of_several_frames_refuse_the_image_protocol(clips: Artifact) -> None:
-    with pytest.raises(ConfigError, match="ifr wants 2 frames of each unlabeled clip"):
+    with pytest.raises(ConfigError, match="ifr wants several frames of each unlabeled clip"):
         toy_task("ifr", clips, unlabeled="annotated")
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ifrkit.core import config as config
 from ifrkit.core import plugins
-from ifrkit.data.loading.batch import Batch, View
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
 from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import Network
@@ -27,17 +28,15 @@ class Sound(base.Method):
     OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
-        return [View("v1_0", "unlabeled", "random")] if self.config.weight else []
+        return [View("v1_0", "unlabeled", RANDOM)]
 
     def build(self, network: Network) -> nn.Module | None:
         self.layer = nn.Conv2d(network.feature_channels, network.num_classes, 1)
         nn.init.constant_(self.layer.weight, 0.01)
         nn.init.zeros_(self.layer.bias)  # type: ignore[arg-type]
-        return self.layer if self.config.weight else None
+        return self.layer
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        if not self.config.weight:
-            return {}
         f = base.encode(network, batch, features, "v1_0")
         label = base.clean_logits(network, f).argmax(1)
         return {"own": self.config.weight * cross_entropy(network.classify(f) + self.layer(f), label)}
@@ -47,21 +46,22 @@ class NeverOff(Sound):
     OFF = {}
 
 
-class StillWatching(Sound):
-    def views(self) -> list[View]:
-        return [View("v1_0", "unlabeled", "random")]
+class StillOn(Sound):
+    @property
+    def on(self) -> bool:
+        return True
 
 
 class Unseeded(Sound):
     def build(self, network: Network) -> nn.Module | None:
         super().build(network)
         nn.init.normal_(self.layer.weight)
-        return self.layer if self.config.weight else None
+        return self.layer
 
 
 class InVain(Sound):
     def views(self) -> list[View]:
-        return [*super().views(), View("v1_1", "unlabeled", "random")] if self.config.weight else []
+        return [*super().views(), View("v1_1", "unlabeled", RANDOM)]
 
 
 class Idle(Sound):
@@ -91,7 +91,7 @@ class Remembers(Sound):
 
 BROKEN = {
     NeverOff: "switched off, it declares no view",
-    StillWatching: "switched off, it declares no view",
+    StillOn: "switched off, it declares no view",
     Unseeded: "depends on the network's seed alone",
     InVain: r"no view in vain \(\['v1_1'\]\)",
     Idle: "every trained parameter a gradient",

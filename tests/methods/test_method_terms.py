@@ -12,12 +12,13 @@ from torch import Tensor
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.plugins import load, names
 from ifrkit.data.loading.batch import Batch
+from ifrkit.data.loading.views import Copy
 from ifrkit.methods import cac, cct, classmix, cps, cutmix, fixmatch, tdc
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.models import cct_decoders
 from ifrkit.models.network import Network
 from ifrkit.testing.methods import LATE, toy_clips, toy_task
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 
 SIZE = (24, 32)
 THINGS = [1, 3, 5]
@@ -152,7 +153,7 @@ def test_a_mean_over_valid_pixels(clips: Artifact, ssl: str, name: str) -> None:
     batch.labels["v0_0"][:, :5] = 255
     whole, over_valid = (term(each, batch, f"{ssl}.{name}") for each in (task, valid))
     if ssl == "tps":
-        share = float((batch.flows["v1_0_n"][:, 2] > 0).float().mean())
+        share = float((batch.extras["v1_0_n"][:, 2] > 0).float().mean())
     else:
         share = float((batch.labels["v0_0" if ssl == "cps" else "pseudo"] != 255).float().mean())
     assert 0 < share < 1
@@ -198,7 +199,7 @@ def test_tdc(clips: Artifact) -> None:
         expected = 0.2 * tdc.temporal_loss(weak, strong, labels, method.g, *method.sigmas)
     assert term(task, batch, "tdc.temporal") == pytest.approx(expected.item(), rel=1e-4)
     three = toy_task("tdc", clips, method={"tdc": {"frames": 3}})
-    assert [view.name for view in three.views if view.distort_of is None] == ["v0_0", "t0", "t1", "t2"]
+    assert [view.name for view in three.views if not isinstance(view.placement, Copy)] == ["v0_0", "t0", "t1", "t2"]
 
 
 def test_tdc_labels_frames_in_the_order_of_time_with_dropout(clips: Artifact) -> None:
@@ -228,7 +229,7 @@ def test_tdc_labels_frames_in_the_order_of_time_with_dropout(clips: Artifact) ->
 
 def test_tps(clips: Artifact) -> None:
     task, batch = ready("tps", clips)
-    p, flow = seen(task.network, batch.views["v1_0_n"]).softmax(1), batch.flows["v1_0_n"]
+    p, flow = seen(task.network, batch.views["v1_0_n"]).softmax(1), batch.extras["v1_0_n"]
     b, _, h, w = p.shape
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     at = torch.stack([2 * (x + flow[:, 0]) / (w - 1) - 1, 2 * (y + flow[:, 1]) / (h - 1) - 1], -1)

@@ -9,6 +9,7 @@ import yaml
 
 from ifrkit.config.resolve import read_recipe
 from ifrkit.core.plugins import load, names
+from ifrkit.data.loading.views import Copy
 from ifrkit.data.pixels.jitter import Jitter
 
 RECIPE = resources.files("ifrkit") / "recipes" / "methods.yaml"
@@ -38,7 +39,7 @@ DISTORTIONS = {
 @pytest.mark.parametrize("ssl", DISTORTIONS)
 def test_strong_views_are_distorted_as_published(ssl: str) -> None:
     method = load("methods", ssl)
-    found = [view.by for view in method(method.Config()).views() if view.distort_of]
+    found = [view.placement.by for view in method(method.Config()).views() if isinstance(view.placement, Copy)]
     assert found
     assert set(found) == {DISTORTIONS[ssl]}
 

@@ -15,7 +15,7 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import SGDConfig
 from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
 from ifrkit.models.network import build_network
-from ifrkit.train.branch import BranchLosses
+from ifrkit.train.losses import BranchLosses
 from ifrkit.train.optim import branch_sgd
 
 K, C = 4, 6

@@ -11,7 +11,7 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.methods import cps
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.testing.methods import toy_clips, toy_task, train
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 
 TEACHERS: dict[tuple[str, int], tuple[list[float], str]] = {
     ("fixmatch", 1): ([0.0, 0.5, 2 / 3], "student"),

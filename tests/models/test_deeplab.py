@@ -20,7 +20,7 @@ from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.methods.cac import overlap
 from ifrkit.models.flownet import build_flownet
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 from ifrkit.trained import load_branch
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -119,7 +119,7 @@ def test_every_method_takes_the_head(clips: Artifact, ssl: str) -> None:
     config = tiny_run.branches_config(ssl=ssl, update=network, method={ssl: options})
     store = ClipStore(clips.path)
     net = build_network(config.update, store.labels.num_classes, seed=0)
-    task = BranchTask(net, config, store, labeled_clips(store, config.labeled), torch.device("cpu"))
+    task = BranchTask(net, config, store, labeled_clips(store, config.labeled), torch.device("cpu")).measured()
     terms = task.module.train()(task.to_device(next(iter(task.batches(0, 1)))), 10**6)
     torch.stack([*terms.values()]).sum().backward()
     assert all(term.isfinite() for term in terms.values())

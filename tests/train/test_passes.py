@@ -14,8 +14,8 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.models.network import build_network
-from ifrkit.train.branch import BranchTask
 from ifrkit.train.passes import Passes
+from ifrkit.train.stage_one import BranchTask
 
 PUBLISHED = {
     "none": (1, 0),
@@ -40,7 +40,7 @@ PUBLISHED = {
 def task(clips: Artifact, ssl: str, **changes: Any) -> BranchTask:
     config, store = tiny_run.branches_config(ssl=ssl, **changes), ClipStore(clips.path)
     network = build_network(config.update, 8, seed=0)
-    return BranchTask(network, config, store, labeled_clips(store, config.labeled), torch.device("cpu"))
+    return BranchTask(network, config, store, labeled_clips(store, config.labeled), torch.device("cpu")).measured()
 
 
 @pytest.mark.parametrize("ssl", PUBLISHED)

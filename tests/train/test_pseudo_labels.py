@@ -21,7 +21,7 @@ from ifrkit.data.store import pseudo
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
 from ifrkit.models.tta import probabilities
-from ifrkit.train.branch import predict
+from ifrkit.train.validation import predict_frames
 from ifrkit.trained import load_branch
 
 
@@ -48,7 +48,7 @@ def test_labels_and_confidence_are_the_branch_s(labels: Artifact, branches: Arti
     network = load_branch(branches, "update", "best")
     places = list(training_frames(store).values())
     assert len(places) == 8
-    ids, confidence = predict(network, store, places, torch.device("cpu"), flip=True)
+    ids, confidence = predict_frames(network, store, places, torch.device("cpu"), flip=True)
     assert len(np.unique(ids)) > 1
     with h5py.File(labels.file("labels-00000.h5")) as file:
         assert np.mean(file["labels"][:] == ids) > 0.999  # another batch size may turn a tie

@@ -18,7 +18,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.media.pictures import strip
 from ifrkit.report.curves import read_run
 from ifrkit.stages import train_fusion
-from ifrkit.train.branch import BranchTask
+from ifrkit.train.stage_one import BranchTask
 from ifrkit.trained import load_branch
 
 LOOP = {"steps": 4, "batch": 2, "eval_every": 2}
@@ -61,7 +61,7 @@ def test_the_numbers_of_the_log_and_a_picture_of_each_validation(tmp_path: Path,
     index = store.clips[clip].annotated or 0
     network = load_branch(branches, "update", "last")
     config = tiny_run.branches_config(ssl="none", loop=LOOP, runtime=RUNTIME)
-    task = BranchTask(network, config, store, store.clips_of("train"), next(network.parameters()).device)
+    task = BranchTask(network, config, store, store.clips_of("train"), next(network.parameters()).device).measured()
     task.module.eval()
     picture = task.picture()
     assert picture is not None

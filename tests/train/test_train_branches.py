@@ -19,7 +19,8 @@ from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.config.train_branches import SGDConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.core.plugins import load
-from ifrkit.data.loading.batch import Batch, View
+from ifrkit.data.loading.batch import Batch
+from ifrkit.data.loading.views import ANNOTATED, View
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods import base
 from ifrkit.methods.ifr import Method
@@ -27,8 +28,9 @@ from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.weights import load_weights
-from ifrkit.train.branch import BranchLosses, merged_views
+from ifrkit.train.losses import BranchLosses
 from ifrkit.train.optim import branch_sgd, poly
+from ifrkit.train.stage_one import merged_views
 from ifrkit.trained import load_branch
 
 VIEWS = ["v0_0", "v0_1", "v0_1_s", "v1_0", "v1_1", "v1_1_s"]
@@ -195,7 +197,7 @@ def test_labels_without_dropout() -> None:
 def test_methods_that_disagree_on_a_view() -> None:
     class Other(base.Method):
         def views(self) -> list[View]:
-            return [View("v1_0", "unlabeled", "annotated")]
+            return [View("v1_0", "unlabeled", ANNOTATED)]
 
     with pytest.raises(ConfigError, match="v1_0"):
         merged_views({"ifr": Method(Method.Config()), "other": Other(Other.Config())})

@@ -23,7 +23,7 @@ from ifrkit.models.flownet import build_flownet, full_size
 from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.train.flow import FlowLosses, FlowTask
-from ifrkit.train.fusion import FusionBatch, FusionTask
+from ifrkit.train.stage_two import FusionBatch, FusionTask
 from ifrkit.trained import load_branch, load_flow, load_video_model
 
 FLOW, FUSION = train_flow.STAGE, train_fusion.STAGE

@@ -21,7 +21,7 @@ from ifrkit.data.loading.sampler import Key, earlier, target
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
-from ifrkit.train.fusion import FusionBatch, FusionTask
+from ifrkit.train.stage_two import FusionBatch, FusionTask
 from ifrkit.trained import load_branch, load_video_model
 
 FUSION = train_fusion.STAGE

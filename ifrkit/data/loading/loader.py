@@ -1,10 +1,10 @@
-"""Training batches from a clip store: only what is needed is read, and only the crop of it."""
+"""Training batches of views from a clip store: only what is needed is read, and only the crop of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,103 +12,54 @@ import torch
 from torch import Tensor
 
 from ifrkit.config.training import CropConfig
-from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.core.records import IGNORE, Frame, Label, TrueFlow, Window
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.keyed import Key
+from ifrkit.core.records import IGNORE, ClipRecord, Frame, Label, Window
 from ifrkit.data.loading import sampler
-from ifrkit.data.loading.batch import Batch, ClipBatch, Place, RawBatch, View
-from ifrkit.data.loading.sampler import Key
+from ifrkit.data.loading.batch import Batch, RawBatch
 from ifrkit.data.loading.stream import Items, Span, stream
-from ifrkit.data.pixels.flow import consistent_flow
+from ifrkit.data.loading.views import Copy, Draw, Frames, LabelSource, Place, Reading, View, fits
 from ifrkit.data.store.clips import ClipStore
 
-ClipMode = Literal["fixed", "uniform", "drawn", "pairs", "truth"]
 
+@dataclass(frozen=True)
+class Clips:
+    """What samples are drawn from.
 
-class LabelSource(Protocol):
-    """Where views with `pseudo` set get their labels."""
+    labeled, unlabeled: numbers of clips of the store. one_frame: of an unlabeled clip only the annotated frame is
+    shown. sources: where placements find labels beside the dataset's, by kind of their artifact.
+    """
 
-    def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Label:
-        """(h, w) uint8 of a frame's window, 255 where the confidence is below the threshold."""
-        ...
+    store: ClipStore
+    labeled: Sequence[int]
+    unlabeled: Sequence[int]
+    one_frame: bool = False
+    sources: Mapping[str, LabelSource] = field(default_factory=dict)
+
+    def frames(self, pool: str, clip: int) -> Frames:
+        """The frames of a clip that views of this pool may show."""
+        record = self.store.clips[clip]
+        if pool == "labeled" or not self.one_frame:
+            return Frames(range(len(record.frames)), record.annotated)
+        return Frames(() if record.annotated is None else (record.annotated,), record.annotated)
 
 
 def view_batches(
-    store: ClipStore,
-    labeled: Sequence[int],
-    unlabeled: Sequence[int],
-    views: Sequence[View],
-    crop: CropConfig,
-    batch: int,
-    seed: int,
-    start_step: int,
-    stop_step: int,
-    accumulate: int = 1,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 0,
-    pseudo: LabelSource | None = None,
-    judged: Sequence[str] = (),
+    clips: Clips, views: Sequence[View], crop: CropConfig, span: Span, judged: Sequence[str] = ()
 ) -> Iterator[RawBatch]:
-    """Micro-batches of views in order, one for each (step, micro-step), from `start_step` to before `stop_step`.
+    """Micro-batches of a span in order.
 
-    labeled, unlabeled: numbers of the clips to draw from. judged: views whose true labels come along, to measure pseudo
-    labels by. The workers end when the iterator is exhausted or dropped.
+    judged: views whose true labels come along, to measure pseudo labels by. The workers end when the iterator is
+    exhausted or dropped.
     Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
     """
-    store.check_crop(crop.size, "crop.size")
+    clips.store.check_crop(crop.size, "crop.size")
     pools = {}
-    for pool, clips in (("labeled", labeled), ("unlabeled", unlabeled)):
+    for pool, numbers in (("labeled", clips.labeled), ("unlabeled", clips.unlabeled)):
         own = [view for view in views if view.pool == pool]
         if own:
-            pools[pool] = _Pool(_usable(store, clips, own), own)
-    span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
-    return stream(_ViewItems(store, pools, crop, span, pseudo, frozenset(judged)), workers)
-
-
-def clip_batches(
-    store: ClipStore,
-    clips: Sequence[int],
-    *,
-    crop: tuple[int, int],
-    distance: int,
-    mode: ClipMode,
-    batch: int,
-    seed: int,
-    start_step: int,
-    stop_step: int,
-    accumulate: int = 1,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 0,
-    frames: int = 2,
-    annotated: bool = True,
-) -> Iterator[ClipBatch]:
-    """Micro-batches of several frames of a clip, with one shared crop and no flip.
-
-    fixed: the annotated frame with its label, and the `distance` frames before it (spec 5.1); a clip with fewer of them
-    repeats its first frame. uniform: the same with a distance drawn from 0..distance, one for a whole step. drawn: only
-    `frames` frames, the annotated one and others that are drawn from the `distance` frames before it, in order. These
-    three with `annotated` off: up to any frame of the clip, without a label; clips are drawn with replacement.
-    pairs: two frames 1..distance apart in either order, no label. truth: two neighbours in either order with the exact
-    flow of the second to the first. Their clips are drawn with replacement from those with several frames.
-    Raises ConfigError for a crop that is larger than the frames, and if no clip serves.
-    """
-    store.check_crop(crop, "crop")
-    span = Span(batch, seed, start_step, stop_step, accumulate, rank, world)
-    runs = mode in ("fixed", "uniform", "drawn")
-    if runs:
-        usable = [clip for clip in clips if not annotated or store.clips[clip].annotated is not None]
-    else:
-        usable = [clip for clip in clips if len(store.clips[clip].frames) > 1]
-    if not usable:
-        raise ConfigError(f"no clip has the frames that {mode!r} batches need", "prepare other or longer clips")
-    if mode == "truth" and not store.has_flow:
-        raise ConfigError(f"{store.path} has no exact flow", "use --set supervision=photometric")
-    if runs:
-        drawn = frames if mode == "drawn" else 0
-        return stream(_RunItems(store, usable, distance, mode == "uniform", crop, span, drawn, annotated), workers)
-    truth = mode == "truth"
-    return stream(_PairItems(store, usable, 1 if truth else distance, truth, crop, span), workers)
+            pools[pool] = _Pool(_usable(clips, pool, numbers, own), own)
+    return stream(_ViewItems(clips, pools, crop, span, frozenset(judged)))
 
 
 def to_device(
@@ -120,11 +71,11 @@ def to_device(
     """
     images = {name: image.to(device, non_blocking=True) for name, image in raw.images.items()}
     for view in views:
-        if view.distort_of is not None:
-            images[view.name] = view.by.apply(images[view.distort_of], raw.distortions[view.name])
+        if isinstance(view.placement, Copy):
+            images[view.name] = view.placement.by.apply(images[view.placement.of], raw.distortions[view.name])
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
-    flows = {name: flow.to(device, non_blocking=True) for name, flow in raw.flows.items()}
-    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places, flows)
+    extras = {name: extra.to(device, non_blocking=True) for name, extra in raw.extras.items()}
+    return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places, extras)
 
 
 @dataclass
@@ -135,15 +86,17 @@ class _Pool:
     views: list[View]
 
 
-def _usable(store: ClipStore, clips: Sequence[int], views: list[View]) -> list[int]:
+def _usable(clips: Clips, pool: str, numbers: Sequence[int], views: list[View]) -> list[int]:
     """Clips with all the frames that the views want. No labeled clip may be left out; unlabeled ones may."""
-    usable = [clip for clip in clips if sampler.fits(views, store.clips[clip])]
-    if not usable or (views[0].pool == "labeled" and len(usable) < len(clips)):
-        short = next((store.clips[clip].name for clip in clips if clip not in usable), None)
-        wanted = ", ".join(f"{view.name}: {view.frame}" for view in views if view.distort_of is None)
-        fault = (
-            f"{views[0].pool} clip {short} lacks frames for the views {wanted}" if short else "no clips to draw from"
+    usable = [clip for clip in numbers if fits(views, clips.frames(pool, clip))]
+    if not usable or (pool == "labeled" and len(usable) < len(numbers)):
+        short = next((clips.store.clips[clip].name for clip in numbers if clip not in usable), None)
+        wanted = ", ".join(
+            f"{view.name}: {type(view.placement).__name__.lower()}"
+            for view in views
+            if not isinstance(view.placement, Copy)
         )
+        fault = f"{pool} clip {short} lacks frames for the views {wanted}" if short else "no clips to draw from"
         raise ConfigError(fault, "prepare longer clips, or choose others")
     return usable
 
@@ -157,7 +110,7 @@ class _Sample:
     distortions: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
-    flows: dict[str, np.ndarray[tuple[int, int, int], np.dtype[np.float32]]] = field(default_factory=dict)
+    extras: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     truth: dict[str, Label] = field(default_factory=dict)
 
 
@@ -165,11 +118,10 @@ class _Sample:
 class _ViewItems(Items[RawBatch]):
     """Micro-batches of views."""
 
-    store: ClipStore
+    clips: Clips
     pools: dict[str, _Pool]
     crop: CropConfig
     span: Span
-    pseudo: LabelSource | None
     judged: frozenset[str]
 
     def make(self, keys: list[Key]) -> RawBatch:
@@ -184,133 +136,52 @@ class _ViewItems(Items[RawBatch]):
             _stacked([s.distortions for s in samples]),
             {pool: [s.clips[pool] for s in samples] for pool in self.pools},
             {name: [s.places[name] for s in samples] for name in samples[0].places},
-            _stacked([s.flows for s in samples]),
+            _stacked([s.extras for s in samples]),
             _stacked([s.truth for s in samples]),
         )
 
     def _read(self, sample: _Sample, key: Key, pool: str) -> None:
-        """Draw a clip of a pool, a window and the frames, and read them into the sample."""
-        clips, views = self.pools[pool].clips, self.pools[pool].views
+        """Draw a clip of a pool, a window and the places in it, and read them into the sample."""
+        numbers, views, store = self.pools[pool].clips, self.pools[pool].views, self.clips.store
         labeled = pool == "labeled"
-        clip = sampler.labeled_clip(clips, key, self.span.batch) if labeled else sampler.unlabeled_clip(clips, key)
-        record = self.store.clips[clip]
-        label = self.store.label(clip, record.annotated) if labeled and record.annotated is not None else None
-        window = sampler.crop_window(self.store.size, self.crop, key, pool, label)
-        positions = sampler.frames_of(views, record, key)
-        flips = {view.name: sampler.flip(self.crop, key, view) for view in views}
+        clip = sampler.labeled_clip(numbers, key, self.span.batch) if labeled else sampler.unlabeled_clip(numbers, key)
+        frames = self.clips.frames(pool, clip)
+        label = store.label(clip, frames.annotated) if labeled and frames.annotated is not None else None
+        window = sampler.crop_window(store.size, self.crop, key, pool, label)
+        places = Draw(key, frames, store.size, window, self.crop).draw(views)
+        reading = Reading(clip, label, self.clips.sources)
         sample.clips[pool] = clip
         for view in views:
-            source = view.distort_of or view.name
-            index, mirrored = positions[source], flips[source]
-            if view.distort_of is None:
-                own = sampler.overlapping(self.store.size, window, key, view.name) if view.overlap_of else window
-                sample.places[view.name] = Place(own.y, own.x, mirrored)
-                sample.images[view.name] = _mirror(self.store.frame(clip, index, own), mirrored)
-                if view.name in self.judged:
-                    sample.truth[view.name] = _mirror(self._truth(clip, index, own), mirrored)
+            if isinstance(view.placement, Copy):
+                sample.distortions[view.name] = view.placement.by.draw(key.rng("distort", view.name))
             else:
-                sample.distortions[view.name] = view.by.draw(key.rng("distort", view.name))
-            if view.pseudo is not None and self.pseudo is not None:
-                sample.labels[view.name] = _mirror(self.pseudo.label(clip, index, window, view.pseudo), mirrored)
-            elif label is not None and view.frame == "annotated" and view.distort_of is None:
-                sample.labels[view.name] = _mirror(_cut(label, window), mirrored)
-            if view.neighbour_of is not None:
-                flow, sure = consistent_flow(sample.images[view.neighbour_of], sample.images[view.name])
-                sample.flows[view.name] = np.concatenate([flow, sure[None].astype(np.float32)])
+                self._read_view(sample, reading, view, places[view.name])
 
-    def _truth(self, clip: int, index: int, window: Window) -> Label:
-        record = self.store.clips[clip]
-        if index in record.labeled or index in record.hidden:
-            return self.store.label(clip, index, window, hidden=True)
-        return np.full((window.height, window.width), IGNORE, np.uint8)
-
-
-@dataclass
-class _RunItems(Items[ClipBatch]):
-    """Micro-batches of runs up to a frame. drawn: how many frames of a run are read; 0: all."""
-
-    store: ClipStore
-    clips: list[int]
-    distance: int
-    uniform: bool
-    crop: tuple[int, int]
-    span: Span
-    drawn: int
-    annotated: bool
-
-    def make(self, keys: list[Key]) -> ClipBatch:
-        # One distance for the whole step, so that its samples stack on every rank.
-        distance = sampler.distance(keys[0], self.distance) if self.uniform else self.distance
-        frames, labels = [], []
-        for key in keys:
-            clip, last = self._target(key, distance)
-            window = sampler.clip_window(self.store.size, self.crop, key)
-            run = [max(0, i) for i in range(last - distance, last)]
-            if self.drawn:
-                run = sampler.earlier(last, self.drawn - 1, distance, key)
-            frames.append([self.store.frame(clip, i, window) for i in [*run, last]])
-            if self.annotated:
-                labels.append(self.store.label(clip, last, window))
-        if not self.annotated:
-            return ClipBatch(_stack(frames), torch.full((len(keys), *self.crop), IGNORE))
-        return ClipBatch(_stack(frames), torch.from_numpy(np.stack(labels)).long())
-
-    def _target(self, key: Key, distance: int) -> tuple[int, int]:
-        """The clip of a sample, and the last frame of its run."""
-        if self.annotated:
-            clip = sampler.labeled_clip(self.clips, key, self.span.batch)
-            return clip, self.store.clips[clip].annotated or 0
-        clip = sampler.unlabeled_clip(self.clips, key)
-        return clip, sampler.target(len(self.store.clips[clip].frames), distance, key)
+    def _read_view(self, sample: _Sample, reading: Reading, view: View, place: Place) -> None:
+        """The image of a view, and what comes with it."""
+        store, clip, name = self.clips.store, reading.clip, view.name
+        window = Window(place.y, place.x, *self.crop.size)
+        sample.places[name] = place
+        sample.images[name] = reading.images[name] = _mirror(store.frame(clip, place.frame, window), place.mirrored)
+        if name in self.judged:
+            sample.truth[name] = _mirror(_truth(store, clip, place.frame, window), place.mirrored)
+        if (label := view.placement.label(reading, place.frame, window)) is not None:
+            sample.labels[name] = _mirror(label, place.mirrored)
+        if (extra := view.placement.extra(reading, view)) is not None:
+            sample.extras[name] = extra
 
 
-@dataclass
-class _PairItems(Items[ClipBatch]):
-    """Micro-batches of unlabeled pairs."""
-
-    store: ClipStore
-    clips: list[int]
-    max_distance: int
-    truth: bool
-    crop: tuple[int, int]
-    span: Span
-
-    def make(self, keys: list[Key]) -> ClipBatch:
-        frames, flows = [], []
-        for key in keys:
-            clip = sampler.unlabeled_clip(self.clips, key)
-            pair = sampler.pair(len(self.store.clips[clip].frames), self.max_distance, key)
-            window = sampler.crop_window(self.store.size, CropConfig(size=self.crop), key, "pair")
-            frames.append([self.store.frame(clip, i, window) for i in pair])
-            if self.truth:
-                flows.append(self._flow(clip, pair, window))
-        label_bhw = torch.full((len(keys), *self.crop), IGNORE)
-        if not self.truth:
-            return ClipBatch(_stack(frames), label_bhw)
-        flow_bt2hw, valid_bthw = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*flows, strict=True))
-        return ClipBatch(_stack(frames), label_bhw, flow_bt2hw, valid_bthw)
-
-    def _flow(self, clip: int, pair: tuple[int, int], window: Window) -> TrueFlow:
-        first, second = pair
-        flow = self.store.flow(clip, second, backward=first < second, window=window)
-        if flow is None:
-            name = self.store.clips[clip].frames[second]
-            raise ArtifactError(f"{self.store.path}: frame {name} has no flow to its neighbour", "run prepare again")
-        return flow
+def _truth(store: ClipStore, clip: int, index: int, window: Window) -> Label:
+    """The dataset's own label, hidden from training or not; all 255 where there is none."""
+    record: ClipRecord = store.clips[clip]
+    if index in record.labeled or index in record.hidden:
+        return store.label(clip, index, window, hidden=True)
+    return np.full((window.height, window.width), IGNORE, np.uint8)
 
 
 def _stacked(samples: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> dict[str, torch.Tensor]:
     """(b, ...) of each name."""
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
-
-
-def _stack(frames: list[list[Frame]]) -> torch.Tensor:
-    """(b, t, 3, h, w) of frames by sample and time."""
-    return torch.from_numpy(np.stack([np.stack(run) for run in frames])).permute(0, 1, 4, 2, 3)
-
-
-def _cut(label: Label, window: Window) -> Label:
-    return label[window.y : window.y + window.height, window.x : window.x + window.width]
 
 
 def _mirror(image: Frame, mirrored: bool) -> Frame:

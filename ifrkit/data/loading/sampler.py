@@ -1,4 +1,4 @@
-"""Every random draw of a training sample, as a pure function of its key (spec 3.3 and 3.4).
+"""Which clips, windows and frames a training sample holds, as a pure function of its key (places: see views.py).
 
 A key begins with (seed, step, sample), where samples of a step are counted over all ranks and micro-batches; so what a
 sample holds depends on neither, nor on which other views are drawn.
@@ -8,28 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ifrkit.config.training import CropConfig
-from ifrkit.core.keyed import key_rng
-from ifrkit.core.records import IGNORE, ClipRecord, Label, Window
-from ifrkit.data.loading.batch import View
-
-
-class Key(NamedTuple):
-    """Which sample: its run's seed, the step, and its number in the step."""
-
-    seed: int
-    step: int
-    sample: int
-
-    def rng(self, *what: int | str) -> np.random.Generator:
-        """The generator of one thing that is drawn for this sample."""
-        return key_rng(self.seed, self.step, self.sample, *what)
+from ifrkit.core.keyed import Key, key_rng
+from ifrkit.core.records import IGNORE, Label, Window
 
 
 def labeled_clip(pool: Sequence[int], key: Key, batch: int) -> int:
@@ -46,45 +32,6 @@ def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def unlabeled_clip(pool: Sequence[int], key: Key) -> int:
     """A clip of the pool, uniform with replacement."""
     return pool[int(key.rng("unlabeled").integers(len(pool)))]
-
-
-def frames_of(views: Sequence[View], record: ClipRecord, key: Key) -> dict[str, int]:
-    """Position in the clip of each view of one pool; views that are distorted copies are left out."""
-    count, annotated = len(record.frames), record.annotated
-    pool = views[0].pool
-    shuffled = iter(key.rng("frames", pool).permutation(count).tolist())
-    in_order = sum(view.frame == "sorted" and view.distort_of is None for view in views)
-    ordered = iter(sorted(key.rng("sorted", pool).permutation(count)[:in_order].tolist()))
-    positions: dict[str, int] = {}
-    for view in views:
-        if view.distort_of is not None:
-            continue
-        if view.overlap_of is not None:
-            positions[view.name] = positions[view.overlap_of]
-            continue
-        if view.neighbour_of is not None:
-            positions[view.name] = abs(positions[view.neighbour_of] - 1)  # 1 for the first frame
-            continue
-        if view.frame == "sorted":
-            positions[view.name] = next(ordered)
-            continue
-        if view.frame == "random":
-            positions[view.name] = next(shuffled)
-            continue
-        if annotated is None:
-            raise ValueError(f"clip {record.name} has no annotated frame for view {view.name}")
-        other = int(key.rng("other", view.name).integers(count - 1)) if view.frame == "other" else annotated
-        positions[view.name] = other + (view.frame == "other" and other >= annotated)
-    return positions
-
-
-def fits(views: Sequence[View], record: ClipRecord) -> bool:
-    """Whether a clip has the frames that these views of one pool need."""
-    own = [view.frame for view in views if not (view.distort_of or view.overlap_of or view.neighbour_of)]
-    drawn = own.count("random"), own.count("sorted")
-    annotated = record.annotated is not None or sum(drawn) == len(own)
-    several = "other" in own or any(view.neighbour_of for view in views)
-    return annotated and len(record.frames) >= max(*drawn, 1 + several)
 
 
 def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:
@@ -104,27 +51,8 @@ def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, la
     return Window(y, x, crop_height, crop_width)
 
 
-def overlapping(size: tuple[int, int], window: Window, key: Key, view: str) -> Window:
-    """Another window of the same size, moved by multiples of 8 pixels; both share at least a tenth of their union.
-
-    After 50 draws without success it is the same window.
-    """
-    rng = key.rng("overlap", view)
-    offsets = [(-(start // 8), (whole - part - start) // 8) for whole, part, start in _spans(size, window)]
-    for _ in range(50):
-        dy, dx = (8 * int(rng.integers(low, high + 1)) for low, high in offsets)
-        shared = max(0, window.height - abs(dy)) * max(0, window.width - abs(dx))
-        if shared >= 0.1 * (2 * window.height * window.width - shared):
-            return Window(window.y + dy, window.x + dx, window.height, window.width)
-    return window
-
-
-def _spans(size: tuple[int, int], window: Window) -> tuple[tuple[int, int, int], ...]:
-    return (size[0], window.height, window.y), (size[1], window.width, window.x)
-
-
 def _mixed(label: Label, max_class_share: float) -> bool:
-    counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # the last bin, 254, is no ignored one
+    counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # the last bin, 254, is not the ignored one
     return bool(np.count_nonzero(counts) > 1 and counts.max() < max_class_share * counts.sum())
 
 
@@ -158,9 +86,3 @@ def pair(count: int, max_distance: int, key: Key) -> tuple[int, int]:
     apart = int(rng.integers(1, min(max_distance, count - 1) + 1))
     first = int(rng.integers(count - apart))
     return (first, first + apart) if rng.random() < 0.5 else (first + apart, first)
-
-
-def flip(crop: CropConfig, key: Key, view: View) -> bool:
-    """Whether a view is mirrored: drawn for each view, or for all of a pool."""
-    source = view.flip_of or view.neighbour_of or view.name
-    return bool(key.rng("flip", view.pool if crop.shared_flip else source).random() < crop.flip)

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ifrkit.core.errors import IfrkitError, ResourceError
-from ifrkit.data.loading.sampler import Key
+from ifrkit.core.keyed import Key
 
 T = TypeVar("T")
 
@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Span:
     """The micro-batches of steps start..stop-1 of one rank.
 
-    batch: samples a step over all ranks, of which each micro-batch holds an equal, consecutive part.
+    batch: samples a step over all ranks, of which each micro-batch holds an equal, consecutive part. workers: processes
+    that make them (0: this one).
     """
 
     batch: int
@@ -34,6 +35,7 @@ class Span:
     accumulate: int = 1
     rank: int = 0
     world: int = 1
+    workers: int = 0
 
     def __len__(self) -> int:
         return (self.stop - self.start) * self.accumulate
@@ -69,8 +71,8 @@ class _Caught(Dataset[object], Generic[T]):
             return error
 
 
-def stream(items: Items[T], workers: int) -> Iterator[T]:
-    """All items in order, made by `workers` processes (0: in this one), which end when the iterator does.
+def stream(items: Items[T]) -> Iterator[T]:
+    """All items in order, made by the span's worker processes, which end when the iterator does.
 
     The processes start now, before the caller's progress bar has a thread that a fork could catch holding a lock.
     """
@@ -78,8 +80,8 @@ def stream(items: Items[T], workers: int) -> Iterator[T]:
         _Caught(items),
         batch_size=None,
         sampler=range(len(items.span)),
-        num_workers=workers,
-        worker_init_fn=_start_worker if workers else None,
+        num_workers=items.span.workers,
+        worker_init_fn=_start_worker if items.span.workers else None,
         generator=torch.Generator(),  # its own: drawing the workers' seeds must not disturb the global generator
     )
     return _checked(iter(loader))

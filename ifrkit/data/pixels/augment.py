@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from ifrkit.core.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BRIGHTNESS, CONTRAST_FIRST, SATURATION, HUE, CONTRAST_LAST = range(5)
 """Columns of the distortion parameters; NaN switches a step off."""
@@ -21,7 +25,7 @@ BRIGHTNESS, CONTRAST_FIRST, SATURATION, HUE, CONTRAST_LAST = range(5)
 
 @dataclass(frozen=True)
 class Photometric:
-    """The released code's distortion, as the `by` of a view."""
+    """The released code's distortion, as the `by` of a copied view."""
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """See `draw_distortion`."""

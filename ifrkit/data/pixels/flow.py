@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.core.lazy import cv2
 from ifrkit.core.records import PairFlow
 
 RELATIVE, ABSOLUTE = 0.01, 0.5

@@ -7,12 +7,15 @@ four jitter steps; here it is fixed (brightness, contrast, saturation, hue).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+
+from ifrkit.core.lazy import F, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _GRAY = (0.299, 0.587, 0.114)
 _COLUMNS = 6

@@ -17,13 +17,14 @@ from ifrkit.architectures.base import Phase, VideoModel
 from ifrkit.config.train_fusion import PseudoClipsConfig, TrainFusionConfig
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.batch import ClipBatch
-from ifrkit.data.loading.loader import ClipMode
+from ifrkit.data.loading.clip_loader import ClipMode, Shot, clip_batches
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.media.pictures import Rgb
 from ifrkit.metrics.base import Ids
 from ifrkit.models.losses import upsample
-from ifrkit.train import clips
+from ifrkit.train import validation
 from ifrkit.train.loop import Task
+from ifrkit.train.spans import span_of
 
 
 class FusionBatch(NamedTuple):
@@ -130,22 +131,23 @@ class FusionTask(Task):
         config, frames = self.config, self.phase.frames
         mode: ClipMode = "drawn" if frames else config.distance
         distance = config.max_distance if frames else config.key_interval - 1
-        return clips.batches(
-            config, self.store, pool, start, stop, mode=mode, distance=distance, frames=frames, annotated=annotated
-        )
+        shot = Shot(mode, config.crop, distance, frames, annotated)
+        return clip_batches(self.store, pool, shot, span_of(config, start, stop))
 
     def to_device(self, item: FusionBatch) -> FusionBatch:
-        unlabeled = item.unlabeled and clips.batch_to(item.unlabeled, self.device)
-        return FusionBatch(clips.batch_to(item.labeled, self.device), unlabeled)
+        return FusionBatch(item.labeled.to(self.device), item.unlabeled and item.unlabeled.to(self.device))
 
     def validate(self) -> dict[str, float]:
         """mIoU of the annotated val frames, their key frame `key_interval - 1` before them; only of the last phase."""
-        return clips.val_miou(self.store, self.model.num_classes, self._predict) if self.final else {}
+        return validation.val_miou(self.store, self.model.num_classes, self._predict) if self.final else {}
 
     def picture(self) -> Rgb | None:
-        return clips.val_picture(self.store, self._predict) if self.final else None
+        return validation.val_picture(self.store, self._predict) if self.final else None
 
-    def _predict(self, clip: int, index: int) -> Ids:
+    def _predict(self, frames: validation.Frames) -> Sequence[Ids]:
+        return [self._predict_one(clip, index) for clip, index in frames]
+
+    def _predict_one(self, clip: int, index: int) -> Ids:
         frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)
         ids_hw: Ids = self.model.forward_clip(frames)[0].argmax(0).to(torch.uint8).cpu().numpy()
         return ids_hw
