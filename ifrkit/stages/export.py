@@ -23,6 +23,7 @@ def run(job: Job) -> None:
     """Write the graphs and exported.json; the worst difference goes to the manifest."""
     from ifrkit.data.store.clips import ClipStore
     from ifrkit.export.formats import require_onnx
+    from ifrkit.export.graphs import normalisation
     from ifrkit.export.runtime import INDEX
 
     config: ExportConfig = job.config
@@ -33,7 +34,7 @@ def run(job: Job) -> None:
     metadata = _metadata(job, store, models)
     graphs: dict[str, Any] = {}
     for name, model in job.report.track(list(models.items()), "export"):
-        own = {**metadata, "normalisation": _normalisation({name: model})}
+        own = {**metadata, "normalisation": normalisation({name: model})}
         graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
     rows = [
@@ -130,23 +131,10 @@ def _describe(graph: Graph, file: str) -> dict[str, Any]:
     return {"file": file, "inputs": inputs, "outputs": outputs, "dynamic": list(graph.dynamic)}
 
 
-def _normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
-    """How the graphs normalise their frames; where networks differ, each by its name."""
-    from ifrkit.models.network import Network
-
-    found = {
-        key if len(models) == 1 else name: part.normalisation.describe()
-        for name, model in models.items()
-        for key, part in model.named_modules()
-        if isinstance(part, Network)
-    }
-    rules = list(found.values())
-    return {"inside": True, **(rules[0] if rules == rules[:1] * len(rules) else {"networks": found})}
-
-
 def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
     from ifrkit import __version__
     from ifrkit.core.records import IGNORE
+    from ifrkit.export.graphs import normalisation
 
     given: Artifact = job.inputs[0]
     return {
@@ -156,7 +144,7 @@ def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoMod
         "classes": list(store.labels.names),
         "colors": [list(color) for color in store.labels.colors],
         "ignore": IGNORE,
-        "normalisation": _normalisation(models),
+        "normalisation": normalisation(models),
         "size": list(store.size),
         "key_interval": given.manifest.config.get("key_interval"),
     }

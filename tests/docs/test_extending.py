@@ -40,9 +40,12 @@ def _registered(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(package))
 
 
-def test_the_page_has_all_four_and_their_test() -> None:
-    assert set(CODE) == {f"my_{kind}.py" for kind in ("dataset", "method", "arch", "metric")} | {"test_plugins.py"}
+def test_the_page_has_all_and_their_test() -> None:
+    assert set(CODE) == {f"my_{kind}.py" for kind in ("dataset", "method", "arch", "metric", "backbone")} | {
+        "test_plugins.py"
+    }
     kinds = {"datasets": "my-dataset", "methods": "my-method", "architectures": "my-arch", "metrics": "my-metric"}
+    kinds["backbones"] = "my-backbone"
     for kind, name in kinds.items():
         assert name in names(kind)
         assert load(kind, name).__doc__
@@ -54,7 +57,7 @@ def test_the_test_file_of_the_page_passes(package: Path, tmp_path: Path) -> None
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(package / "test_plugins.py")]
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
+    assert "5 passed" in done.stdout
 
 
 def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
@@ -63,6 +66,8 @@ def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
     line = (
         "ifrkit prepare my-dataset --root toy --set options.clip_length=5 --dry-run && "
         "ifrkit train-branches --ssl ifr,my-method --set method.my-method.weight=0.5 --print-config && "
+        "ifrkit train-branches --backbone my-backbone,resnet18 --set update.blocks=2 --set update.stride=16 "
+        "--print-config && "
         "ifrkit train-fusion --arch my-arch --print-config && ifrkit eval --metric my-metric --print-config"
     )
     done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
