@@ -11,7 +11,7 @@ The state is what the architecture carries from frame to frame, one tensor a fie
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -119,6 +119,22 @@ def graphs(name: str, model: Branch | VideoModel, size: tuple[int, int], dynamic
     # Copies: torch.export takes inputs that are one tensor for one input.
     inputs, example = ("frame", *fields), (frame, *(x.clone() for x in state))
     yield Graph("update-step", _Update(model, type(state)), inputs, ("logits", *after), example, dynamic)
+
+
+def normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
+    """How the graphs of these models normalise their frames, in plain values; where networks differ, each by its name.
+
+    A network's name is that of its branch: of its model, or of its part in a video model.
+    """
+    found = {
+        (name if isinstance(model, Branch) else part): network.normalisation.describe()
+        for name, model in models.items()
+        for part, network in model.named_modules()
+        if isinstance(network, Network)
+    }
+    rules = list(found.values())
+    same = all(rule == rules[0] for rule in rules)
+    return {"inside": True, **(rules[0] if same else {"networks": found})}
 
 
 def _fields(state: Any) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ifrkit.core.errors import ConfigError
 from ifrkit.data.loading.views import Draw, Place, Placement, View
 
 TRIES = 50
@@ -37,7 +38,13 @@ class Overlapping(Placement):
 def overlap(
     first: Place, second: Place, size: Sequence[int], stride: int = 8
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back."""
+    """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back.
+
+    Raises ConfigError for maps that the views, multiples of 8 pixels apart, do not share the pixels of.
+    """
+    if 8 % stride:
+        fault = f"overlapping views lie a multiple of 8 pixels apart, the maps of this network {stride}"
+        raise ConfigError(fault, "use a stride of 8 (update.stride, reference.stride)")
     parts = []
     for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
         shift = (b - a) // stride

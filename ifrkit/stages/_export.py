@@ -18,9 +18,8 @@ from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export.check import TRIM, Difference, compare, real_frames
 from ifrkit.export.formats import SUFFIX, require_onnx, write
-from ifrkit.export.graphs import SMALLEST, Branch, Graph, graphs, without_adaptive_pooling
+from ifrkit.export.graphs import SMALLEST, Branch, Graph, graphs, normalisation, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph
-from ifrkit.models.network import Network
 from ifrkit.trained import load_branch, load_video_model
 
 
@@ -34,7 +33,7 @@ def run(job: Job) -> None:
     metadata = _metadata(job, store, models)
     graphs: dict[str, Any] = {}
     for name, model in job.report.track(list(models.items()), "export"):
-        own = {**metadata, "normalisation": _normalisation({name: model})}
+        own = {**metadata, "normalisation": normalisation({name: model})}
         graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
     rows = [
@@ -117,18 +116,6 @@ def _describe(graph: Graph, file: str) -> dict[str, Any]:
     return {"file": file, "inputs": inputs, "outputs": outputs, "dynamic": list(graph.dynamic)}
 
 
-def _normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
-    """How the graphs normalise their frames; where networks differ, each by its name."""
-    found = {
-        key if len(models) == 1 else name: part.normalisation.describe()
-        for name, model in models.items()
-        for key, part in model.named_modules()
-        if isinstance(part, Network)
-    }
-    rules = list(found.values())
-    return {"inside": True, **(rules[0] if rules == rules[:1] * len(rules) else {"networks": found})}
-
-
 def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
     given: Artifact = job.inputs[0]
     return {
@@ -138,7 +125,7 @@ def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoMod
         "classes": list(store.labels.names),
         "colors": [list(color) for color in store.labels.colors],
         "ignore": IGNORE,
-        "normalisation": _normalisation(models),
+        "normalisation": normalisation(models),
         "size": list(store.size),
         "key_interval": given.manifest.config.get("key_interval"),
     }

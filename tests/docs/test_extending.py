@@ -44,6 +44,7 @@ def _registered(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 KINDS = {
     "datasets": "my-dataset",
     "labels": "my-labels",
+    "backbones": "my-backbone",
     "methods": "my-method",
     "architectures": "my-arch",
     "metrics": "my-metric",
@@ -72,6 +73,8 @@ def test_they_are_on_the_command_line(package: Path, tmp_path: Path) -> None:
     line = (
         "ifrkit prepare my-dataset --root toy --set options.clip_length=5 --dry-run && "
         "ifrkit train-branches --ssl ifr,my-method --set method.my-method.weight=0.5 --print-config && "
+        "ifrkit train-branches --backbone my-backbone,resnet18 --set update.blocks=2 --set update.stride=16 "
+        "--print-config && "
         "ifrkit train-fusion --arch my-arch --print-config && ifrkit eval --metric my-metric --print-config"
     )
     done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from spec_tensors import wave, weights
 from torch import Tensor
 
+from ifrkit.config.training import CropConfig
+from ifrkit.core.keyed import Key
 from ifrkit.core.records import Window
-from ifrkit.data.loading.batch import Place
-from ifrkit.data.loading.sampler import Key, overlapping
+from ifrkit.data.loading.views import Draw, Frames, Place, View
 from ifrkit.methods import cac
-from ifrkit.methods._overlap import overlap
+from ifrkit.methods._overlap import Overlapping, overlap
 from ifrkit.methods.cac import Pixels, _flat, directional_loss
 
 
@@ -135,14 +136,16 @@ def test_without_another_class_there_is_nothing_to_push_away() -> None:
 def test_overlaps_show_the_same_pixels() -> None:
     size, window = (64, 128), Window(13, 30, 32, 48)
     ground = torch.arange(64 * 128).view(64, 128)
+    view, crop = View("o", "unlabeled", Overlapping("first")), CropConfig(size=(32, 48), flip=0)
+    first = Place(0, window.y, window.x, False)
     for sample in range(40):
-        other = overlapping(size, window, Key(0, 0, sample), "o")
+        draw = Draw(Key(0, 0, sample), Frames(range(3), 0), size, window, crop, places={"first": first})
+        other = view.placement.draw(view, draw)
         assert (other.y - window.y) % 8 == 0
         assert (other.x - window.x) % 8 == 0
         assert 0 <= other.y <= 32
         assert 0 <= other.x <= 80
         a, b = (ground[w.y : w.y + 32, w.x : w.x + 48][::8, ::8] for w in (window, other))
-        places = Place(window.y, window.x, False), Place(other.y, other.x, False)
-        (rows_a, columns_a), (rows_b, columns_b) = overlap(*places, (4, 6))
+        (rows_a, columns_a), (rows_b, columns_b) = overlap(first, other, (4, 6))
         assert torch.equal(a[rows_a, columns_a], b[rows_b, columns_b])
         assert a[rows_a, columns_a].numel() > 0
