@@ -222,7 +222,7 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
         ("{", "is corrupt"),
         ('{"ifrkit": 2}', "upgrade ifrkit"),
         ('{"ifrkit": 1, "kind": "clips"}', "is corrupt: id"),
-        ("[]", "is no manifest"),
+        ("[]", "is not a manifest"),
     ],
 )
 def test_bad_manifests_are_exit_3(shell: Shell, change: str, wanted: str) -> None:
