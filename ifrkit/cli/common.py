@@ -143,7 +143,7 @@ def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) ->
 
 
 def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> None:
-    """Valid YAML for --config, with the origin of each value behind it."""
+    """Valid YAML for --config, with the origin of each value after it."""
     from ifrkit.config.resolve import rows
 
     if as_json:

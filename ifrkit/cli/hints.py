@@ -35,7 +35,7 @@ def _stage(artifact: Artifact, shared: Shared) -> list[str] | None:
     if artifact.kind == "branches" and _are_two(artifact):
         return ["train-fusion"]
     if artifact.kind == "flow":
-        return _behind_flow(artifact, shared)
+        return _after_flow(artifact, shared)
     if artifact.kind in ("branches", "video-model"):
         return _evaluation(artifact)
     after = {"clips": "train-branches --ssl ifr", "pseudo-labels": "train-branches --ssl self-training"}
@@ -47,7 +47,7 @@ def _are_two(branches: Artifact) -> bool:
     return len(json.loads(branches.file("branches.json").read_text())["branches"]) == 2
 
 
-def _behind_flow(flow: Artifact, shared: Shared) -> list[str] | None:
+def _after_flow(flow: Artifact, shared: Shared) -> list[str] | None:
     """The branches of the same clips are joined by it; without any, they have to be trained first."""
     from ifrkit.artifacts.store import newest
 
@@ -65,7 +65,7 @@ def _evaluation(artifact: Artifact) -> list[str] | None:
 
 
 def _recipe(artifact: Artifact, shared: Shared, stage: str) -> str:
-    """The recipes given, of which the next stage reads something; behind `prepare`, one that fits the data."""
+    """The recipes given, of which the next stage reads something; after `prepare`, one that fits the data."""
     from ifrkit.config.resolve import read_recipe
 
     names = shared.recipe_names

@@ -106,7 +106,7 @@ def _print(directory: Path, runs: list[Run]) -> None:
 
 
 def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
-    """A line for each event behind those of `runs`, while a process holds the lock of this output."""
+    """A line for each event after those of `runs`, while a process holds the lock of this output."""
     from ifrkit.artifacts.locks import is_locked
     from ifrkit.artifacts.store import PARTIAL
     from ifrkit.report.curves import Run, draw, read_runs

@@ -54,7 +54,8 @@ class Method:
     def build(self, network: Network) -> nn.Module | None:
         """Extra modules (heads, teachers, second networks) that are trained or saved with the network.
 
-        They learn at the rate of the head, but for what lies below a part called `backbone` or `slow`.
+        They learn at the rate of the head. Only what lies below a part called `backbone` or `slow` learns at the
+        rate of the backbone.
         """
         return None
 
@@ -78,8 +79,9 @@ class Method:
 
         network: `features(images_b3hw) -> f_bchw`, `classify(f_bchw) -> logits_bkhw` (dropout in training).
         features: maps of views that already went through the network ("v0_0" of the supervised loss); a method may
-        put its own maps in, so that combined methods share passes. step: 0 for the first; with `--budget passes` as
-        far as `none` would be for the same passes, so that a ramp-up keeps its share of the training.
+        put its own maps in, so that combined methods share passes. step: 0 for the first. With
+        `--budget passes` training has fewer steps, and this number grows faster to make up for it: it ends where it
+        would end without, so a ramp-up keeps its share of the training.
         """
         return {}
 

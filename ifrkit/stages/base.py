@@ -22,7 +22,7 @@ class Stage:
 
     needs: kinds of the one input artifact that is resolved from --from, the pipe or the workspace (empty: none).
     accepts: further kinds that --from or the pipe may bring instead.
-    source_identity: extra identity for a stage whose input is no artifact (prepare: the dataset's fingerprint).
+    source_identity: extra identity for a stage whose input is not an artifact (prepare: the dataset's fingerprint).
     resumable: keeps state in scratch and continues with --resume.
     """
 

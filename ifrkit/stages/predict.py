@@ -113,7 +113,7 @@ class _Run:
 
     def video(self, source: Source, fact: Facts) -> None:
         """Read, predict and write one video, at the same time."""
-        from ifrkit.predict.overlap import ahead, behind
+        from ifrkit.predict.overlap import afterwards, ahead
 
         (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
@@ -121,7 +121,7 @@ class _Run:
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
-            outputs = [stack.enter_context(behind(write)) for write in self._outputs(stack, source, fact)]
+            outputs = [stack.enter_context(afterwards(write)) for write in self._outputs(stack, source, fact)]
             frames = stack.enter_context(ahead(_scaled(source, fact.size, seen_at)))
             for item, small in self.job.report.track(frames, source.name, total=fact.count or None):
                 if signum := self.job.stop():

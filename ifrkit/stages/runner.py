@@ -67,7 +67,7 @@ def _existing_at(out: Path, id: str, force: bool) -> Artifact | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / FILE).is_file():
-        raise ConfigError(f"{out} exists and is no artifact", "name another --out; it is never overwritten")
+        raise ConfigError(f"{out} exists and is not an artifact", "name another --out; it is never overwritten")
     if force:
         return None
     artifact = store.open_artifact(out)
@@ -92,7 +92,7 @@ def execute(
 ) -> Artifact:
     """Make the stage's artifact, or return the one that exists. Under torchrun every rank calls this.
 
-    force: make it anew even so. resume: go on with the state of an interrupted run, if there is one.
+    force: make it again even so. resume: go on with the state of an interrupted run, if there is one.
     """
     ranks = Ranks.from_environment()
     if ranks.rank > 0:

@@ -48,7 +48,7 @@ class BranchLosses(nn.Module):
         """Pixels of each method's guesses, summed: (right, sure enough to count, with a known label)."""
         self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
         self.pace = 1.0
-        """Steps of the methods' schedules that one step of training moves them on."""
+        """How many steps the schedules of the methods advance in one step of training."""
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""

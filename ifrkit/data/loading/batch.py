@@ -63,7 +63,8 @@ class RawBatch:
     images: view -> (b, 3, h, w) uint8 RGB (distorted copies are not in here). labels: view -> (b, h, w) uint8, 255 =
     ignore. distortions: view -> (b, P) float32 parameters drawn by key. clips: pool -> index of each sample's clip.
     places: view -> the place of each image (not of distorted copies, which share it). flows: neighbour view ->
-    (b, 3, h, w) float32: for each pixel of the other view x and y to where it is in this one, and 1 where that is sure.
+    (b, 3, h, w) float32. A pixel of the other view lies in the neighbour view at its own place plus (x, y), the first
+    two channels; the third is 1 where that can be trusted, else 0.
     truth: view -> (b, h, w) uint8, the dataset's own label where there is one, hidden from training or not, else 255.
     """
 

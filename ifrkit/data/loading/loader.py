@@ -85,7 +85,7 @@ def clip_batches(
 ) -> Iterator[ClipBatch]:
     """Micro-batches of several frames of a clip, with one shared crop and no flip.
 
-    fixed: the annotated frame with its label, and the `distance` frames before it (spec 5.1); a clip with fewer of them
+    fixed: the annotated frame with its label, and the `distance` frames before it; a clip with fewer of them
     repeats its first frame. uniform: the same with a distance drawn from 0..distance, one for a whole step. drawn: only
     `frames` frames, the annotated one and others that are drawn from the `distance` frames before it, in order. These
     three with `annotated` off: up to any frame of the clip, without a label; clips are drawn with replacement.

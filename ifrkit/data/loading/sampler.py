@@ -1,4 +1,4 @@
-"""Every random draw of a training sample, as a pure function of its key (spec 3.3 and 3.4).
+"""Every random draw of a training sample, as a pure function of its key.
 
 A key begins with (seed, step, sample), where samples of a step are counted over all ranks and micro-batches; so what a
 sample holds depends on neither, nor on which other views are drawn.
@@ -124,7 +124,7 @@ def _spans(size: tuple[int, int], window: Window) -> tuple[tuple[int, int, int],
 
 
 def _mixed(label: Label, max_class_share: float) -> bool:
-    counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # the last bin, 254, is no ignored one
+    counts = cv2.calcHist([label], [0], None, [IGNORE], [0, IGNORE])  # 255 is outside: ignored pixels do not count
     return bool(np.count_nonzero(counts) > 1 and counts.max() < max_class_share * counts.sum())
 
 

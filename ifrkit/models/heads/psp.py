@@ -18,7 +18,7 @@ class PSPHead(nn.Module):
     """Backbone map -> feature f (the bottleneck map, a quarter of the channels) -> logits, all at 1/8.
 
     Dropout belongs to the classifier, not to the feature: every call of `classify` in training mode draws its own
-    mask of whole channels, and what a method reads from `features` is never dropped (spec 1.3).
+    mask of whole channels, and what a method reads from `features` is never dropped, as in the released code of IFR.
     """
 
     stride: ClassVar[int] = 8
