@@ -4,8 +4,8 @@
     ROOT/cityscapes_vps/train/cls/0001_0001_frankfurt_000000_000279_final_mask.png   train_gt.zip
     ROOT/cityscapes_vps/val/cls/...                                                  val_gt.zip
 
-Frames 5, 10, 15, 25 and 30 of a clip (counted from 1) have the new labels, as colour images. Frame 20 has that of
-Cityscapes, which is read by its colours too, so that all labels of a clip agree. `labelmap/`, which the authors' scripts
+Frames 5, 10, 15, 25 and 30 of a clip (counted from 1) have the new labels, as colour images. Frame 20 has its label of
+Cityscapes, read by its colours too, so that all labels of a clip agree. `labelmap/`, which the authors' scripts
 generate, may stand in for `cls/`. Their split is 400, 50 and 50 videos; of the last 50 only frame 20 has a published
 label.
 
