@@ -3,7 +3,7 @@
     python benchmarks/architectures.py REPORT ...        reports of eval, one video model each, made with --distances
 
 Time: the median over a stream of one clip, a key frame each interval of the report, after a warm-up pass; one thread.
-`mean` is that of an interval, `other` that of a frame which is no key frame.
+`mean` is that of an interval, `other` that of a frame that is not a key frame.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ the keys of `--set`, those of the chosen dataset and method among them. One line
 
 ```text
 ~/.bashrc                     eval "$(_IFRKIT_COMPLETE=bash_source ifrkit)"
-~/.zshrc, behind compinit     eval "$(_IFRKIT_COMPLETE=zsh_source ifrkit)"
+~/.zshrc, after compinit      eval "$(_IFRKIT_COMPLETE=zsh_source ifrkit)"
 ~/.config/fish/config.fish    _IFRKIT_COMPLETE=fish_source ifrkit | source
 ```
 

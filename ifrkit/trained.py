@@ -58,5 +58,5 @@ def load_into(module: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(
-            f"{path}: does not fit its network ({reason})", "make the artifact anew with --force"
+            f"{path}: does not fit its network ({reason})", "make the artifact again with --force"
         ) from error

@@ -21,8 +21,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from data_prep._catalog import Catalog, CatalogDataset
-from data_prep.camvid import original as original
-from data_prep.camvid import segnet as segnet
+from data_prep.camvid import original, segnet
 from data_prep.camvid.classes import LABELS, read_color_label, read_id_label
 from data_prep.camvid.toys import segnet as make_tree
 from ifrkit.core.errors import ConfigError, DatasetError

@@ -23,7 +23,7 @@ class SequenceDataset(CatalogDataset):
         """Options of both datasets."""
 
         clip_length: int = Field(LENGTH, ge=1, le=LENGTH)
-        """Frames of a clip. Up to 20 it ends at the annotated frame; longer ones go on behind it."""
+        """Frames of a clip. Up to 20 it ends at the annotated frame; longer ones go on after it."""
         allow_missing: bool = False
         """Go on where frames or labels are missing: clips become shorter, or are left out."""
 

@@ -7,8 +7,9 @@
 others are void. Frames and labels are 1024x2048 and are stored at 512x1024 unless `size` says otherwise.
 
 Anything that a complete copy has and this one lacks is an error, since a smaller training set under the same name would
-be a silent mistake. With `allow_missing` a clip with gaps is the part around its annotated frame that has none (so a
-copy of only the frames that a study needs will do), and clips without their label or annotated frame are left out.
+be a silent mistake. With `allow_missing`, of a clip with gaps the part around its annotated frame stays, up to the
+nearest gaps; clips without their label or annotated frame are left out. So a copy that holds only the frames of a study
+is enough.
 """
 
 from __future__ import annotations

@@ -4,12 +4,13 @@
     ROOT/cityscapes_vps/train/cls/0001_0001_frankfurt_000000_000279_final_mask.png   train_gt.zip
     ROOT/cityscapes_vps/val/cls/...                                                  val_gt.zip
 
-Frames 5, 10, 15, 25 and 30 of a clip (from 1) have the new labels, colour images; frame 20 that of Cityscapes, here
-also by its colours, so that all labels of a clip agree. `labelmap/`, which the authors' scripts generate, will do for
-`cls/`. Their split is into 400, 50 and 50 videos; labels of the last 50 are not published but for frame 20.
+Frames 5, 10, 15, 25 and 30 of a clip (counted from 1) have the new labels, as colour images. Frame 20 has its label of
+Cityscapes, read by its colours too, so that all labels of a clip agree. `labelmap/`, which the authors' scripts
+generate, may stand in for `cls/`. Their split is 400, 50 and 50 videos; of the last 50 only frame 20 has a published
+label.
 
-The experiment of IFR's Tables 2 and 8: train on frame 20 of a fifth of the videos (100), score frames 5, 10, 15 and 20
-there, whose labels are hidden from training, and frame 20 of the others (400):
+In the experiment of IFR's Tables 2 and 8, frame 20 of a fifth of the videos (100) trains. Scored are frames 5, 10, 15
+and 20 of these, whose labels are hidden from training (but for frame 20), and frame 20 of the other 400:
 
     ifrkit eval --metric mIoU --split train --frames all       ifrkit eval --metric mIoU --split val
 """
@@ -141,7 +142,7 @@ def _listed(path: Path, videos: list[Anchor]) -> set[Anchor]:
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"options.train_list: cannot read {path} ({reason})", "check the path") from error
     by_frame = {f"{anchor.video}_{number:06}": anchor for anchor in videos for number in anchor.numbers}
     names = [match[0] if (match := _FRAME.search(line)) else line for line in lines]

@@ -70,7 +70,7 @@ def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> l
 
 
 def _stretches(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Where runs of True begin, and the place behind their end."""
+    """Where runs of True begin, and the place after their end."""
     place = 0
     for flag, run in groupby(flags):
         begin, place = place, place + len(list(run))
@@ -142,7 +142,7 @@ def owners_by_fraction(
 def _split_by_time(
     owners: dict[str, Owners], video: str, labels: list[int], fraction: float, length: int
 ) -> tuple[dict[str, Owners], str]:
-    """Only one video has labels: its last ones become val, up to a clip behind the last frame of training."""
+    """Only one video has labels: its last ones become val, up to a clip after the last frame of training."""
     if len(labels) < 2:
         return owners, f"{video} has the only label: all videos are for training"
     count = min(len(labels) - 1, max(1, round(fraction * len(labels))))

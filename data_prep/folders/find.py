@@ -114,8 +114,8 @@ def flat_name(name: str) -> str:
     """
     *videos, stem = name.split("/")
     if videos and stem.startswith(videos[-1]):
-        behind = stem[len(videos[-1]) :][:1]
-        if not behind.isalnum() or (behind.isdigit() and not videos[-1][-1].isdigit()):
+        following = stem[len(videos[-1]) :][:1]
+        if not following.isalnum() or (following.isdigit() and not videos[-1][-1].isdigit()):
             videos.pop()
     return re.sub(r"[^\w.-]+", "_", "_".join([*videos, stem]))
 

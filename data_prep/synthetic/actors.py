@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from data_prep.synthetic import palettes as palettes
+from data_prep.synthetic import palettes
 from data_prep.synthetic.planes import STILL, Doubles, Plane, Swing, Vector
 
 Rng = np.random.Generator

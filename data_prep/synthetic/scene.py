@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from data_prep.synthetic import palettes as palettes
+from data_prep.synthetic import palettes
 from data_prep.synthetic.actors import CURB, car, pedestrian, pole, tree, upright
 from data_prep.synthetic.camera import Camera
 from data_prep.synthetic.planes import Doubles, Plane

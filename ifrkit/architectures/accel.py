@@ -1,7 +1,7 @@
-"""Accel (Jain et al., CVPR 2019) on the two-stage recipe of IFR (spec 5).
+"""Accel (Jain et al., CVPR 2019) as IFR's released code trains it, in two stages.
 
 The reference branch scores the key frame; FlowNet carries the scores from frame to frame; on every frame the light
-update branch scores anew, and a 1x1 convolution fuses both. All of it happens at 1/4 of the image.
+update branch scores the frame itself, and a 1x1 convolution fuses both. All of it happens at 1/4 of the image.
 
     S_0     = up2(reference(frame 0))                   scores of the key frame
     S_i     = warp(S_{i-1}, flow(frame i, frame i-1))   chained, one flow a step; never fed by the fused output
@@ -90,7 +90,7 @@ class VideoModel(base.VideoModel):
         return logits, State(carried, now)
 
     def phases(self) -> Sequence[Phase]:
-        """Trained: FlowNet, merge and both classifiers (spec 5.4)."""
+        """Trained: FlowNet, merge and both classifiers, as in the released `accel.py`."""
         classifiers = self.reference.decode_head.conv_seg, self.update.decode_head.conv_seg
         return [Phase("model", (self.flow, self.merge, *classifiers), self.clip_cross_entropy)]
 

@@ -79,7 +79,7 @@ class VideoModel(nn.Module):
             part.train()
 
     def clip_cross_entropy(self, frames_bt3hw: Tensor, label_bhw: Tensor) -> dict[str, Tensor]:
-        """The loss of most architectures: of the last frame, the mean over labeled pixels (spec 5.2)."""
+        """The loss of most architectures, as in IFR's Accel: of the last frame, the mean over labeled pixels."""
         return {"ce": cross_entropy(self.forward_clip(frames_bt3hw), label_bhw, "valid")}
 
     def seen(self, branch: Network, frame_b3hw: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class VideoModel(nn.Module):
         return self.scores(branch, branch.normalise(frame_b3hw))
 
     def scores(self, branch: Network, seg_b3hw: Tensor) -> Tensor:
-        """Scores (b, k, ceil(h/4), ceil(w/4)) of one branch. Only its classifier ever trains (spec 5.4)."""
+        """Scores (b, k, ceil(h/4), ceil(w/4)) of one branch. Only its classifier ever trains, as in IFR."""
         with torch.no_grad():
             f_bchw = branch.features(seg_b3hw)
         return F.interpolate(branch.classify(f_bchw), quarter(seg_b3hw), mode="bilinear", align_corners=False)

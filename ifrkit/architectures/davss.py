@@ -1,4 +1,4 @@
-"""DAVSS (Zhuang et al., 2020), distortion-aware feature correction, on the recipe of IFR (spec: vss_layers 1.3 to 1.5).
+"""DAVSS (Zhuang et al., 2020), distortion-aware feature correction, on the recipe of IFR.
 
 The scores of the key frame are carried along the flow, frame by frame, and the key image with them. Where the carried
 image no longer looks like the current one, the warp went wrong: there the scores of a light network, which sees the
@@ -103,7 +103,7 @@ class VideoModel(base.VideoModel):
         return resize(self.distortion(state.image_b3hw, small_b3hw), size_of(image_b3hw))
 
     def _carried(self, frames_bt3hw: Tensor) -> Iterator[tuple[Tensor, State]]:
-        """Each frame behind the key frame, with what was carried to it."""
+        """Each frame after the key frame, with what was carried to it."""
         state = self.start(frames_bt3hw[:, 0])[1]
         for i in range(1, frames_bt3hw.shape[1]):
             state = self.carry(frames_bt3hw[:, i], state)

@@ -1,4 +1,4 @@
-"""Deep feature flow (Zhu et al., CVPR 2017) on the two-stage recipe of IFR (spec: vss_layers 1.2).
+"""Deep feature flow (Zhu et al., CVPR 2017) on the two-stage recipe of IFR.
 
 The reference branch scores the key frame; every later frame takes these scores along one direct flow, no matter how far
 the key frame is. A scale map, predicted with the flow, corrects their size where the warp is not to be trusted. What

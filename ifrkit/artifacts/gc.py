@@ -14,7 +14,7 @@ from ifrkit.core.errors import LockedError
 
 @dataclass(frozen=True)
 class Item:
-    """Something that is no artifact. garbage: gc may remove it; removed: it has."""
+    """Something that is not an artifact. garbage: gc may remove it; removed: it has."""
 
     path: Path
     size: int
@@ -25,7 +25,7 @@ class Item:
 
 
 def collect(workspace: Path, *, interrupted: bool = False, remove: bool = True) -> list[Item]:
-    """Look at everything in a workspace that is no artifact, and remove what is garbage.
+    """Look at everything in a workspace that is not an artifact, and remove what is garbage.
 
     interrupted: also partial directories that hold resume state. What a running process holds is never touched.
     """
@@ -38,7 +38,7 @@ def collect(workspace: Path, *, interrupted: bool = False, remove: bool = True) 
 
 
 def _leftovers(workspace: Path) -> Iterator[tuple[Path, Path]]:
-    """Everything that is no artifact, with the output that it belongs to."""
+    """Everything that is not an artifact, with the output that it belongs to."""
     for path in sorted(workspace.glob("*/.*")):
         for prefix in (PARTIAL, SUPERSEDED, LOCK):
             if path.name.startswith(prefix):

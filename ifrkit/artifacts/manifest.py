@@ -112,12 +112,12 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         tree = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{directory} is no artifact (it has no {FILE})", "check the path") from None
+        raise ArtifactError(f"{directory} is not an artifact (it has no {FILE})", "check the path") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is corrupt ({error})", "make the artifact again") from None
     version = tree.get("ifrkit") if isinstance(tree, dict) else None
     if type(version) is not int or version < 1:
-        raise ArtifactError(f"{path} is no manifest of ifrkit", "check the path")
+        raise ArtifactError(f"{path} is not a manifest of ifrkit", "check the path")
     if version > VERSION:
         raise _too_new(path, "manifest version", version, VERSION)
     seal = tree.pop(SEAL, None)

@@ -10,7 +10,7 @@ from typing import Any
 from ifrkit.core.errors import ArtifactError
 
 LONGEST_PATH = 4096
-"""What is longer is no path but something else that came through the pipe."""
+"""What is longer is not a path but something else that came through the pipe."""
 
 
 @dataclass(frozen=True)

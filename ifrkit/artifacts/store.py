@@ -3,7 +3,7 @@
     WORKSPACE/KIND/NAME-ID12/manifest.json + payload
 
 An artifact is made in `.partial-NAME-ID12`, flushed to the disk, gets its manifest last, and is renamed: a directory
-without a manifest is no artifact, whatever happened in between.
+without a manifest is not an artifact, whatever happened in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ifrkit.core.stage import maker
 SCRATCH = "scratch"
 PARTIAL = ".partial-"
 SUPERSEDED = ".superseded-"
-REMAKE = "make the artifact again with --force, or copy it anew"
+REMAKE = "make the artifact again with --force, or copy it again"
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def has_state(partial: Path) -> bool:
 def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
     """Drop the scratch, flush and list the payload, write the manifest, rename; replaces what is at the target."""
     if target.exists() and not (target / FILE).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists and is no artifact", "name another --out; it is never overwritten")
+        raise ConfigError(f"{target} exists and is not an artifact", "name another --out; it is never overwritten")
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     (partial / FILE).unlink(missing_ok=True)
     entries = []

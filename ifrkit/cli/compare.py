@@ -32,7 +32,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
 
     REPORT is a path or the beginning of an id. Reports of the same training with other seeds become one row: mean and
     standard deviation; other settings are named. Numbers that were measured differently (clips, split, flow, key
-    frames) are refused. Behind each row: its mIoU minus that of the first row, with a 95 % interval (paired
+    frames) are refused. After each row: its mIoU minus that of the first row, with a 95 % interval (paired
     bootstrap over the clips, and over the seeds where there are several).
 
     \b

@@ -1,4 +1,4 @@
-"""What a shell offers behind TAB beyond commands, options and choices: plug-ins, recipes, --set keys, artifacts.
+"""What a shell offers at TAB beyond commands, options and choices: plug-ins, recipes, --set keys, artifacts.
 
 Runs at every TAB, so nothing heavy is imported: names come from the file system, keys from the configuration models.
 """

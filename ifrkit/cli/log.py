@@ -102,7 +102,7 @@ def _print(directory: Path, runs: list[Run]) -> None:
 
 
 def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
-    """A line for each event behind those of `runs`, while a process holds the lock of this output."""
+    """A line for each event after those of `runs`, while a process holds the lock of this output."""
     target = directory.with_name(directory.name.removeprefix(store.PARTIAL))
     known = {run.name: run for run in runs}
     running = True

@@ -48,7 +48,7 @@ SHARED = (
     ),
     click.Option(["--seed"], type=int, metavar="N", help="Seed of everything random."),
     click.Option(["--resume"], is_flag=True, help="Go on with the interrupted run of the same config."),
-    click.Option(["--force"], is_flag=True, help="Make it anew even if it exists."),
+    click.Option(["--force"], is_flag=True, help="Make it again even if it exists."),
     click.Option(["-n", "--dry-run"], is_flag=True, help="Check everything, say what would be made, stop."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the result as one JSON object."),
     click.Option(["--print-config"], is_flag=True, help="Print every value with its origin, and stop."),

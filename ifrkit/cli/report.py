@@ -32,7 +32,7 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     """Make one page to look at: tables, curves, best and worst frames, how every model was made.
 
     Reads reports of `ifrkit eval`, or trainings that were not judged; REF is a path, the beginning of an id, or a kind
-    (default: the newest report). Makes report.html in the workspace, anew each time; it needs no network and no script,
+    (default: the newest report). Makes report.html in the workspace, or replaces it; it needs no network and no script,
     so it can be mailed. Reports that were measured differently (clips, split, flow, key frames) are refused.
 
     \b

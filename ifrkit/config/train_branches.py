@@ -14,7 +14,7 @@ from ifrkit.core.plugins import spelled
 
 
 class SGDConfig(Config):
-    """SGD of stage one (spec 4)."""
+    """SGD of stage one, as the released code of IFR sets it."""
 
     lr_backbone: float = Field(1e-3, gt=0)
     lr_head: float = Field(1e-2, gt=0)

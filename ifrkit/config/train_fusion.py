@@ -14,7 +14,7 @@ from ifrkit.core.plugins import require, spelled
 
 
 class AdamConfig(Config):
-    """Adam of DAVSS (vss_layers 1.4)."""
+    """Adam, as the released code of DAVSS sets it."""
 
     lr: float = Field(1e-4, gt=0)
     """A tenth of it in the second half of the steps."""
@@ -31,7 +31,7 @@ class PseudoClipsConfig(Config):
 
 
 class TrainFusionConfig(Config):
-    """`ifrkit train-fusion`: stage two, the video model (spec 5)."""
+    """`ifrkit train-fusion`: stage two, the video model."""
 
     arch: str = "accel"
     ssl: Literal["none", "pseudo"] = "none"

@@ -22,7 +22,7 @@ class LabeledSet(Config):
 
 
 class CropConfig(Config):
-    """Geometry of training samples (spec 3.4)."""
+    """Geometry of training samples, in the order of the released code of IFR."""
 
     size: Size = (256, 512)
     max_class_share: float = Field(0.75, gt=0, le=1)

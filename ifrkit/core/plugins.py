@@ -11,7 +11,7 @@
     flow_sources    ifrkit/flow_sources/     FlowSource          ifrkit.flow_sources
 
 The file system is the registry: names are listed without importing anything, and only the chosen file is imported.
-A file whose name starts with "_" or is "base" is no plug-in. Names are case-insensitive; "-" equals "_".
+A file whose name starts with "_" or is "base" is not a plug-in. Names are case-insensitive; "-" equals "_".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Paired bootstrap intervals of mIoU differences, over clips and over seeds.
 
-mIoU is no mean over clips, so whole clips are drawn with replacement and their confusion matrices summed anew. Both
+mIoU is not a mean over clips: whole clips are drawn with replacement and their confusion matrices summed. Both
 rows of a comparison get the same clips; and the same seeds, where they were trained with the same ones (Efron and
 Tibshirani 1993, chapter 13: percentile intervals).
 """

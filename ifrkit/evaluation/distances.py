@@ -1,4 +1,4 @@
-"""Accuracy over the distance to the key frame, and so over the key interval (spec: vss_layers 2)."""
+"""Accuracy over the distance to the key frame, and so over the key interval (Accel, CVPR 2019)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Runs every system over the clips of a split and counts, once for all metrics.
 
-Two protocols. Scored: one frame at a fixed distance from its key frame (spec: released IFR and Accel, distance 4).
+Two protocols. Scored: one frame at a fixed distance from its key frame (4 in the released code of IFR and Accel).
 Stream: the whole clip in order, a new key frame each interval; temporal metrics need it.
 """
 

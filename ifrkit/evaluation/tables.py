@@ -89,7 +89,7 @@ def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[di
 
     A row has `model`, `system`, `passes` (cost of a step in supervised steps), `seeds`, of each metric the values, and
     `reports`: where each value stands among the given reports.
-    Trainings of one name have their settings that differ behind it. What two reports judged counts once.
+    Trainings of one name get the settings that differ added to it. What two reports judged counts once.
     """
     metrics = [m for m in next(iter(reports[0]["systems"].values())) if all(_has(report, m) for report in reports)]
     rows: dict[str, dict[str, Any]] = {}
@@ -124,7 +124,7 @@ def comparison(reports: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[di
 
 
 def _tell_apart(rows: Mapping[str, dict[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Rows of the same name and system get the settings that differ behind the name."""
+    """Rows of the same name and system get the settings that differ added to the name."""
     groups: dict[tuple[str, str], list[str]] = {}
     for training, row in rows.items():
         groups.setdefault((row["model"], row["system"]), []).append(training)

@@ -27,8 +27,8 @@ M = TypeVar("M", bound=nn.Module)
 AXES = {0: "batch", 2: "height", 3: "width"}
 """Dimensions of a map that may be dynamic."""
 SMALLEST = 65
-"""Where height and width are dynamic, neither may be smaller: the maps of FlowNet's last level (1/64) would have one
-row or column, and torch.export takes a size of one for another program than all larger ones."""
+"""Dynamic heights and widths may not be smaller. The last maps of FlowNet (1/64) would have one row or column, and
+for a size of one torch.export makes another program than for all larger ones."""
 TRACED = (72, 96)
 """Height and width of the images that dynamic graphs are traced with."""
 
@@ -140,7 +140,7 @@ def normalisation(models: Mapping[str, Branch | VideoModel]) -> dict[str, Any]:
 def _fields(state: Any) -> Sequence[str]:
     names: Sequence[str] = getattr(state, "_fields", ())
     if not names or not all(isinstance(x, Tensor) for x in state):
-        raise ConfigError("this architecture's state is no NamedTuple of tensors", "only such ones can be exported")
+        raise ConfigError("this architecture's state is not a NamedTuple of tensors", "only such ones can be exported")
     return names
 
 

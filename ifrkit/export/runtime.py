@@ -1,4 +1,4 @@
-"""Exported graphs behind the streaming interface of the torch models: `start` at a key frame, then `step`."""
+"""Exported graphs with the streaming interface of the torch models: `start` at a key frame, then `step`."""
 
 from __future__ import annotations
 

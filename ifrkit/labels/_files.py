@@ -90,7 +90,7 @@ class LabelFiles:
                 with open(self.where(name), "rb") as file:
                     return file.read(length)
             # A number is given always: zipfile would unpack up to 2 GiB and then cut it to what the header claims.
-            # Content that goes on behind the claim does not fit its checksum, and zipfile raises.
+            # Content that goes on after the claimed end does not fit its checksum, and zipfile raises.
             with self._archive.open(name) as member:
                 return member.read(length or self._archive.getinfo(name).file_size + 1)
 

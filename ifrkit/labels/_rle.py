@@ -1,8 +1,17 @@
 """The run-length code of Label Studio's brush, which is the format of the JavaScript package `@thi.ng/rle-pack`.
 
-A stream of bits, the highest bit of a byte first: 32 bits, the number of words; 5 bits, the size of a word less 1; four
-times 4 bits, sizes of lengths, less 1. Then, until all words are there: 1 bit, 1 for a run; 2 bits, which size the
-length has; the length less 1; and a run's one word, or as many words as the length says.
+A stream of bits, the highest bit of a byte first. It begins with
+
+    32 bits        the number of words
+    5 bits         the size of a word, less 1
+    4 x 4 bits     four sizes of lengths, each less 1
+
+and goes on with chunks until all words are there:
+
+    1 bit          1: a run, one word repeated; 0: words as they are
+    2 bits         which of the four sizes the length has
+    that many      the length, less 1
+    the words      one word of a run, else as many as the length says
 """
 
 from __future__ import annotations
@@ -22,7 +31,7 @@ class _Bits:
         self.data, self.place = data, 0
 
     def number(self, size: int) -> int:
-        """The next `size` bits. Raises ValueError behind the end."""
+        """The next `size` bits. Raises ValueError after the end."""
         end = self._end(size)
         taken = int.from_bytes(self.data[self.place >> 3 : end + 7 >> 3], "big")
         self.place = end
@@ -55,7 +64,7 @@ def decode(data: bytes, count: int) -> NDArray[np.uint8]:
         run = bits.number(1)
         length = bits.number(sizes[bits.number(2)]) + 1
         if place + length > count:
-            raise ValueError("a brush stroke goes on behind its last pixel")
+            raise ValueError("a brush stroke goes on after its last pixel")
         out[place : place + length] = bits.number(_WORD) if run else bits.words(length)
         place += length
     return out

@@ -15,7 +15,7 @@ from ifrkit.core.records import IGNORE, Label
 from ifrkit.media.classes import ClassTable, named_table
 
 _FAR = 1e6
-"""Coordinates beyond this are no drawing."""
+"""Coordinates beyond this cannot be a drawing."""
 
 
 class Shape(NamedTuple):
@@ -27,12 +27,12 @@ class Shape(NamedTuple):
 
 
 def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[float, float]]:
-    """Points as JSON brings them, times (x, y) of scale. Raises ValueError for what is no polygon."""
+    """Points as JSON brings them, times (x, y) of scale. Raises ValueError for anything else than a polygon."""
     xy_n2 = np.asarray(points, np.float64)
     if xy_n2.ndim != 2 or xy_n2.shape[0] < 3 or xy_n2.shape[1] != 2:
         raise ValueError(f"a polygon of shape {xy_n2.shape}, expected three or more points (x, y)")
     xy_n2 = xy_n2 * scale
-    if not (np.abs(xy_n2) < _FAR).all():  # also where it is no number
+    if not (np.abs(xy_n2) < _FAR).all():  # also where it is NaN
         raise ValueError("a polygon with a point far outside the frame")
     return [(float(x), float(y)) for x, y in xy_n2]
 

@@ -32,7 +32,7 @@ BACKGROUND = "background"
 _MOST_IDS = 1 << 16
 _UNKNOWN = 254
 _MOST_DERIVED = 64
-"""More distinct ids than this are no label image (a photograph, a blurred mask)."""
+"""An image with more distinct ids than this is not a label (a photograph, a blurred mask)."""
 
 
 class _Class(Config):

@@ -41,7 +41,7 @@ class VideoReader:
         return {"path": self.path, "_capture": None, "_next": 0, "_last": None}
 
     def read(self, number: int) -> Frame:
-        """Frame `number` (0-based) as (h, w, 3) uint8 RGB. Raises DatasetError behind the last frame."""
+        """Frame `number` (0-based) as (h, w, 3) uint8 RGB. Raises DatasetError for a frame after the last one."""
         if self._last is not None and self._last[0] == number:
             return self._last[1]
         if self._capture is None or number < self._next:

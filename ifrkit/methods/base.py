@@ -61,7 +61,8 @@ class Method:
     def build(self, network: Network) -> nn.Module | None:
         """Extra modules (heads, teachers, second networks) that are trained or saved with the network.
 
-        They learn at the rate of the head, but for what lies below a part called `backbone` or `slow`.
+        They learn at the rate of the head. Only what lies below a part called `backbone` or `slow` learns at the
+        rate of the backbone.
         """
         return None
 

@@ -1,9 +1,9 @@
 """TPS, temporal pseudo supervision (Xing et al., ECCV 2022): the label of the frame before, carried over by flow.
 
 The network's prediction of a neighbouring frame is warped to the present one; its classes teach the strongly distorted
-present frame. No teacher, no threshold. The released code adapts to another domain with Accel; here it is the plain
-video baseline of the common protocol: single frames, flow by DIS (OpenCV), and pixels whose flow does not come back
-are ignored, where the source has no such check. Its rescaling of frames is left out, as in all methods.
+present frame. No teacher, no threshold. The released code adapts to another domain with Accel. Here it is
+the plain video baseline of the common protocol: single frames and flow by DIS (OpenCV). Unlike the source, it ignores
+pixels whose flow does not come back. The rescaling of frames is left out, as in all methods.
 """
 
 from __future__ import annotations

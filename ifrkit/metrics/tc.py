@@ -1,6 +1,6 @@
 """TC, temporal consistency: IoU of each frame's prediction with the next one's, warped back by optical flow.
 
-Nearest sampling (ids are no numbers to be averaged), only pixels whose flow is forward-backward consistent, one tally
+Nearest sampling (a mean of ids means nothing), only pixels whose flow is forward-backward consistent, one tally
 over the whole split, mean over the classes that occur.
 """
 

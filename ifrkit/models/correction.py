@@ -1,4 +1,4 @@
-"""The two networks of DAVSS (Zhuang et al., 2020; spec: vss_layers 1.3): where a warp went wrong, and what is there.
+"""The two networks of DAVSS (Zhuang et al., TCSVT 2020): where a warp went wrong, and what is there.
 
 Names of parameters are those of the released code: conv1.0.{depthwise,depthwise_bn,pointwise,pointwise_bn}, conv1.1 ..
 conv4 of the distortion network; convN.{0,1}, deconvN.0, predict_cc of the correction network.

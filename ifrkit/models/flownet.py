@@ -1,4 +1,4 @@
-"""FlowNetS with scaled widths (spec 5.7): two frames in, backward flow at 1/4 out."""
+"""FlowNetS (Dosovitskiy et al., ICCV 2015) with scaled widths: two frames in, backward flow at 1/4 out."""
 
 from __future__ import annotations
 

@@ -46,4 +46,4 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} is no sound safetensors file ({reason})", "make or copy it again") from error
+        raise ArtifactError(f"{path} is not a sound safetensors file ({reason})", "make or copy it again") from error

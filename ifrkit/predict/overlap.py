@@ -42,12 +42,12 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
 
 
 @contextmanager
-def behind(function: Callable[P, None], depth: int = DEPTH) -> Iterator[Callable[P, None]]:
+def afterwards(function: Callable[P, None], depth: int = DEPTH) -> Iterator[Callable[P, None]]:
     """The same function, run in another thread, in order; a call waits while `depth` others do.
 
     What it raises is raised by a later call, or at the end.
     """
-    with ThreadPoolExecutor(1, "behind") as pool:
+    with ThreadPoolExecutor(1, "afterwards") as pool:
         waiting: deque[Future[None]] = deque()
 
         def call(*args: P.args, **kwargs: P.kwargs) -> None:

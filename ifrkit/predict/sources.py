@@ -1,6 +1,6 @@
 """What `predict` reads: video files and folders of frames, one frame after the other, in constant memory.
 
-A frame that cannot be read is an item with a fault, not an error: a long video goes on behind it. No torch here.
+A frame that cannot be read is an item with a fault, not an error: a long video goes on after it. No torch here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.video import SUFFIXES as VIDEOS
 
 BROKEN_RUN = 300
-"""So many broken frames in a row are looked past; behind them a video file counts as cut off."""
+"""So many broken frames in a row are looked past; after them a video file counts as cut off."""
 _MISCOUNTED = 2
 """A video's header may be wrong by so many frames."""
 

@@ -50,11 +50,12 @@ def read_run(path: Path) -> Run:
     """The curves of one event log. A last line that is still being written is left out. Raises ArtifactError."""
     run = Run(path.name.removesuffix(SUFFIX))
     lines = path.read_text().split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # what stands behind the last line break is not finished
+    for number, line in enumerate(lines[:-1], 1):  # what stands after the last line break is not finished
         try:
             _add(run, json.loads(line))
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIteration):
-            raise ArtifactError(f"{path}: line {number} is no event of a training", "run the training again") from None
+            fault = f"{path}: line {number} is not an event of a training"
+            raise ArtifactError(fault, "run the training again") from None
     return run
 
 

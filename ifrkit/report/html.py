@@ -84,7 +84,8 @@ def animation(path: Path) -> tuple[str, str]:
 
 def _check(image: Image.Image, path: Path) -> None:
     if image.width * image.height > 50_000_000:
-        raise ArtifactError(f"{path}: {image.width}x{image.height} pixels are no picture of a report", "evaluate again")
+        fault = f"{path}: {image.width}x{image.height} pixels are not a picture of a report"
+        raise ArtifactError(fault, "evaluate again")
 
 
 def _uri(data: bytes) -> str:

@@ -40,7 +40,7 @@ def summary(judged: Sequence[Model]) -> str:
 
 
 def per_class(judged: Sequence[Model]) -> str:
-    """IoU of each class: a bar for each model, and all systems behind it."""
+    """IoU of each class: a bar for each model, then all systems as numbers."""
     measured = [model for model in judged if "miou" in model.tree["systems"][model.system]]
     if not measured:
         return ""

@@ -1,6 +1,6 @@
 """The same matrix on a cluster: one Slurm job a node, which waits for the jobs that it reads from.
 
-A job leaves the reference of its artifact in `refs/NAME`, and the jobs behind it read it there; the last job collects
+A job leaves the reference of its artifact in `refs/NAME`, and the jobs after it read it there; the last job collects
 the table from what is there. Partition, account, time limit and the like come from the SBATCH_* variables of the
 environment, which sbatch reads by itself.
 """

@@ -22,7 +22,7 @@ TRAINING = ("train-branches", "train-flow", "train-fusion")
 
 @dataclass(frozen=True)
 class Node:
-    """One run of a stage. flags: argv behind the stage's name; source: what goes to --from; named: what goes to flags.
+    """One run of a stage. flags: argv after the stage's name; source: what goes to --from; named: what goes to flags.
 
     label: how a person tells it from its siblings.
     """
@@ -86,7 +86,7 @@ class Builder:
         for text in sets:
             stage, dot, assignment = text.partition(".")
             if not dot or stage not in sections():
-                raise ConfigError(f"--set {text}: {stage!r} is no stage", nearest(stage, sections()))
+                raise ConfigError(f"--set {text}: {stage!r} is not a stage", nearest(stage, sections()))
             self.sets.setdefault(stage, []).append(assignment)
 
     def clips(self) -> Node:

@@ -19,7 +19,7 @@ from ifrkit.core.records import Frame
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.outputs import Overlay, load_label, palette, save_label
-from ifrkit.predict.overlap import ahead, behind
+from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Facts, Item, Source, facts, find_sources, read
 from ifrkit.train import distributed
@@ -81,7 +81,7 @@ class _Run:
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
-            outputs = [stack.enter_context(behind(write)) for write in self._outputs(stack, source, fact)]
+            outputs = [stack.enter_context(afterwards(write)) for write in self._outputs(stack, source, fact)]
             frames = stack.enter_context(ahead(_scaled(source, fact.size, seen_at)))
             for item, small in self.job.report.track(frames, source.name, total=fact.count or None):
                 if signum := self.job.stop():

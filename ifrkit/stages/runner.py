@@ -79,7 +79,7 @@ def _existing_at(out: Path, id: str, force: bool) -> Artifact | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / FILE).is_file():
-        raise ConfigError(f"{out} exists and is no artifact", "name another --out; it is never overwritten")
+        raise ConfigError(f"{out} exists and is not an artifact", "name another --out; it is never overwritten")
     if force:
         return None
     artifact = store.open_artifact(out)

@@ -116,7 +116,7 @@ def _check_clutter(cls: type[LabelReader], root: Path, toy: Mapping[str, bytes])
     _pack(root / "clutter.zip", {**toy, **_CLUTTER})
     wanted = cls(LabelFiles(root / "labels")).entries()
     for path in (root / "clutter", root / "clutter.zip"):
-        _require(cls(LabelFiles(path)).entries() == wanted, f"hidden files are no labels ({path.name})")
+        _require(cls(LabelFiles(path)).entries() == wanted, f"hidden files are not labels ({path.name})")
 
 
 def _check_refusals(reader: LabelReader) -> None:

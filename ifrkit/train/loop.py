@@ -98,7 +98,8 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     distributed.start()
     parts = loop.accumulate * distributed.world()
     if loop.batch % parts:
-        raise ConfigError(f"loop.batch {loop.batch} is no multiple of micro-batches times ranks ({parts})", "change it")
+        fault = f"loop.batch {loop.batch} is not a multiple of micro-batches times ranks ({parts})"
+        raise ConfigError(fault, "change it")
     done = job.scratch / f"{name}.done.json"
     if job.resumed and done.exists():
         job.report.info(f"{name}: already trained")

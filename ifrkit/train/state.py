@@ -47,7 +47,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
-        raise ArtifactError(f"{path} is no sound resume state ({reason})", "start again with --force") from error
+        raise ArtifactError(f"{path} is not a sound resume state ({reason})", "start again with --force") from error
     return state
 
 

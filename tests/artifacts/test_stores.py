@@ -43,7 +43,7 @@ def test_commit_lists_every_file_and_drops_the_scratch(tmp_path: Path) -> None:
 def test_without_manifest_there_is_no_artifact(tmp_path: Path) -> None:
     made = _made(tmp_path, "clips", "x")
     (made.path / FILE).unlink()
-    with pytest.raises(ArtifactError, match="is no artifact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         open_artifact(made.path)
     assert store.newest(tmp_path, ("clips",)) is None
     assert store.find(tmp_path, "clips", made.id) is None

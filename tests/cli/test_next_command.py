@@ -22,7 +22,7 @@ from ifrkit.testing import toy
 
 
 def hint(standard_error: str) -> str:
-    """The command behind `next:`, as it was printed."""
+    """The command after `next:`, as it was printed."""
     (line,) = re.findall(r"next: (ifrkit .*\S)", standard_error)
     return str(line)
 

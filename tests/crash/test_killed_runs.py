@@ -213,7 +213,7 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
     (clips / "manifest.json").write_text(json.dumps(tree))
     done = shell.run("ifrkit toy-train --set read=sub/w.safetensors --from clips --device cpu")
     assert done.returncode == 3
-    assert "no sound safetensors file" in done.stderr
+    assert "not a sound safetensors file" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
         ("{", "is corrupt"),
         ('{"ifrkit": 2}', "upgrade ifrkit"),
         ('{"ifrkit": 1, "kind": "clips"}', "is corrupt: id"),
-        ("[]", "is no manifest"),
+        ("[]", "is not a manifest"),
     ],
 )
 def test_bad_manifests_are_exit_3(shell: Shell, change: str, wanted: str) -> None:

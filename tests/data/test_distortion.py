@@ -1,4 +1,4 @@
-"""Distortion and normalisation, batched, beside OpenCV image by image (spec 3.4)."""
+"""Distortion and normalisation, batched, beside OpenCV image by image."""
 
 from __future__ import annotations
 

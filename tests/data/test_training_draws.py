@@ -1,4 +1,4 @@
-"""The draws of a training sample: frames, crops and flips (spec 3.3, 3.4 and 5.1)."""
+"""The draws of a training sample: frames, crops and flips, as the released code of IFR draws them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_only_the_crop_of_stage_two_leaves_out_the_last_offset() -> None:
 def test_a_labeled_crop_shows_two_classes_and_none_too_large() -> None:
     label = np.zeros((8, 64), np.uint8)
     label[:, 30:34] = 1
-    label[:, 34:] = 255  # ignored pixels are no class, and count in no share
+    label[:, 34:] = 255  # ignored pixels have no class, and count in no share
     crop = CropConfig(size=(8, 8), tries=200)
     seen = set()
     for step in range(200):

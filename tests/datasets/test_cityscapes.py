@@ -85,7 +85,7 @@ def test_the_classes_are_the_published_ones() -> None:
     assert len(set(LABELS.colors)) == 19
 
 
-def test_clips_end_ten_frames_behind_their_label_wherever_they_begin(tree: Tree) -> None:
+def test_clips_end_ten_frames_after_their_label_wherever_they_begin(tree: Tree) -> None:
     clips = {clip.name: clip for clip in _open(tree("cityscapes")).clips()}
     assert len(clips) == 24
     assert [sum(c.split == s for c in clips.values()) for s in ("train", "val", "test")] == [20, 4, 0]
@@ -203,8 +203,8 @@ def test_what_is_left_of_a_clip_with_gaps(gaps: set[int], length: int) -> None:
     clip = _open(Path(), clip_length=length).cut(Files("train", {anchor.video: there}), anchor, catalog, missing)
     begin = 20 - min(20, length)
     run = "".join("-" if i in gaps or i < begin or i >= begin + length else "x" for i in range(30))
-    before, behind = len(run[:19].rpartition("-")[2]), len(run[20:].partition("-")[0])
-    names = [f"ulm/ulm_000003_{number:06}" for number in range(119 - before, 120 + behind)]
+    before, after = len(run[:19].rpartition("-")[2]), len(run[20:].partition("-")[0])
+    names = [f"ulm/ulm_000003_{number:06}" for number in range(119 - before, 120 + after)]
     assert (clip is None) == (19 in gaps)
     assert list(clip.frames if clip else ()) == (names if clip else []) == list(catalog.frames)
     assert len(missing.frames) == len(gaps & {*range(begin, begin + length)})

@@ -108,7 +108,7 @@ def test_reader_pickles_as_its_path(counting_video: Path) -> None:
     assert _number(pickle.loads(data).read(12)) == 12
 
 
-def test_behind_the_end(counting_video: Path) -> None:
+def test_after_the_end(counting_video: Path) -> None:
     with pytest.raises(DatasetError, match=r"count\.avi: frame 90 is needed, but only 90 frames"):
         VideoReader(counting_video).read(90)
 

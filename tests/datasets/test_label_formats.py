@@ -256,7 +256,7 @@ def test_brush_code_gives_back_every_word(words: list[int], sizes: list[int], le
 @given(data=st.binary(max_size=60), count=st.integers(0, 64))
 @settings(deadline=None, max_examples=200)
 def test_any_bytes_are_decoded_or_refused(data: bytes, count: int) -> None:
-    header = count.to_bytes(4, "big") + b"\x38"  # 8 bits a word, so that most get behind the header
+    header = count.to_bytes(4, "big") + b"\x38"  # 8 bits a word, so that most get past the header
     for stream in (data, header + data):
         try:
             assert decode(stream, count).shape == (count,)

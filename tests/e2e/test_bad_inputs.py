@@ -1,4 +1,4 @@
-"""What cannot work ends the real executables with the right exit code and one line, and leaves nothing behind."""
+"""What cannot work ends the real executables with the right exit code and one line, and leaves no file."""
 
 from __future__ import annotations
 

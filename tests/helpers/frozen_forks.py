@@ -70,7 +70,7 @@ def cli(line: str, cwd: Path) -> str:
 
 
 def root_command() -> Any:
-    """The click group behind `python -m ifrkit`, wherever it is defined."""
+    """The click group after `python -m ifrkit`, wherever it is defined."""
     import click
 
     found: list[Any] = []

@@ -1,4 +1,4 @@
-"""Deterministic weights, inputs and labels of the numeric fixtures (facts about the released code, section 8)."""
+"""Deterministic weights, inputs and labels of the numeric fixtures, which the released code of IFR computed."""
 
 from __future__ import annotations
 

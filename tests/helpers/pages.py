@@ -67,12 +67,12 @@ SMALL = {
     f"--set pretrain.loop.steps=2 --set pretrain.loop.batch=2 {_LOOP.format('crop')}",
     "doctor": "--seconds 0.1",
 }
-"""Stage -> words behind the command that a page shows."""
+"""Stage -> words after the command that a page shows."""
 SCRIPTS = {
     "benchmarks/results.py": "--steps 2 --only none self-training --seeds 0",
     "benchmarks/gpu_hours.py": "5",
 }
-"""Script -> words behind what a page shows: their full tables take hours and minutes."""
+"""Script -> words after what a page shows: their full tables take hours and minutes."""
 _IF_SAID = {
     "--partition": "--set labeled.partition=1/2",
     "--distances": "--set distances=3",

@@ -1,4 +1,4 @@
-"""One IFR step against numbers of the released code: losses, gradient norms, batch-norm statistics (spec 8)."""
+"""One IFR step against numbers of the released code: losses, gradient norms, batch-norm statistics."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def tiny(backbone: str = "resnet18", stem: str = "deep", **fields: object) -> Ne
 
 
 def randomise_norms(network: nn.Module) -> None:
-    """Statistics as after training, so that batch norm is no identity."""
+    """Statistics as after training, so that batch norm changes something."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.uniform_(-0.1, 0.1)

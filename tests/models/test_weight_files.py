@@ -1,4 +1,4 @@
-"""safetensors files: complete or not there, and one line for a file that is no such thing."""
+"""safetensors files: complete or not there, and one line for any other file."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import nn
 from ifrkit.core.plugins import names
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.models.flownet import build_flownet
-from ifrkit.predict.overlap import ahead, behind
+from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor, Remembered, enlarged_ids, network_size
 
 STREET, OTHER = own_videos.street(6), own_videos.street(6, seed=8)
@@ -163,9 +163,9 @@ def test_ahead_keeps_order_runs_elsewhere_and_hands_errors_over() -> None:
         next(found)
 
 
-def test_behind_keeps_order_and_hands_errors_over() -> None:
+def test_afterwards_keeps_order_and_hands_errors_over() -> None:
     done: list[tuple[int, threading.Thread]] = []
-    with behind(lambda number: done.append((number, threading.current_thread()))) as put:
+    with afterwards(lambda number: done.append((number, threading.current_thread()))) as put:
         for number in range(20):
             put(number)
     assert [number for number, _ in done] == list(range(20))
@@ -174,5 +174,5 @@ def test_behind_keeps_order_and_hands_errors_over() -> None:
     def refuse(number: int) -> None:
         raise ValueError(f"not {number}")
 
-    with pytest.raises(ValueError, match="not 0"), behind(refuse) as put:
+    with pytest.raises(ValueError, match="not 0"), afterwards(refuse) as put:
         put(0)

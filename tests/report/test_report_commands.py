@@ -128,5 +128,5 @@ def test_a_log_that_is_being_written_and_one_that_is_none(tmp_path: Path) -> Non
     assert read_run(path).loss == [(1, 2.0)]
     for line in ("{}", '{"step": 1, "loss": 1}', "nonsense", '{"step": 1, "metrics": {}}', "[1]"):
         path.write_text(line + "\n")
-        with pytest.raises(ArtifactError, match=r"a\.events\.jsonl: line 1 is no event of a training"):
+        with pytest.raises(ArtifactError, match=r"a\.events\.jsonl: line 1 is not an event of a training"):
             read_run(path)

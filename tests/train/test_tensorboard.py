@@ -1,4 +1,4 @@
-"""TensorBoard gets the numbers of the event log, and a picture of the validation behind each of them."""
+"""TensorBoard gets the numbers of the event log, and a picture of the validation after each of them."""
 
 from __future__ import annotations
 

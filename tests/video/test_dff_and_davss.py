@@ -1,4 +1,4 @@
-"""DFF and DAVSS by the facts (vss_layers 1.1 to 1.5): parameters, one direct flow, the blend, losses by hand."""
+"""DFF and DAVSS beside their papers and released code: parameters, one direct flow, the blend, losses by hand."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_distortion_network() -> None:
     a, b = torch.randn(2, 2, 3, 9, 13, generator=torch.Generator().manual_seed(0))
     net.eval()
     assert net.conv4.bias is not None
-    nn.init.normal_(net.conv4.bias, std=1e-3)  # where all rectified features are 0 there would be no direction at all
+    nn.init.normal_(net.conv4.bias, std=1e-3)  # all rectified features may be 0, and then they have no direction
     torch.testing.assert_close(net(a, a), torch.zeros(2, 1, 9, 13), atol=1e-6, rtol=0)
     torch.testing.assert_close(net(a, b), net(b, a))
     assert 0 <= net(a, b).min() < 0.1 < net(a, b).max() <= 1

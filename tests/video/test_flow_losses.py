@@ -79,7 +79,7 @@ def test_range_map() -> None:
     want = torch.tensor([0, 0, 0.75, *[1.0] * 29]).expand(1, 1, 24, 32)
     torch.testing.assert_close(moved, want)
     halves = constant_flow(0, 0)
-    halves[:, 0, :, :16] = -8  # half of the frame leaves 8 columns behind, which nobody fills
+    halves[:, 0, :, :16] = -8  # half of the frame leaves 8 columns that nobody fills
     occluded = losses.range_map(halves)[0, 0, 0] < 0.2
     assert occluded.nonzero().flatten().tolist() == list(range(8, 16))
 

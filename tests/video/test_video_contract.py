@@ -17,7 +17,7 @@ TRAINED = {
     "davss/distortion": ("distortion.",),
     "davss/model": ("flow.", "correction."),
 }
-"""What trains in each phase, where the facts say so (ifr_official 5.4, vss_layers 1.2 and 1.4)."""
+"""What trains in each phase, where the released code says so (Accel of IFR, DFF of TDC, DAVSS)."""
 PHASES = [(arch, phase.name) for arch in ARCHS for phase in video_model(arch).phases()]
 
 

@@ -1,4 +1,4 @@
-"""What happens to pixels on the device before they are normalised: photometric distortion (spec 3.4), batched.
+"""What happens to pixels on the device before they are normalised: the photometric distortion of IFR's released code.
 
 The distortion keeps the released recipe to the bit where OpenCV's own scalar and vector paths agree: 8-bit values,
 float32 arithmetic, truncation after every step, and OpenCV's 8-bit HSV (H in 0..179, S and V in 0..255).

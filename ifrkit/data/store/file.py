@@ -26,7 +26,7 @@ from ifrkit.data.store.rows import CorruptRow, EncodedReader, EncodedWriter, Raw
 
 NO_FLOW = 2
 _PACKED = {"compression": "gzip", "compression_opts": 1, "fletcher32": True, "track_times": False}
-REMAKE = "run prepare again with --force, or copy the artifact anew"
+REMAKE = "run prepare again with --force, or copy the artifact again"
 
 
 class Layout(NamedTuple):

@@ -82,7 +82,7 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"labeled.list: cannot read {path} ({reason})", "check the path") from error
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
