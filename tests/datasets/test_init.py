@@ -22,8 +22,9 @@ from data_prep._toys import picture, save, save_video
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.init.features import BranchFeatures
 from ifrkit.init.project import Project
-from ifrkit.init.selection import BranchFeatures, k_center
+from ifrkit.init.selection import k_center
 from ifrkit.media.images import image_size
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
