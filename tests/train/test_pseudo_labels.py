@@ -22,6 +22,7 @@ from ifrkit.data.store import pseudo
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
 from ifrkit.models.tta import probabilities
+from ifrkit.stages import _pseudo_label
 from ifrkit.train.branch import predict
 from ifrkit.trained import load_branch
 
