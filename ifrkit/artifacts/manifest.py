@@ -90,6 +90,11 @@ def canonical(value: Any) -> bytes:
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+def digest(value: Any) -> str:
+    """Hexadecimal, of a value in JSON's types in the order that it has."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
 def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids: list[str], source: str) -> str:
     """The id: 64 hex digits that are equal exactly when everything that determines the result is equal."""
     return hashlib.sha256(canonical([kind, schema_version, identity, sorted(input_ids), source])).hexdigest()

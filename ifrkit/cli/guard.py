@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -14,9 +13,11 @@ from ifrkit.core.errors import IfrkitError
 from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    import traceback
+
     from ifrkit.artifacts import atomic
 else:
-    atomic = lazy("ifrkit.artifacts.atomic")
+    atomic, traceback = lazy("ifrkit.artifacts.atomic"), lazy("traceback")
 
 PIPE_CLOSED = 141
 

@@ -11,13 +11,14 @@ import shlex
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.options import WORKSPACE, Shared
 from ifrkit.config.resolve import read_recipe
-from ifrkit.core.stage import Stage, stage_named
+from ifrkit.core.stage import maker, stage_named
 
 
-def next_command(stage: Stage, artifact: Artifact, shared: Shared) -> str | None:
+def next_command(artifact: Artifact, shared: Shared) -> str | None:
     """What a user does with this new artifact; None where nothing follows, or nothing could be measured."""
-    words = [*(stage.after(artifact, None if shared.out else shared.workspace) or ())]
-    if not words:
+    stage = maker(artifact.kind)
+    words = list(stage.after(artifact, None if shared.out else shared.workspace)) if stage else []
+    if stage is None or not words:
         return None
     follower = stage_named(words[0])
     if shared.out is not None:  # outside the workspace nothing finds it

@@ -87,7 +87,7 @@ def run(
         _print_line(artifact, shared, extra(artifact))
         if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
             with contextlib.suppress(Exception):  # the artifact is made: no reason to fail
-                if not shared.quiet and (command := next_command(stage, artifact, shared)):
+                if not shared.quiet and (command := next_command(artifact, shared)):
                     report.info(f"next: {command}")  # in a pipe the next command is already there
     return artifact
 

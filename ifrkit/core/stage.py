@@ -9,7 +9,6 @@ without importing a higher one.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -64,7 +63,7 @@ class Stage:
     """Further inputs that the config names or implies (config, resolved inputs, workspace) -> artifacts."""
     label: Callable[[Any], str] = lambda config: "artifact"
     """The human part of the artifact's directory name ("ifr-1-30")."""
-    after: Callable[[Any, Path | None], Sequence[str] | None] = nothing
+    after: Callable[[Any, Path | None], Sequence[str]] = nothing
     """The words of the command that comes next (artifact, its workspace; None: made elsewhere); empty: none."""
     fitting: Callable[[Any], list[str]] = nothing
     """Recipes for the next command that fit what was made, where the user gave none."""
@@ -92,7 +91,8 @@ def stages() -> list[Stage]:
 
 @cache
 def _found(path: tuple[str, ...]) -> tuple[Stage, ...]:
-    names = [m.name for m in pkgutil.iter_modules(path) if m.name not in MACHINERY and not m.name.startswith("_")]
+    files = {file.stem for place in path for file in Path(place).glob("*.py")}
+    names = [name for name in files if name not in MACHINERY and not name.startswith("_")]
     found = (importlib.import_module(f"{PACKAGE}.{name}").STAGE for name in names)
     return tuple(sorted(found, key=lambda stage: (stage.order, stage.name)))
 

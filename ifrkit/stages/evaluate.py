@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +10,12 @@ from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
     from ifrkit import flow_sources
-    from ifrkit.artifacts import store
+    from ifrkit.artifacts import manifest, store
     from ifrkit.config.evaluate import EvalConfig
     from ifrkit.core import plugins
 else:
     flow_sources, store = lazy("ifrkit.flow_sources"), lazy("ifrkit.artifacts.store")
-    plugins = lazy("ifrkit.core.plugins")
+    manifest, plugins = lazy("ifrkit.artifacts.manifest"), lazy("ifrkit.core.plugins")
 
 
 def needs_flow(config: EvalConfig) -> bool:
@@ -43,7 +41,7 @@ def _flow_files(config: EvalConfig) -> str:
     """What a folder of .flo files holds; empty for any other source."""
     files = sorted(Path(config.flow).glob("**/*.flo")) if needs_flow(config) else []
     found = [(f.relative_to(config.flow).as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest() if found else ""
+    return manifest.digest(found) if found else ""
 
 
 STAGE = Stage(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +10,11 @@ from ifrkit.core.lazy import lazy
 from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import manifest
     from ifrkit.config.predict import PredictConfig
     from ifrkit.predict import sources
 else:
+    manifest = lazy("ifrkit.artifacts.manifest")
     sources = lazy("ifrkit.predict.sources")
 
 
@@ -24,7 +24,7 @@ def _identity(config: PredictConfig) -> str:
         [source.name, *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in source.files())]
         for source in sources.find_sources(config.videos)
     ]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    return manifest.digest(found)
 
 
 def _label(config: PredictConfig) -> str:

@@ -86,7 +86,7 @@ def test_a_waiting_stage_has_not_imported_torch(shell: Shell) -> None:
     assert "through the pipe" in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "ifrkit.stages.runner" in imported
-    assert "torch" not in imported
+    assert not [name for name in imported if name.split(".")[0] == "torch"]
 
 
 def test_wrong_kind_is_exit_3(shell: Shell) -> None:

@@ -16,8 +16,8 @@ from toy_config import toy_config
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, sha256
 from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError, InterruptedRun, ResourceError
-from ifrkit.data.store import reading
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.stages import _prepare
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import Run, execute
 
@@ -72,7 +72,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(
 ) -> None:
     options = {**LARGE, "flow": True}
     one = prepare(tmp_path / "one", options, codec=codec)
-    monkeypatch.setattr(reading, "cores", lambda: 3)
+    monkeypatch.setattr(_prepare, "cores", lambda: 3)
     many = prepare(tmp_path / "many", options, codec=codec, runtime={"workers": 1})
     assert one.id == many.id
     assert checksums(one) == checksums(many)

@@ -17,7 +17,7 @@ from ifrkit.core.errors import ArtifactError, ConfigError, ThresholdError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export import check, runtime
 from ifrkit.export.formats import require_onnx
-from ifrkit.stages import export, train_fusion
+from ifrkit.stages import _export, export, train_fusion
 from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_video_model
 
@@ -76,7 +76,7 @@ def test_a_difference_above_the_tolerance_is_an_error(
     models: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = runtime.open_graph
-    monkeypatch.setattr(runtime, "open_graph", lambda path: lambda inputs: [y + 0.5 for y in opened(path)(inputs)])
+    monkeypatch.setattr(_export, "open_graph", lambda path: lambda inputs: [y + 0.5 for y in opened(path)(inputs)])
     with pytest.raises(ThresholdError, match=r"above tolerance 0\.001; --set tolerance") as caught:
         made(models["branches"], tmp_path, format="torch")
     assert caught.value.exit_code == 7
@@ -95,12 +95,12 @@ def test_what_cannot_be_open_is_fixed_and_said(
             raise ValueError("no batch")
         return compare(model, exported, runs)
 
-    monkeypatch.setattr(check, "compare", one_only)
+    monkeypatch.setattr(_export, "compare", one_only)
     artifact = made(models["branches"], tmp_path, format="torch")
     graph = json.loads(artifact.file("exported.json").read_text())["graphs"]["update"]
     assert graph["dynamic"] == []
     assert graph["inputs"][0]["shape"] == [1, 3, 32, 48]
-    monkeypatch.setattr(check, "compare", lambda *arguments: (_ for _ in ()).throw(ValueError("never")))
+    monkeypatch.setattr(_export, "compare", lambda *arguments: (_ for _ in ()).throw(ValueError("never")))
     with pytest.raises(ConfigError, match=r"update: cannot be exported as torch \(never\)"):
         made(models["branches"], tmp_path, format="torch", tolerance=0.5)
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import ifrkit.predict.outputs
-import ifrkit.stages.predict
+import ifrkit.stages._predict
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun, ResourceError
@@ -214,8 +214,8 @@ def test_memory_does_not_grow_with_the_video(
         time.sleep(0.01 if slow == "encoder" else 0)
         save(*args)
 
-    monkeypatch.setattr(ifrkit.predict.outputs, "save_label", slowly)
-    monkeypatch.setattr(ifrkit.stages.predict, "read", many)
+    monkeypatch.setattr(ifrkit.stages._predict, "save_label", slowly)
+    monkeypatch.setattr(ifrkit.stages._predict, "read", many)
     done = own_videos.run(tmp_path, branches, video, branch="update")
     assert _index(done)["videos"][0]["frames"] == 60
     # Both queues full, one item in the hands of each of the four threads, and one between the reader and its queue.
@@ -230,7 +230,7 @@ def test_an_encoder_that_fails_ends_the_run(
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ifrkit.predict.outputs, "save_label", full)
+    monkeypatch.setattr(ifrkit.stages._predict, "save_label", full)
     video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(9))
     with pytest.raises(ResourceError, match="the disk took no more"):
         own_videos.run(tmp_path, branches, video)

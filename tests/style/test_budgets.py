@@ -73,3 +73,28 @@ def test_changelog_is_in_keep_a_changelog_form() -> None:
     assert re.search(r"^## \[Unreleased\]$", text, re.M)
     allowed = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.+)$", text, re.M)) <= allowed
+
+
+def _functions(paths: list[Path]) -> list[ast.FunctionDef]:
+    return [
+        node for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def test_imports_stand_at_the_top() -> None:
+    """What is too heavy to import early is named by a dotted name, or is a lazy module (`ifrkit/core/lazy.py`)."""
+    inside = {
+        (node.lineno, ast.unparse(node), path)
+        for path in LIBRARY
+        for function in _functions([path])
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert len(inside) < 45
+
+
+def test_few_functions_have_many_arguments() -> None:
+    functions = _functions(LIBRARY)
+    counts = [len([a for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs) if a.arg not in ("self", "cls")])
+              for f in functions]  # fmt: skip
+    assert sum(count > 6 for count in counts) <= 0.005 * len(functions)

@@ -21,6 +21,7 @@ from ifrkit.data.store import pseudo
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
 from ifrkit.models.tta import probabilities
+from ifrkit.stages import _pseudo_label
 from ifrkit.train.validation import predict_frames
 from ifrkit.trained import load_branch
 
@@ -118,7 +119,7 @@ def test_one_flipped_bit_is_found_or_changes_nothing(
 def test_an_interrupted_run_keeps_its_complete_files(
     branches: Artifact, labels: Artifact, store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pseudo, "PER_FILE", 3)
+    monkeypatch.setattr(_pseudo_label, "PER_FILE", 3)
     whole = tiny_run.label(tmp_path / "whole", branches, batch=2)
     calls = iter(range(1, 100))
     with pytest.raises(InterruptedRun, match="1 of 3 files are complete"):
