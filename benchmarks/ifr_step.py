@@ -21,8 +21,7 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.losses import BranchLosses
-from ifrkit.train.stage_one import merged_views
+from ifrkit.train.stage_one import BranchLosses, merged_views
 
 CLASSES = 19
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.cli.options import Shared, stage_command
 from ifrkit.core.errors import ResourceError
 from ifrkit.core.lazy import lazy, torch
-from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
@@ -16,31 +15,10 @@ if TYPE_CHECKING:
 else:
     running = lazy("ifrkit.cli.running")
 
-__all__ = ["Flags", "Shared", "chosen_device", "metrics", "named_flags", "run_stage", "stage_command"]
+__all__ = ["Flags", "Shared", "chosen_device", "metrics", "named_flags", "running", "stage_command"]
 
 Flags = Mapping[str, tuple[Any, str]]
 """Dotted config key -> (value or None, the flag's name)."""
-
-
-def run_stage(
-    stage: Stage,
-    shared: Shared,
-    flags: Flags,
-    *,
-    check: Callable[[Any], None] = lambda config: None,
-    describe: Callable[[Any], list[str]] = lambda config: [],
-    extra: Callable[[Artifact], Mapping[str, Any]] = lambda artifact: {},
-) -> Artifact | None:
-    """Run a stage as the options say and print its line. Returns the artifact (None: nothing was to be made).
-
-    check: further checks of the config, before anything is awaited. describe: lines for --dry-run. extra: what --json
-    adds.
-    """
-    config, origins = running.read_config(stage, shared, flags)
-    check(config)
-    if running.printed_config(config, origins, shared):
-        return None
-    return running.run(stage, shared, config, origins, describe, extra)
 
 
 def named_flags(options: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> dict[str, tuple[Any, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Shared, metrics, named_flags, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.core.lazy import lazy
 from ifrkit.stages.evaluate import STAGE
@@ -55,7 +55,9 @@ def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None
     """
     limits = dict(_limit(text) for text in fail_under)
     flags = named_flags(options, {"metric": "metrics"})
-    artifact = run_stage(STAGE, shared, flags, check=lambda config: _check_limits(limits, config), extra=metrics)
+    artifact = running.run_stage(
+        STAGE, shared, flags, check=lambda config: _check_limits(limits, config), extra=metrics
+    )
     if artifact is not None:
         for name, limit in limits.items():
             _require(artifact, name, limit)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli.common import Shared, metrics, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, running, stage_command
 from ifrkit.core.lazy import lazy
 from ifrkit.stages.export import STAGE
 
@@ -31,7 +31,7 @@ def command(shared: Shared, format: str | None) -> None:
       ifrkit export --from video-model --format onnx
       ifrkit train-branches --recipe tiny | ifrkit export --format torch --json
     """
-    run_stage(STAGE, shared, {"format": (format, "--format")}, check=_check, extra=metrics)
+    running.run_stage(STAGE, shared, {"format": (format, "--format")}, check=_check, extra=metrics)
 
 
 def _check(config: Any) -> None:

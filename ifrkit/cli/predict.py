@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli.common import Shared, metrics, named_flags, run_stage, stage_command
+from ifrkit.cli.common import Shared, metrics, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.stages.predict import STAGE
@@ -53,7 +53,7 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **opti
     flags = named_flags(options)
     flags["videos"] = (list(videos) or None, "VIDEO_OR_DIR")
     stage = replace(STAGE, needs=BACKENDS[backend], accepts=()) if backend else STAGE
-    run_stage(stage, shared, flags, check=_check, describe=_summary, extra=metrics)
+    running.run_stage(stage, shared, flags, check=_check, describe=_summary, extra=metrics)
 
 
 def _check(config: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Shared, named_flags, run_stage, stage_command
+from ifrkit.cli.common import Shared, named_flags, running, stage_command
 from ifrkit.stages.prepare import STAGE, open_dataset
 
 
@@ -57,7 +57,7 @@ def command(shared: Shared, dataset: str | None, root: str | None, **options: An
         "root": (root, "--root"),
         **{f"options.{key}": flag for key, flag in named_flags(options).items()},
     }
-    run_stage(STAGE, shared, flags, describe=_summary)
+    running.run_stage(STAGE, shared, flags, describe=_summary)
 
 
 def _absolute(path: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, running, stage_command
 from ifrkit.stages.pseudo_label import STAGE
 
 
@@ -20,4 +20,4 @@ def command(shared: Shared, branch: str | None) -> None:
       ifrkit train-branches --ssl none | ifrkit pseudo-label --branch reference
       ifrkit pseudo-label --from branches --set flip=false
     """
-    run_stage(STAGE, shared, {"branch": (branch, "--branch")})
+    running.run_stage(STAGE, shared, {"branch": (branch, "--branch")})

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.job import Reporter
 from ifrkit.artifacts.reference import format_reference
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.common import Flags, chosen_device
@@ -36,7 +37,42 @@ else:
 Origins = dict[str, str]
 
 
-def read_config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins]:
+def run_stage(
+    stage: Stage,
+    shared: Shared,
+    flags: Flags,
+    *,
+    check: Callable[[Any], None] = lambda config: None,
+    describe: Callable[[Any], list[str]] = lambda config: [],
+    extra: Callable[[Artifact], Mapping[str, Any]] = lambda artifact: {},
+) -> Artifact | None:
+    """Run a stage as the options say and print its line. Returns the artifact (None: nothing was to be made).
+
+    check: further checks of the config, before anything is awaited. describe: lines for --dry-run. extra: what --json
+    adds.
+    """
+    config, origins = _config(stage, shared, flags)
+    check(config)
+    config.identity()  # files that it names must be there
+    if shared.print_config:
+        _print_config(config, origins, shared.as_json)
+        return None
+    asked = _asked(stage, shared, origins)
+    if shared.dry_run:
+        _dry_run(stage, shared, config, asked, describe(config))
+        return None
+    # An answer that is up to date, and a stage that starts from files, do not wait for torch.
+    idle = not stage.needs or plan(stage, config, asked).existing is not None
+    device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
+    with _saving(asked.stop, stage.resumable):
+        artifact = execute(stage, config, replace(asked, device=device))
+    if Ranks.from_environment().rank == 0:
+        _print_line(artifact, shared, extra(artifact))
+        _print_hint(artifact, shared, asked.report)
+    return artifact
+
+
+def _config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins]:
     """The config that the options make, and where each value came from."""
     return resolve(
         stage.config_type,
@@ -48,48 +84,33 @@ def read_config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Ori
     )
 
 
-def printed_config(config: Config, origins: Origins, shared: Shared) -> bool:
-    """With --print-config print it, and say so. Raises ConfigError if a file that it names cannot be read."""
-    config.identity()
-    if shared.print_config:
-        _print_config(config, origins, shared.as_json)
-    return shared.print_config
-
-
-def run(
-    stage: Stage,
-    shared: Shared,
-    config: Config,
-    origins: Origins,
-    describe: Callable[[Any], list[str]],
-    extra: Callable[[Artifact], Mapping[str, Any]],
-) -> Artifact | None:
-    """Find the input, make the artifact and print its line; with --dry-run, say what would be made."""
+def _asked(stage: Stage, shared: Shared, origins: Origins) -> Run:
+    """How the stage is to be run; waits for the line of the pipe."""
     stop = Stop()
     stop.install()
     ranks = Ranks.from_environment()
     name = stage.name if ranks.rank == 0 else f"{stage.name}[{ranks.rank}]"
     report = reporter.ConsoleReporter(name, quiet=shared.quiet or ranks.rank > 0)
     inputs = resolve_inputs(stage, shared, ranks, report)
-    asked = Run(shared.workspace, inputs, shared.out, shared.force, shared.resume, report, origins=origins, stop=stop)
-    if shared.dry_run:
-        _dry_run(stage, shared, config, asked, describe(config))
-        return None
-    # An answer that is up to date, and a stage that starts from files, do not wait for torch.
-    idle = not stage.needs or plan(stage, config, asked).existing is not None
-    device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
-    stop.saving = stage.resumable
+    return Run(shared.workspace, inputs, shared.out, shared.force, shared.resume, report, origins=origins, stop=stop)
+
+
+@contextlib.contextmanager
+def _saving(stop: Any, resumable: bool) -> Iterator[None]:
+    """While the stage runs, the first signal lets it save its state."""
+    stop.saving = resumable
     try:
-        artifact = execute(stage, config, replace(asked, device=device))
+        yield
     finally:
         stop.saving = False
-    if ranks.rank == 0:
-        _print_line(artifact, shared, extra(artifact))
-        if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
-            with contextlib.suppress(Exception):  # the artifact is made: no reason to fail
-                if not shared.quiet and (command := next_command(artifact, shared)):
-                    report.info(f"next: {command}")  # in a pipe the next command is already there
-    return artifact
+
+
+def _print_hint(artifact: Artifact, shared: Shared, report: Reporter) -> None:
+    """On a terminal, the command that comes next; in a pipe it is already there."""
+    if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
+        with contextlib.suppress(Exception):  # the artifact is made, perhaps by a stranger's stage: no reason to fail
+            if not shared.quiet and (command := next_command(artifact, shared)):
+                report.info(f"next: {command}")
 
 
 def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Flags, Shared, named_flags, run_stage, stage_command
+from ifrkit.cli.common import Flags, Shared, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError
 from ifrkit.stages.train_branches import STAGE
 
@@ -43,7 +43,7 @@ def command(shared: Shared, **options: Any) -> None:
       ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
       ifrkit train-branches --recipe camvid,paper-equations --resume
     """
-    run_stage(STAGE, shared, _flags(**options))
+    running.run_stage(STAGE, shared, _flags(**options))
 
 
 _KEYS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, running, stage_command
 from ifrkit.stages.train_flow import STAGE
 
 
@@ -21,4 +21,4 @@ def command(shared: Shared, steps: int | None) -> None:
       ifrkit prepare synthetic --recipe tiny | ifrkit train-flow --recipe tiny
       ifrkit train-flow --steps 20000 --set supervision=photometric
     """
-    run_stage(STAGE, shared, {"loop.steps": (steps, "--steps")})
+    running.run_stage(STAGE, shared, {"loop.steps": (steps, "--steps")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ifrkit.cli import completion
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, running, stage_command
 from ifrkit.stages.train_fusion import STAGE
 
 
@@ -42,4 +42,4 @@ def command(shared: Shared, arch: str | None, flow: str | None, ssl: str | None,
         "ssl": (ssl, "--ssl"),
         "loop.steps": (steps, "--steps"),
     }
-    run_stage(STAGE, shared, flags)
+    running.run_stage(STAGE, shared, flags)

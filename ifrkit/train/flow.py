@@ -9,19 +9,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.architectures.base import flow_input
+from ifrkit.artifacts.indexes import Flow
+from ifrkit.artifacts.job import Job
 from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.keyed import key_seed
 from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.loading.clip_loader import Shot, clip_batches
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
-from ifrkit.models.flownet import FlowNetS, full_size
+from ifrkit.models.flownet import FlowNetS, build_flownet, full_size
 from ifrkit.models.warp import warp
-from ifrkit.train.loop import Task
+from ifrkit.train import distributed
+from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.spans import span_of
+from ifrkit.trained import load_into
 
 WARMUP_SMOOTHNESS = 0.05
 """L1 + SSIM is about this much smaller than the census distance, so smoothness shrinks along during the warm-up."""
 VALIDATION_CLIPS = 16
+
+
+def run(job: Job) -> None:
+    """Train, and write flow.json beside the weights."""
+    config: TrainFlowConfig = job.config
+    result, _ = train_flow(job, config, ClipStore.of(job.input("clips")))
+    Flow(width=config.width, **vars(result)).write(job.directory)
+    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
+
+
+def train_flow(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResult, FlowNetS]:
+    """Fit a new FlowNetS; its best weights are loaded on return. Says so when it does not beat zero flow."""
+    if config.supervision == "truth" and not store.has_flow:
+        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
+    store.check_crop(config.crop, "crop")
+    flow = build_flownet(config.width, key_seed(config.seed, "flow"))
+    task = FlowTask(flow, config, store, distributed.local_device(job.device))
+    result = fit(task, loop=config.loop, seed=config.seed, job=job, name="flow", runtime=config.runtime)
+    best = result.best
+    if best:
+        error = "epe" if "epe" in best else "photometric"
+        rows = [[error, f"{best[error]:.4f}", f"{best[error + '_zero']:.4f}", f"{100 * best['gain']:.1f} %"]]
+        job.report.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
+        if best["gain"] <= 0:
+            job.report.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
+    distributed.largest(0)  # rank 0 has written the file when it comes here
+    load_into(flow, job.directory / "flow.best.safetensors")
+    return result, flow
 
 
 class FlowLosses(nn.Module):

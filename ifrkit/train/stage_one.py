@@ -1,33 +1,136 @@
-"""Stage one as a task of the loop: a network, the methods beside it, their batches and the validation."""
+"""Stage one: each branch on its own, with semi-supervised methods beside the supervised loss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ifrkit.artifacts.indexes import Branch, Branches, PassCount
+from ifrkit.artifacts.job import Job
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
 from ifrkit.data.loading import loader
-from ifrkit.data.loading.batch import Batch, RawBatch
+from ifrkit.data.loading.batch import Batch, Guess, RawBatch
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import Frames, LabelSource, View, fits
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
+from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.media.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import Ids
-from ifrkit.models.network import Network
-from ifrkit.train import validation
+from ifrkit.models.losses import Mean, cross_entropy, upsample
+from ifrkit.models.network import Network, build_network
+from ifrkit.train import distributed, validation
 from ifrkit.train.judging import Judge
-from ifrkit.train.loop import Task
-from ifrkit.train.losses import BranchLosses
+from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.optim import branch_sgd, poly
 from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
+
+
+def run(job: Job) -> None:
+    """Train each branch of the config, and write branches.json beside their weights and event logs."""
+    config: TrainBranchesConfig = job.config
+    store = ClipStore.of(job.input("clips"))
+    store.check_crop(config.crop.size, "crop.size")
+    labeled = labeled_clips(store, config.labeled)
+    job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
+    sources = _pseudo_labels(job, store, labeled)
+    device, classes = distributed.local_device(job.device), store.labels.num_classes
+    results: dict[str, FitResult] = {}
+    passes: dict[str, Passes] = {}
+    for branch in config.branches:
+        network = build_network(getattr(config, branch), classes, key_seed(config.seed, "network", branch))
+        task = BranchTask(network, config, store, labeled, device, sources).measured()
+        loop = config.loop.model_copy(update={"steps": task.steps})
+        results[branch] = fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
+        passes[branch] = task.passes
+    index = Branches(
+        num_classes=classes,
+        branches={branch: _entry(config, branch, result) for branch, result in results.items()},
+        passes={name: PassCount(**count._asdict(), cost=count.cost) for name, count in passes.items()},
+        labeled=tuple(store.clips[clip].name for clip in labeled),
+    )
+    index.write(job.directory)
+    job.metrics.update(
+        {branch: {"best": r.best, "last": r.last, "best_step": r.best_step} for branch, r in results.items()}
+    )
+    rows = [
+        [
+            branch,
+            getattr(config, branch).backbone,
+            _percent(r.best),
+            str(r.best_step),
+            _percent(r.last),
+            str(passes[branch]),
+        ]
+        for branch, r in results.items()
+    ]
+    job.report.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
+
+
+def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
+    """The label sources that came as inputs, by kind."""
+    given = [artifact for artifact in job.inputs if artifact.kind == "pseudo-labels"]
+    return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
+
+
+def _entry(config: TrainBranchesConfig, branch: str, result: FitResult) -> Branch:
+    network = getattr(config, branch).model_dump(mode="json")
+    return Branch(network=network, **vars(result))
+
+
+def _percent(metrics: dict[str, float]) -> str:
+    return f"{100 * metrics['miou']:.2f}" if "miou" in metrics else "-"
+
+
+def _ignore(method: str, guesses: Mapping[str, Guess]) -> None:
+    pass
+
+
+class BranchLosses(nn.Module):
+    """The network with its methods: the supervised term and theirs, Eqs. (1) and (2).
+
+    hear: is told what each method took for the labels of its views, by view.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        methods: Mapping[str, Method],
+        ce_mean: Mean,
+        hear: Callable[[str, Mapping[str, Guess]], None] = _ignore,
+    ) -> None:
+        super().__init__()
+        self.network, self.methods, self.ce_mean, self.hear = network, dict(methods), ce_mean, hear
+        built = {name: method.build(network) for name, method in methods.items()}
+        self.extra = nn.ModuleDict({name: module for name, module in built.items() if module is not None})
+        self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
+        self.pace = 1.0
+        """The methods' schedules count so many steps for each step of training."""
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
+        images = [batch.views[name] for name in self.first_pass]
+        maps = self.network.features(torch.cat(images)).chunk(len(images))
+        features = dict(zip(self.first_pass, maps, strict=True))
+        label_bhw = batch.labels["v0_0"]
+        logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
+        terms = {"sup": cross_entropy(logits_bkhw, label_bhw, self.ce_mean)}  # Eq. (1)
+        for name, method in self.methods.items():
+            own = replace(batch, guesses={})
+            losses = method.losses(self.network, own, features, int(step * self.pace))
+            terms |= {f"{name}.{term}": loss for term, loss in losses.items()}  # Eq. (2)
+            batch.guesses |= own.guesses
+            self.hear(name, own.guesses)
+        return terms
 
 
 def merged_views(methods: Mapping[str, Method], unlabeled: Literal["all", "annotated"] = "all") -> list[View]:

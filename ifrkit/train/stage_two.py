@@ -1,8 +1,4 @@
-"""Stage two as a task of the loop: one phase of a video model on clips whose last frame is labeled.
-
-With `ssl=pseudo` also on unlabeled clips: the same losses, towards what the reference branch of stage one sees in their
-last frame where it is sure. Only the way to that frame is learned from them, never a label of their own.
-"""
+"""Stage two: the branches, the flow network and what an architecture adds become a video model."""
 
 from __future__ import annotations
 
@@ -14,17 +10,99 @@ import torch
 from torch import Tensor, nn
 
 from ifrkit.architectures.base import Phase, VideoModel
+from ifrkit.artifacts.indexes import Branches, Flow
+from ifrkit.artifacts.indexes import VideoModel as Index
+from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.train_fusion import PseudoClipsConfig, TrainFusionConfig
+from ifrkit.core.keyed import key_seed
+from ifrkit.core.plugins import load
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.loading.clip_loader import ClipMode, Shot, clip_batches
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.media.pictures import Rgb
 from ifrkit.metrics.base import Ids
+from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.losses import upsample
-from ifrkit.train import validation
-from ifrkit.train.loop import Task
+from ifrkit.train import distributed, validation
+from ifrkit.train.flow import train_flow
+from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.spans import span_of
+from ifrkit.trained import load_branch, load_flow, load_into
+
+
+def run(job: Job) -> None:
+    """Train, and write model.json beside the weights."""
+    config: TrainFusionConfig = job.config
+    store, branches = ClipStore.of(job.input("clips")), job.input("branches")
+    store.check_crop(config.crop, "crop")
+    labeled = _labeled(config, store, branches)
+    architecture = load("architectures", config.arch)
+    networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
+    flow = _flow(job, store)
+    model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
+    if config.fusion_init == "average":
+        model.average_merge()
+    result = _train(job, model, store, labeled)
+    trained = Branches.read(branches).branches
+    index = Index(
+        arch=config.arch,
+        num_classes=store.labels.num_classes,
+        networks={name: trained[name].network for name in architecture.branches},
+        flow_width=_width(job),
+        key_interval=config.key_interval,
+        labeled=tuple(store.clips[clip].name for clip in labeled),
+        **vars(result),
+    )
+    index.write(job.directory)
+    job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
+    scores = [f"{100 * m['miou']:.2f}" if "miou" in m else "-" for m in (result.best, result.last)]
+    title = f"Validation mIoU (%), key frame {config.key_interval - 1} before"
+    job.report.table(
+        title, ["model", "best", "at step", "last"], [[config.arch, scores[0], str(result.best_step), scores[1]]]
+    )
+
+
+def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
+    """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
+    config: TrainFusionConfig = job.config
+    device = distributed.local_device(job.device)
+    *first, last = model.phases()
+    for phase in first:
+        task = FusionTask(model, config, store, labeled, device, phase)
+        fit(task, loop=config.loop, seed=config.seed, job=job, name=phase.name, runtime=config.runtime)
+        distributed.largest(0)  # rank 0 has written the file when it comes here
+        load_into(task.kept, job.directory / f"{phase.name}.last.safetensors")
+    task = FusionTask(model, config, store, labeled, device, last)
+    return fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
+
+
+def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
+    """The labeled set of the branches, unless the config names another."""
+    if config.labeled is not None:
+        return labeled_clips(store, config.labeled)
+    names = set(Branches.read(branches).labeled)
+    return [i for i in store.clips_of("train") if store.clips[i].name in names]
+
+
+def _flow(job: Job, store: ClipStore) -> FlowNetS:
+    """The flow artifact's network, or one that is trained here first."""
+    for artifact in job.inputs:
+        if artifact.kind == "flow":
+            return load_flow(artifact)
+    job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
+    return train_flow(
+        job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime, "seed": job.config.seed}), store
+    )[1]
+
+
+def _width(job: Job) -> float:
+    for artifact in job.inputs:
+        if artifact.kind == "flow":
+            return float(Flow.read(artifact).width)
+    return float(job.config.pretrain.width)
 
 
 class FusionBatch(NamedTuple):

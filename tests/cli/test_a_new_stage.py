@@ -33,7 +33,7 @@ COMMAND = '''
 
 import click
 
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, running, stage_command
 from ifrkit.stages.toy_count import STAGE
 
 
@@ -41,7 +41,7 @@ from ifrkit.stages.toy_count import STAGE
 @click.argument("thing", required=False)
 def command(shared: Shared, thing: str | None) -> None:
     """Count toys. Reads `clips`. Makes `toy-counts`."""
-    run_stage(STAGE, shared, {"thing": (thing, "THING")})
+    running.run_stage(STAGE, shared, {"thing": (thing, "THING")})
 '''
 
 WORK = '''

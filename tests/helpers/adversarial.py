@@ -12,7 +12,7 @@ from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods._adversarial import Adversarial
 from ifrkit.models.network import build_network
-from ifrkit.train.losses import BranchLosses
+from ifrkit.train.stage_one import BranchLosses
 
 CLASSES = 3
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from ifrkit.artifacts.job import Job
-from ifrkit.cli.common import Shared, run_stage, stage_command
+from ifrkit.cli.common import Shared, running, stage_command
 from ifrkit.core.config import Config
 from ifrkit.core.errors import InterruptedRun
 from ifrkit.core.stage import Stage
@@ -94,14 +94,14 @@ TRAIN = Stage("toy-train", "branches", TrainConfig, make_train, needs=("clips",)
 @click.option("--size", type=int)
 def source(shared: Shared, size: int | None) -> None:
     """Make toy clips."""
-    run_stage(SOURCE, shared, {"size": (size, "--size")}, describe=lambda config: ["a toy"])
+    running.run_stage(SOURCE, shared, {"size": (size, "--size")}, describe=lambda config: ["a toy"])
 
 
 @stage_command("toy-train")
 @click.option("--steps", type=int)
 def train(shared: Shared, steps: int | None) -> None:
     """Train a toy."""
-    run_stage(
+    running.run_stage(
         TRAIN, shared, {"steps": (steps, "--steps")}, extra=lambda artifact: {"metrics": artifact.manifest.metrics}
     )
 

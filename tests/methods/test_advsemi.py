@@ -25,8 +25,7 @@ from ifrkit.models.discriminators import PixelDiscriminator
 from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import build_network
 from ifrkit.models.weights import load_weights
-from ifrkit.train.losses import BranchLosses
-from ifrkit.train.stage_one import BranchTask
+from ifrkit.train.stage_one import BranchLosses, BranchTask
 
 
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:

@@ -14,7 +14,7 @@ from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method, class_prototypes
 from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.losses import BranchLosses
+from ifrkit.train.stage_one import BranchLosses
 
 VIEWS = ("v0_0", "v0_1", "v0_1_s", "v1_0", "v1_1", "v1_1_s")
 SHAPE = (2, 3, 64, 128)

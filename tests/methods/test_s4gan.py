@@ -16,7 +16,7 @@ from ifrkit.methods.s4gan import Method, feature_matching_loss, self_training_lo
 from ifrkit.models.discriminators import ImageDiscriminator
 from ifrkit.models.losses import cross_entropy, upsample
 from ifrkit.models.normalisation import IMAGENET
-from ifrkit.train.losses import BranchLosses
+from ifrkit.train.stage_one import BranchLosses
 
 
 def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> None:

@@ -15,8 +15,8 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import SGDConfig
 from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
 from ifrkit.models.network import build_network
-from ifrkit.train.losses import BranchLosses
 from ifrkit.train.optim import branch_sgd
+from ifrkit.train.stage_one import BranchLosses
 
 K, C = 4, 6
 
