@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ifrkit.core.lazy import torch
+from ifrkit.core.precision import at_least_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +29,9 @@ def class_prototypes(
     member_bkp = (labels_bhw[:, None] == classes[:, None, None]).flatten(2)
     present_bk = member_bkp.any(2)
     with torch.autocast(features_bchw.device.type, enabled=False):
-        weight_bkp = member_bkp.float()
-        sums_bkc = weight_bkp @ features_bchw.float().flatten(2).transpose(1, 2)
+        values_bchw = at_least_float32(features_bchw)
+        weight_bkp = member_bkp.to(values_bchw.dtype)
+        sums_bkc = weight_bkp @ values_bchw.flatten(2).transpose(1, 2)
         counts_bk1 = weight_bkp.sum(2, keepdim=True)
         if pool == "batch":
             of_group = torch.arange(len(features_bchw), device=features_bchw.device) // group

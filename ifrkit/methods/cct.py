@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import nn, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
 from ifrkit.models import parts
@@ -92,5 +93,5 @@ class Method(base.Method):
             logits_bkhw = decoder(moved)
             if logits_bkhw.shape[-2:] != size:
                 logits_bkhw = upsample(logits_bkhw, size)
-            losses.append((logits_bkhw.float().softmax(1) - target_bkhw).square().mean())  # d
+            losses.append((at_least_float32(logits_bkhw).softmax(1) - target_bkhw).square().mean())  # d
         return {"consistency": c.weight * ramp_up(step, c.ramp_up) * torch.stack(losses).mean()}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ifrkit.core.lazy import F, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View, weighted
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
@@ -36,7 +37,7 @@ def reconstruct(features_bchw: Tensor, prototypes_bkc: Tensor, present_bk: Tenso
     (b, c, h, w) in the convex hull of the prototypes; zeros for an image without any class.
     """
     with torch.autocast(features_bchw.device.type, enabled=False):
-        query_bcp = F.normalize(features_bchw.float().flatten(2), dim=1)
+        query_bcp = F.normalize(at_least_float32(features_bchw).flatten(2), dim=1)
         similarity_bkp = F.normalize(prototypes_bkc, dim=2) @ query_bcp  # Eq. (5)
         # The lowest finite number, not -inf: without any class a softmax over -inf would be NaN.
         lowest = torch.finfo(similarity_bkp.dtype).min
