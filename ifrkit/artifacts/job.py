@@ -13,7 +13,7 @@ from ifrkit.core.errors import ArtifactError
 T = TypeVar("T")
 
 
-class Reporter(Protocol):
+class Display(Protocol):
     """How a stage tells what it does; the command line draws it, a library user may ignore it."""
 
     def info(self, message: str) -> None: ...
@@ -32,7 +32,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """A reporter that says nothing (tests, library use)."""
+    """A display that shows nothing (tests, library use)."""
 
     def info(self, message: str) -> None: ...
 
@@ -61,7 +61,7 @@ class Job:
     inputs: list[Artifact]
     directory: Path
     scratch: Path
-    report: Reporter = field(default_factory=Silent)
+    display: Display = field(default_factory=Silent)
     device: str = "cpu"
     resumed: bool = False
     stop: Callable[[], int] = lambda: 0

@@ -15,13 +15,13 @@ from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import store
-    from ifrkit.artifacts.job import Reporter
-    from ifrkit.cli import reporter
+    from ifrkit.artifacts.job import Display
+    from ifrkit.cli import display as terminal
     from ifrkit.init import features
     from ifrkit.init import project as projects
     from ifrkit.init.project import Project, Proposal
 else:
-    store, reporter = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.reporter")
+    store, terminal = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.display")
     features, projects = lazy("ifrkit.init.features"), lazy("ifrkit.init.project")
 
 DEFAULT_LENGTH = 30
@@ -71,7 +71,7 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
     branch, source, classes = values["branch"], values["source"], values["classes"]
     if branch is not None and source is None:
         raise ConfigError("--branch: without --from there are no branches", "name them with --from")
-    project, report = projects.Project(path), reporter.ConsoleReporter("init", quiet=quiet)
+    project, display = projects.Project(path), terminal.TerminalDisplay("init", quiet=quiet)
     names = projects.parse_classes(classes) if classes is not None else None
     if names is not None and project.classes.exists() and sorted(names) != sorted(project.class_names()):
         raise ConfigError(f"--classes: {project.classes} has others", "edit that file, or remove it")
@@ -84,25 +84,25 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
     else:
         written = project.write_classes(names or _EXAMPLE)
         if written and names is None:
-            report.info(f"{project.classes} holds an example: write your classes there before you label")
-    proposal = project.propose(count, clip_length, chosen_by, report)
-    _tell(project, proposal, count, clip_length, report)
+            display.info(f"{project.classes} holds an example: write your classes there before you label")
+    proposal = project.propose(count, clip_length, chosen_by, display)
+    _tell(project, proposal, count, clip_length, display)
     where = str(project.path.resolve())
     result = {"path": where, "to_label": proposal.names, "classes": project.class_names()}
     click.echo(json.dumps(result) if as_json else where)
 
 
-def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, report: Reporter) -> None:
+def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, display: Display) -> None:
     """What there is now, and what comes next."""
     names, new, clips = proposal
-    report.info(f"{len(names)} frames to label in {project.to_label}/, {new} of them new (list: {project.list})")
+    display.info(f"{len(names)} frames to label in {project.to_label}/, {new} of them new (list: {project.list})")
     if len(names) < count:
         few = "the other clips look the same" if clips else f"each clip of {clip_length} frames gives one"
-        report.warn(f"{len(names)} of {count} frames found: {few}; a shorter --clip-length gives more clips")
-    report.info(f"classes: {', '.join(project.class_names())} ({project.classes})")
-    report.info(f"next: label to_label/*.png, and put what your tool exports (or label PNGs) into {project.labels}/")
+        display.warn(f"{len(names)} of {count} frames found: {few}; a shorter --clip-length gives more clips")
+    display.info(f"classes: {', '.join(project.class_names())} ({project.classes})")
+    display.info(f"next: label to_label/*.png, and put what your tool exports (or label PNGs) into {project.labels}/")
     length = "" if clip_length == DEFAULT_LENGTH else f" --clip-length {clip_length}"
-    report.info(f"then: ifrkit prepare folders --root {project.path}{length}")
+    display.info(f"then: ifrkit prepare folders --root {project.path}{length}")
 
 
 command.params.append(WORKSPACE)

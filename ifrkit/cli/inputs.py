@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ifrkit.artifacts import store
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.options import Shared
@@ -17,7 +17,7 @@ from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
 
 
-def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, report: Reporter) -> list[Artifact]:
+def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, display: Display) -> list[Artifact]:
     """The input artifact: --from, else the line of the pipe, else the newest that fits (named on standard error)."""
     if not stage.needs:
         if shared.source is not None:
@@ -34,7 +34,7 @@ def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, report: Reporter)
         newest = store.newest(shared.workspace, stage.needs)
         if newest is None:
             raise store.missing(shared.workspace, stage.needs)
-        report.info(f"from {newest.path} (the newest {newest.kind})")
+        display.info(f"from {newest.path} (the newest {newest.kind})")
         found = newest
     ranks.tell("input", str(found.path.resolve()))
     return [found]

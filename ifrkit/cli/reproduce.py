@@ -18,13 +18,13 @@ from ifrkit.core.lazy import lazy, torch
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import indexes, reference
-    from ifrkit.cli import reporter
+    from ifrkit.cli import display as displays
     from ifrkit.report import terminal
     from ifrkit.reproduce import cluster, estimate, matrix, run
     from ifrkit.reproduce.matrix import Matrix
 else:
     indexes, reference = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.reference")
-    reporter, terminal = lazy("ifrkit.cli.reporter"), lazy("ifrkit.report.terminal")
+    displays, terminal = lazy("ifrkit.cli.display"), lazy("ifrkit.report.terminal")
     cluster, estimate = lazy("ifrkit.reproduce.cluster"), lazy("ifrkit.reproduce.estimate")
     matrix, run = lazy("ifrkit.reproduce.matrix"), lazy("ifrkit.reproduce.run")
 
@@ -78,7 +78,7 @@ def command(workspace: Path, dry_run: bool, as_json: bool, quiet: bool, **values
 
 def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: dict[str, Any]) -> int:
     Stop().install()
-    report = reporter.ConsoleReporter("reproduce", quiet=quiet)
+    display = displays.TerminalDisplay("reproduce", quiet=quiet)
     jobs, gpus = values["jobs"], values["gpus"]
     shared = ["--workspace", str(workspace), "--device", values["device"], *(["-q"] if quiet or jobs > 1 else [])]
     shared += ["--threads", str(values["threads"])] if values["threads"] else []
@@ -87,12 +87,12 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
     elif values["executor"] != "local":
         return _dispatch(matrix, workspace, shared, as_json, values)
     elif jobs == 1 and gpus == 1:
-        outcome = run.run(matrix.nodes, run.serial(main.in_process, shared), 1, report)
+        outcome = run.run(matrix.nodes, run.serial(main.in_process, shared), 1, display)
     else:
         devices = _devices(values["device"])
         with run.Processes(shared, jobs, gpus, devices, quiet=jobs > 1) as call:
-            outcome = run.run(matrix.nodes, call, jobs, report)
-    table = matrix.collect(outcome, workspace, report)
+            outcome = run.run(matrix.nodes, call, jobs, display)
+    table = matrix.collect(outcome, workspace, display)
     if not quiet:
         click.echo(table.file("table.txt").read_text(), err=True, nl=False)
     cells = {"cells": indexes.Table.read(table).tree()["cells"]} if as_json else {}
@@ -134,7 +134,7 @@ def _print_plan(
     left = [node for node in nodes if node.digest not in done]
     device = chosen_device(values["device"], values["threads"])
     costs = estimate.costs(
-        left, configs, workspace, device, reporter.ConsoleReporter("reproduce", quiet=quiet or as_json)
+        left, configs, workspace, device, displays.TerminalDisplay("reproduce", quiet=quiet or as_json)
     )
     if as_json:
         plan = [{"name": name, "command": ["ifrkit", *argv], "done": there} for name, argv, there in commands]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import format_reference
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.common import Flags, chosen_device
@@ -30,9 +30,9 @@ from ifrkit.stages.ranks import Ranks
 from ifrkit.stages.runner import Run, execute, plan
 
 if TYPE_CHECKING:
-    from ifrkit.cli import reporter
+    from ifrkit.cli import display as terminal
 else:
-    reporter = lazy("ifrkit.cli.reporter")
+    terminal = lazy("ifrkit.cli.display")
 
 Origins = dict[str, str]
 
@@ -68,7 +68,7 @@ def run_stage(
         artifact = execute(stage, config, replace(asked, device=device))
     if Ranks.from_environment().rank == 0:
         _print_line(artifact, shared, extra(artifact))
-        _print_hint(artifact, shared, asked.report)
+        _print_hint(artifact, shared, asked.display)
     return artifact
 
 
@@ -90,9 +90,9 @@ def _asked(stage: Stage, shared: Shared, origins: Origins) -> Run:
     stop.install()
     ranks = Ranks.from_environment()
     name = stage.name if ranks.rank == 0 else f"{stage.name}[{ranks.rank}]"
-    report = reporter.ConsoleReporter(name, quiet=shared.quiet or ranks.rank > 0)
-    inputs = resolve_inputs(stage, shared, ranks, report)
-    return Run(shared.workspace, inputs, shared.out, shared.force, shared.resume, report, origins=origins, stop=stop)
+    display = terminal.TerminalDisplay(name, quiet=shared.quiet or ranks.rank > 0)
+    inputs = resolve_inputs(stage, shared, ranks, display)
+    return Run(shared.workspace, inputs, shared.out, shared.force, shared.resume, display, origins=origins, stop=stop)
 
 
 @contextlib.contextmanager
@@ -105,12 +105,12 @@ def _saving(stop: Any, resumable: bool) -> Iterator[None]:
         stop.saving = False
 
 
-def _print_hint(artifact: Artifact, shared: Shared, report: Reporter) -> None:
+def _print_hint(artifact: Artifact, shared: Shared, display: Display) -> None:
     """On a terminal, the command that comes next; in a pipe it is already there."""
     if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
         with contextlib.suppress(Exception):  # the artifact is made, perhaps by a stranger's stage: no reason to fail
             if not shared.quiet and (command := next_command(artifact, shared)):
-                report.info(f"next: {command}")
+                display.info(f"next: {command}")
 
 
 def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:

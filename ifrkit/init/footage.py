@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.folders.cut import cut, segments
 from data_prep.folders.find import Names, find_tree, flat_name, frame_names
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Frame
 from ifrkit.media.source import Pixels
@@ -17,11 +17,11 @@ from ifrkit.media.video import VideoReader
 class Footage:
     """All videos below a directory, named and cut into clips as `prepare folders` does."""
 
-    def __init__(self, frames: Path, labels: Path, report: Reporter) -> None:
+    def __init__(self, frames: Path, labels: Path, display: Display) -> None:
         tree = find_tree(frames, labels)
         counts = {
             video: VideoReader(path).count()
-            for video, path in report.track(tree.videos.items(), "count frames", total=len(tree.videos))
+            for video, path in display.track(tree.videos.items(), "count frames", total=len(tree.videos))
         }
         self.path = frames
         self.videos = frame_names(tree, counts)

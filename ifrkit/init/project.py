@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import IGNORE
 from ifrkit.init.footage import Footage
@@ -98,9 +98,9 @@ class Project:
         """The frames of an earlier proposal."""
         return self.list.read_text("utf-8").split("\n")[:-1] if self.list.exists() else []
 
-    def propose(self, count: int, clip_length: int, features: Features | None, report: Reporter) -> Proposal:
+    def propose(self, count: int, clip_length: int, features: Features | None, display: Display) -> Proposal:
         """Bring the list of frames to label to `count`, and write the new ones as images."""
-        footage = Footage(self.frames, self.labels, report)
+        footage = Footage(self.frames, self.labels, display)
         names = self.proposed()
         for name in names:
             if name not in footage.sources:
@@ -110,7 +110,7 @@ class Project:
         if count > len(names) and free:
             known = {*names, *free}
             order = [name for name in footage.sources if name in known]
-            read = report.track(footage.frames(order), "compare clips", total=len(order))
+            read = display.track(footage.frames(order), "compare clips", total=len(order))
             rows = np.stack([(features or colors)(frame) for _, frame in read])
             places = {name: row for row, name in enumerate(order)}
             new = [order[row] for row in k_center(rows, count - len(names), [places[name] for name in names])]

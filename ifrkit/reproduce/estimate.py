@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ifrkit.artifacts import store
 from ifrkit.artifacts.indexes import Branches
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import NetworkConfig
 from ifrkit.core.errors import IfrkitError
@@ -167,7 +167,7 @@ def _of(artifact: Artifact) -> list[Training]:
 
 
 def costs(
-    nodes: Sequence[Node], configs: Mapping[str, Tree], workspace: Path, device: str, report: Reporter
+    nodes: Sequence[Node], configs: Mapping[str, Tree], workspace: Path, device: str, display: Display
 ) -> list[Cost]:
     """Of all trainings of these runs. Times that no finished run has are probed on the device."""
     grouped: dict[tuple[str, int], list[Training]] = {}
@@ -175,7 +175,7 @@ def costs(
         grouped.setdefault((training.key, training.steps), []).append(training)
     steps = measured(workspace)
     with probe.Probe(device) as tried:
-        for (key, _), same in report.track(grouped.items(), "step times", total=len(grouped)):
+        for (key, _), same in display.track(grouped.items(), "step times", total=len(grouped)):
             if key not in steps:
                 steps[key] = tried.measure(same[0])
     return [Cost(same[0], len(same), steps[key]) for (key, _), same in grouped.items()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts import store
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError, IfrkitError
 from ifrkit.reproduce import results
@@ -82,7 +82,7 @@ class Matrix:
             found[node.digest] = json.loads(printed)["config"]
         return found
 
-    def collect(self, outcome: Outcome, workspace: Path, report: Reporter) -> Artifact:
+    def collect(self, outcome: Outcome, workspace: Path, display: Display) -> Artifact:
         """Store the table. Raises IfrkitError, with the exit code of the worst failure, if nothing was made."""
         reports: dict[str, Artifact] = {}
         sources = []
@@ -99,7 +99,7 @@ class Matrix:
             raise failed
         where = (self.builder.dataset, self.builder.scale, self.rows, self.columns)
         config = results.config_of(self.name, self.table, *where, sources)
-        return execute(STAGE, config, Run(workspace=workspace, inputs=list(reports.values()), report=report))
+        return execute(STAGE, config, Run(workspace=workspace, inputs=list(reports.values()), display=display))
 
 
 def _chosen(table: Table, only: str | None) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import click
 
 from ifrkit.artifacts.atomic import resource_errors
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import IfrkitError, InterruptedRun
 from ifrkit.reproduce.plan import TRAINING, Node
@@ -55,7 +55,7 @@ class Outcome:
         return line
 
 
-def run(nodes: Sequence[Node], call: Call, jobs: int, report: Reporter) -> Outcome:
+def run(nodes: Sequence[Node], call: Call, jobs: int, display: Display) -> Outcome:
     """Run nodes (inputs before what reads them), at most `jobs` at once. Whatever does not need a failed one goes on.
 
     Raises InterruptedRun or Stopped when a signal came; what was running has saved its state.
@@ -64,26 +64,26 @@ def run(nodes: Sequence[Node], call: Call, jobs: int, report: Reporter) -> Outco
     if jobs == 1:
         for number, node in enumerate(nodes, 1):
             at = f"[{number}/{len(nodes)}] {node.name}"
-            if _skipped(node, outcome, at, report):
+            if _skipped(node, outcome, at, display):
                 continue
-            report.info(f"{at} ...")
+            display.info(f"{at} ...")
             try:
                 outcome.made[node.digest] = call(node.argv(outcome.reference))
             except InterruptedRun:
                 raise
             except Exception as error:
-                report.warn(f"{at}: {outcome.fail(node, error)}")
+                display.warn(f"{at}: {outcome.fail(node, error)}")
         return outcome
-    _side_by_side(list(nodes), call, jobs, report, outcome)
+    _side_by_side(list(nodes), call, jobs, display, outcome)
     return outcome
 
 
-def _side_by_side(pending: list[Node], call: Call, jobs: int, report: Reporter, outcome: Outcome) -> None:
+def _side_by_side(pending: list[Node], call: Call, jobs: int, display: Display, outcome: Outcome) -> None:
     total, running = len(pending), dict[Future[str], Node]()
     with ThreadPoolExecutor(jobs) as pool:
         while pending or running:
             for node in list(pending):
-                if _skipped(node, outcome, node.name, report):
+                if _skipped(node, outcome, node.name, display):
                     pending.remove(node)
                 elif len(running) < jobs and all(i.digest in outcome.made for i in node.inputs):
                     pending.remove(node)
@@ -92,16 +92,16 @@ def _side_by_side(pending: list[Node], call: Call, jobs: int, report: Reporter, 
                 node = running.pop(future)
                 try:
                     outcome.made[node.digest] = future.result()
-                    report.info(f"[{len(outcome.made) + len(outcome.failed)}/{total}] {node.name}")
+                    display.info(f"[{len(outcome.made) + len(outcome.failed)}/{total}] {node.name}")
                 except Exception as error:
-                    report.warn(f"{node.name}: {outcome.fail(node, error)}")
+                    display.warn(f"{node.name}: {outcome.fail(node, error)}")
 
 
-def _skipped(node: Node, outcome: Outcome, at: str, report: Reporter) -> bool:
+def _skipped(node: Node, outcome: Outcome, at: str, display: Display) -> bool:
     culprit = outcome.blocked(node)
     if culprit is not None:
         outcome.failed[node.digest] = f"needs {culprit.name}"
-        report.warn(f"{at}: not run, it needs {culprit.name}")
+        display.warn(f"{at}: not run, it needs {culprit.name}")
     return culprit is not None
 
 

@@ -41,7 +41,7 @@ def run(job: Job) -> None:
     judge = Judge(store, config, systems, flow, pictures)
     pictures.recorder = recorder = Recorder(judge, clips, scored)
     with torch.inference_mode():
-        for clip in job.report.track(clips[distributed.rank() :: distributed.world()], f"eval {config.split}"):
+        for clip in job.display.track(clips[distributed.rank() :: distributed.world()], f"eval {config.split}"):
             recorder.clip(clip)
     judge.replace(distributed.summed(judge.counts()))
     recorder.arrays = distributed.summed(recorder.arrays)
@@ -77,23 +77,23 @@ def run(job: Job) -> None:
 
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
     Report.model_validate(report).write(job.directory)
-    job.report.table(*tables.summary(report))
+    job.display.table(*tables.summary(report))
     if "miou" in judge.metrics[system]:
-        job.report.table(*tables.per_class(report))
+        job.display.table(*tables.per_class(report))
         matrix = judge.metrics[system]["miou"].counts["confusion"]
         title = f"{system}, {store.name} {report['split']}"
         save_confusion(matrix, store.labels, title, job.directory / "confusion.png")
     if "distances" in report:
         for table in tables.distances(report):
-            job.report.table(*table)
+            job.display.table(*table)
         figure = draw_distances(report["distances"]["systems"])
         figure.suptitle(f"{store.name} {report['split']}")
         figure.savefig(job.directory / "distances.png", dpi=100)
     if "inner_video" in report:
-        job.report.table(*tables.inner_video(report))
+        job.display.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":
         near = f"{judge.frames[1]} of {judge.frames[0]} scored frames have their key frame nearer than"
-        job.report.info(f"{near} {report['distance']}: their clip begins there")
+        job.display.info(f"{near} {report['distance']}: their clip begins there")
 
 
 class _Pictures:

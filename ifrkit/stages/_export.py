@@ -32,7 +32,7 @@ def run(job: Job) -> None:
     models = _models(job)
     metadata = _metadata(job, store, models)
     graphs: dict[str, Any] = {}
-    for name, model in job.report.track(list(models.items()), "export"):
+    for name, model in job.display.track(list(models.items()), "export"):
         own = {**metadata, "normalisation": normalisation({name: model})}
         graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
@@ -40,7 +40,7 @@ def run(job: Job) -> None:
         [name, f"{c['max_difference']:.2e}", f"{c['relative']:.2e}", f"{c['changed_pixels']:.2%}", str(c["frames"])]
         for name, c in checks.items()
     ]
-    job.report.table(
+    job.display.table(
         "Difference to torch", ["graph", "max of logits", "relative", "pixels of another class", "frames"], rows
     )
     worst = max(c["relative"] for c in checks.values())
@@ -72,7 +72,7 @@ def _export(
             raise
         except Exception as error:  # torch.export and the ONNX exporter raise errors of many kinds
             fault = " ".join(str(error).split())[:160]
-            job.report.warn(f"{name}: no graph with dynamic {', '.join(dynamic) or 'nothing'} ({fault})")
+            job.display.warn(f"{name}: no graph with dynamic {', '.join(dynamic) or 'nothing'} ({fault})")
     raise ConfigError(f"{name}: cannot be exported as {job.config.format} ({fault})", "try the other --format")
 
 
@@ -89,7 +89,7 @@ def _attempt(
     paths = [job.directory / f"{graph.name}{SUFFIX[job.config.format]}" for graph in found]
     described = {}
     for graph, path in zip(found, paths, strict=True):
-        job.report.status(path.name)
+        job.display.status(path.name)
         described[graph.name] = _describe(graph, path.name)
         write(graph, path, {**metadata, "graph": graph.name, **described[graph.name]})
     exported = ExportedModel(open_graph(paths[0]), open_graph(paths[1]) if len(paths) > 1 else None)

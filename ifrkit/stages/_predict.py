@@ -83,7 +83,7 @@ class _Run:
         with ExitStack() as stack:
             outputs = [stack.enter_context(afterwards(write)) for write in self._outputs(stack, source, fact)]
             frames = stack.enter_context(ahead(_scaled(source, fact.size, seen_at)))
-            for item, small in self.job.report.track(frames, source.name, total=fact.count or None):
+            for item, small in self.job.display.track(frames, source.name, total=fact.count or None):
                 if signum := self.job.stop():
                     self._save(record)
                     place = self.job.directory / source.name
@@ -103,7 +103,7 @@ class _Run:
             self.predictor.restart()
             record.broken.append(Broken(frame=item.name, fault=item.fault))
             if len(record.broken) <= NAMED:
-                self.job.report.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
+                self.job.display.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
             return None
         before = self._before if self._before and self._before.name == record.name else None
         if before and item.number < max(before.key_frames, default=0):
@@ -142,12 +142,12 @@ class _Run:
 
     def _tell(self, begun: float, before: int) -> None:
         rate = (self._predicted - before) / (time.perf_counter() - begun)
-        self.job.report.status(f"{rate:.1f} frames/s")
+        self.job.display.status(f"{rate:.1f} frames/s")
 
     def _summary(self, record: Video, seconds: float) -> None:
         told = f"{record.name}: {record.frames} frames in {seconds:.1f} s, {len(record.key_frames)} key frames"
         broken = f", {len(record.broken)} broken (named in {Predictions.FILE})" if record.broken else ""
-        self.job.report.info(told + broken)
+        self.job.display.info(told + broken)
 
     def metrics(self) -> dict[str, Any]:
         """Counts, speed, and the share of the time in which no network ran."""

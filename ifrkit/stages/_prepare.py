@@ -38,7 +38,7 @@ def run(job: Job) -> None:
     total = sum(len(file.frames) for file in index.files)
     workers = min(cores(), len(names)) if config.runtime.workers else 0
     with FrameReader(dataset, recipe, names, workers) as frames:
-        tracked = iter(job.report.track(frames, f"prepare {config.dataset}", total=total, start=total - len(names)))
+        tracked = iter(job.display.track(frames, f"prepare {config.dataset}", total=total, start=total - len(names)))
         for number in todo:
             finished[number] = _write_file(job, writer, number, tracked, key)
     _report(job, index, list(finished.values()))
@@ -164,8 +164,8 @@ def _report(job: Job, index: StoreIndex, parts: Sequence[Counts]) -> None:
         hidden = len({clip.frames[i] for clip in own for i in clip.hidden})
         job.metrics["frames"][split] = {"clips": len(own), "frames": frames, "labels": labels, "hidden_labels": hidden}
         rows.append([split, *map(str, (len(own), frames, labels, hidden))])
-    job.report.table("Clips", ["split", "clips", "frames", "labels", "hidden labels"], rows)
-    job.report.table("Label histogram (% of pixels)", ["class", *splits], _shares(index.labels, totals, splits))
+    job.display.table("Clips", ["split", "clips", "frames", "labels", "hidden labels"], rows)
+    job.display.table("Label histogram (% of pixels)", ["class", *splits], _shares(index.labels, totals, splits))
     _warn(job, index, totals, splits)
 
 
@@ -180,8 +180,8 @@ def _shares(space: LabelSpace, totals: Counts, splits: Sequence[Split]) -> list[
 def _warn(job: Job, index: StoreIndex, totals: Counts, splits: Sequence[Split]) -> None:
     absent = [name for name, pixels in zip(index.labels.names, totals["train"], strict=False) if not pixels]
     if not any(totals["train"]):
-        job.report.warn("no training clip has a label: train-flow works, train-branches does not")
+        job.display.warn("no training clip has a label: train-flow works, train-branches does not")
     elif absent:
-        job.report.warn(f"classes without a pixel in the training labels: {', '.join(absent)}")
+        job.display.warn(f"classes without a pixel in the training labels: {', '.join(absent)}")
     if not any(sum(totals[split]) for split in splits if split != "train"):
-        job.report.warn("neither val nor test has labels: nothing can be scored")
+        job.display.warn("neither val nor test has labels: nothing can be scored")

@@ -30,7 +30,7 @@ def run(job: Job) -> None:
             continue
         with PseudoWriter(path, len(part), store.size) as writer:
             rows = range(0, len(part), config.batch)
-            for row in job.report.track(rows, f"pseudo-label, file {number + 1} of {len(starts)}"):
+            for row in job.display.track(rows, f"pseudo-label, file {number + 1} of {len(starts)}"):
                 if signum := job.stop():
                     fault = f"pseudo-label: stopped by signal {signum}, {number} of {len(starts)} files are complete"
                     raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)

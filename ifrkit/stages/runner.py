@@ -16,7 +16,7 @@ from pathlib import Path
 import ifrkit
 from ifrkit.artifacts import store
 from ifrkit.artifacts.atomic import is_disk_full, resource_errors
-from ifrkit.artifacts.job import Job, Reporter, Silent
+from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.artifacts.locks import locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
@@ -39,7 +39,7 @@ class Run:
     out: Path | None = None
     force: bool = False
     resume: bool = False
-    report: Reporter = Silent()  # noqa: RUF009  (it has no state)
+    display: Display = Silent()  # noqa: RUF009  (it has no state)
     device: str = "cpu"
     origins: dict[str, str] = field(default_factory=dict)
     stop: Callable[[], int] = lambda: 0
@@ -92,17 +92,17 @@ def execute(stage: Stage, config: Config, run: Run) -> Artifact:
     """Make the stage's artifact, or return the one that exists. Under torchrun every rank calls this."""
     ranks = Ranks.from_environment()
     if ranks.rank > 0:
-        job = Job(config, run.inputs, Path(), Path(), run.report, run.device, stop=run.stop)
+        job = Job(config, run.inputs, Path(), Path(), run.display, run.device, stop=run.stop)
         return _follow(ranks, job, stage, run.workspace)
     planned = plan(stage, config, run)
     if planned.existing:
-        return _up_to_date(ranks, run.report, planned.existing)
+        return _up_to_date(ranks, run.display, planned.existing)
     with resource_errors(str(planned.target)):
         _make_place(planned.target.parent)
         with locked(planned.target):
             planned = plan(stage, config, run)  # another run may have finished it before we got the lock
             if planned.existing:
-                return _up_to_date(ranks, run.report, planned.existing)
+                return _up_to_date(ranks, run.display, planned.existing)
             return _make(planned, ranks, run)
 
 
@@ -118,8 +118,8 @@ def _make_place(directory: Path) -> None:
         raise ConfigError(f"cannot write in {directory} ({fault.lower()})", "name another --workspace or --out")
 
 
-def _up_to_date(ranks: Ranks, report: Reporter, artifact: Artifact) -> Artifact:
-    report.info(f"up to date: {artifact.path}")
+def _up_to_date(ranks: Ranks, display: Display, artifact: Artifact) -> Artifact:
+    display.info(f"up to date: {artifact.path}")
     ranks.tell("begin", json.dumps({"done": str(artifact.path)}))
     return artifact
 
@@ -132,12 +132,12 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
         message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
         raise ConfigError(message, "--resume to continue, --force to start over")
     if run.resume and not state:
-        _warn_of_others(partial, run.report)
+        _warn_of_others(partial, run.display)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
     try:
         store.begin(planned.target, keep=state)
         scratch = partial / store.SCRATCH
-        job = Job(planned.config, planned.inputs, partial, scratch, run.report, run.device, state, run.stop)
+        job = Job(planned.config, planned.inputs, partial, scratch, run.display, run.device, state, run.stop)
         ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
         stage.start(job)
         ranks.wait("done")
@@ -150,11 +150,11 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
     return artifact
 
 
-def _warn_of_others(partial: Path, report: Reporter) -> None:
+def _warn_of_others(partial: Path, display: Display) -> None:
     """A changed config makes another id: say so, rather than start over in silence."""
     others = [p for p in partial.parent.glob(f"{store.PARTIAL}*") if p != partial and store.has_state(p)]
     if others:
-        report.warn(f"nothing to resume with this config and input; {others[0]} belongs to another")
+        display.warn(f"nothing to resume with this config and input; {others[0]} belongs to another")
 
 
 def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:

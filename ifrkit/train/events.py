@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrkit.artifacts.job import Reporter
+from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DivergedError
 from ifrkit.media.pictures import Rgb
 from ifrkit.train import distributed
@@ -64,14 +64,14 @@ class EventLog:
         self.board: Any = None
         """The TensorBoard writer, if there is one."""
 
-    def add_tensorboard(self, directory: Path, step: int, report: Reporter) -> None:
+    def add_tensorboard(self, directory: Path, step: int, display: Display) -> None:
         """Also write TensorBoard event files, from `step` on; says so if TensorBoard cannot be used."""
         try:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(directory), purge_step=step)
         except Exception as error:  # a broken optional package fails in its own ways, never only with ImportError
-            report.warn(f"no TensorBoard files: {error} (pip install 'ifrkit[tb]')")
+            display.warn(f"no TensorBoard files: {error} (pip install 'ifrkit[tb]')")
 
     def write(self, **record: Any) -> None:
         """Append a record, at once visible to readers of the file."""

@@ -50,9 +50,9 @@ def train_flow(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[Fit
     if best:
         error = "epe" if "epe" in best else "photometric"
         rows = [[error, f"{best[error]:.4f}", f"{best[error + '_zero']:.4f}", f"{100 * best['gain']:.1f} %"]]
-        job.report.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
+        job.display.table("Flow on held-out clips", ["error", "FlowNetS", "zero flow", "error removed"], rows)
         if best["gain"] <= 0:
-            job.report.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
+            job.display.warn("the flow does not beat zero flow; train longer (--steps), or on more video")
     distributed.largest(0)  # rank 0 has written the file when it comes here
     load_into(flow, job.directory / "flow.best.safetensors")
     return result, flow

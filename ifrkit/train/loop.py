@@ -102,14 +102,14 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
         raise ConfigError(fault, "change it")
     done = job.scratch / f"{name}.done.json"
     if job.resumed and done.exists():
-        job.report.info(f"{name}: already trained")
+        job.display.info(f"{name}: already trained")
         return FitResult(**json.loads(done.read_text()))
     run = _Run(task, loop, seed, job, name, runtime)
     task.module.train()
     try:
         batches = iter(task.batches(run.start, loop.steps))
         run.start_clock(run.start)
-        for step in run.report.track(range(run.start, loop.steps), name, total=loop.steps, start=run.start):
+        for step in run.display.track(range(run.start, loop.steps), name, total=loop.steps, start=run.start):
             run.train_step(step, batches)
             run.after_step(step + 1)
         return run.finish()
@@ -124,7 +124,7 @@ class _Run:
     def __init__(self, task: Task, loop: LoopConfig, seed: int, job: Job, name: str, runtime: Runtime) -> None:
         self.task, self.loop, self.seed, self.job, self.name, self.runtime = task, loop, seed, job, name, runtime
         self.rank = distributed.rank()
-        self.report = job.report if self.rank == 0 else Silent()
+        self.display = job.display if self.rank == 0 else Silent()
         self.device = next(task.module.parameters()).device
         if loop.channels_last:
             task.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
@@ -135,7 +135,7 @@ class _Run:
         self.start, length = self._restore() if job.resumed and self.state_path.exists() else (0, 0)
         self.events = EventLog(job.directory / f"{name}.events.jsonl", length) if self.rank == 0 else None
         if self.events and runtime.tensorboard:
-            self.events.add_tensorboard(job.directory / "tensorboard" / name, self.start, job.report)
+            self.events.add_tensorboard(job.directory / "tensorboard" / name, self.start, job.display)
         self.wrapped = distributed.wrap(task.module)
 
     def train_step(self, step: int, batches: Iterator[Any]) -> None:
@@ -188,7 +188,7 @@ class _Run:
         loss, lrs = sum(losses.values()), [group["lr"] for group in self._groups()]
         images = f"  {self.task.images / seconds:.1f} img/s" if self.task.images else ""
         terms = f" ({', '.join(f'{name} {value:.3g}' for name, value in losses.items())})" if len(losses) > 1 else ""
-        self.report.status(f"loss {loss:.4g}{terms}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
+        self.display.status(f"loss {loss:.4g}{terms}  lr {self.task.optimizers[0].param_groups[-1]['lr']:.2e}{images}")
         if self.events:
             self.events.write(step=done, loss=loss, losses=losses, lr=lrs, seconds=round(seconds, 5), **notes)
         self.start_clock(done)

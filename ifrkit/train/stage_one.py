@@ -41,7 +41,7 @@ def run(job: Job) -> None:
     store = ClipStore.of(job.input("clips"))
     store.check_crop(config.crop.size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
-    job.report.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
+    job.display.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
     sources = _pseudo_labels(job, store, labeled)
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
@@ -73,7 +73,7 @@ def run(job: Job) -> None:
         ]
         for branch, r in results.items()
     ]
-    job.report.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
+    job.display.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
 
 
 def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:

@@ -60,7 +60,7 @@ def run(job: Job) -> None:
     job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
     scores = [f"{100 * m['miou']:.2f}" if "miou" in m else "-" for m in (result.best, result.last)]
     title = f"Validation mIoU (%), key frame {config.key_interval - 1} before"
-    job.report.table(
+    job.display.table(
         title, ["model", "best", "at step", "last"], [[config.arch, scores[0], str(result.best_step), scores[1]]]
     )
 
@@ -92,7 +92,7 @@ def _flow(job: Job, store: ClipStore) -> FlowNetS:
     for artifact in job.inputs:
         if artifact.kind == "flow":
             return load_flow(artifact)
-    job.report.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
+    job.display.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
     return train_flow(
         job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime, "seed": job.config.seed}), store
     )[1]

@@ -8,15 +8,15 @@ import re
 import pytest
 from rich.console import Console
 
-from ifrkit.cli import reporter
-from ifrkit.cli.reporter import ConsoleReporter, pace
+from ifrkit.cli import display as terminal
+from ifrkit.cli.display import TerminalDisplay, pace
 
 
 def test_plain_lines_are_sparse(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    report = ConsoleReporter("toy")
+    report = TerminalDisplay("toy")
     assert list(report.track(range(1000), "steps")) == list(range(1000))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(reporter, "_PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "_PLAIN_SECONDS", 0.0)
     for _ in report.track(iter("ab"), "steps", total=4, start=2):
         report.status("loss 0.5")
     lines = capsys.readouterr().err.splitlines()
@@ -33,7 +33,7 @@ def test_pace_is_as_people_say_it() -> None:
 
 
 def test_text_is_never_markup_and_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
-    report = ConsoleReporter("toy")
+    report = TerminalDisplay("toy")
     report.info("[bold]/a/path/" + "x" * 300)
     report.warn("careful [1/2]")
     out, err = capsys.readouterr()
@@ -43,14 +43,14 @@ def test_text_is_never_markup_and_never_wrapped(capsys: pytest.CaptureFixture[st
 
 def test_tables_keep_every_column(capsys: pytest.CaptureFixture[str]) -> None:
     columns = [f"a rather long column {i}" for i in range(7)]
-    ConsoleReporter("toy").table("Title", columns, [[f"{i}.{i}" for i in range(7)]])
+    TerminalDisplay("toy").table("Title", columns, [[f"{i}.{i}" for i in range(7)]])
     err = capsys.readouterr().err
     assert all(column in err for column in columns)
     assert "6.6" in err
 
 
 def test_quiet_leaves_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
-    report = ConsoleReporter("toy", quiet=True)
+    report = TerminalDisplay("toy", quiet=True)
     report.info("x")
     report.table("t", ["a"], [["b"]])
     assert list(report.track([1, 2], "steps")) == [1, 2]
@@ -59,7 +59,7 @@ def test_quiet_leaves_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bars_nest_and_end_with_their_loops() -> None:
-    report = ConsoleReporter("toy")
+    report = TerminalDisplay("toy")
     screen = io.StringIO()
     report.console = Console(file=screen, force_terminal=True, width=100)
     for step in report.track(range(2), "outer", total=2):

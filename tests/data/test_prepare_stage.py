@@ -54,7 +54,7 @@ def prepare(
     **changes: Any,
 ) -> Artifact:
     config = toy_config(options, **changes)
-    return execute(STAGE, config, Run(workspace=workspace, inputs=[], out=out, stop=stop, report=report or Listener()))
+    return execute(STAGE, config, Run(workspace=workspace, inputs=[], out=out, stop=stop, display=report or Listener()))
 
 
 def checksums(artifact: Artifact) -> dict[str, str]:

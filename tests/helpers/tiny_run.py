@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ifrkit.artifacts.job import Reporter, Silent
+from ifrkit.artifacts.job import Display, Silent
 from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.pseudo_label import PseudoLabelConfig
@@ -50,7 +50,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     stop: Callable[[], int] = lambda: 0,
-    report: Reporter | None = None,
+    report: Display | None = None,
 ) -> Artifact:
     """train-branches on these clips."""
     return execute(
@@ -62,7 +62,7 @@ def train(
             out=out,
             resume=resume,
             stop=stop,
-            report=report or Silent(),
+            display=report or Silent(),
         ),
     )
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ifrkit.architectures.base import VideoModel
-from ifrkit.artifacts.job import Reporter, Silent
+from ifrkit.artifacts.job import Display, Silent
 from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_flow import TrainFlowConfig
@@ -64,11 +64,11 @@ def run(
     *,
     resume: bool = False,
     stop: Callable[[], int] = lambda: 0,
-    report: Reporter | None = None,
+    report: Display | None = None,
 ) -> Artifact:
     """The stage on these inputs."""
     return execute(
-        stage, config, Run(workspace=workspace, inputs=[*inputs], resume=resume, stop=stop, report=report or Silent())
+        stage, config, Run(workspace=workspace, inputs=[*inputs], resume=resume, stop=stop, display=report or Silent())
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ifrkit.artifacts.job import Job, Reporter, Silent
+from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.config.training import LoopConfig
 from ifrkit.core.config import Runtime
 from ifrkit.train import distributed
@@ -74,7 +74,7 @@ def train(
     *,
     resumed: bool = False,
     stop: Callable[[], int] = lambda: 0,
-    report: Reporter | None = None,
+    report: Display | None = None,
     runtime: dict[str, Any] | None = None,
     **loop: Any,
 ) -> FitResult:

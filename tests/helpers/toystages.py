@@ -72,7 +72,7 @@ def make_train(job: Job) -> None:
     state = job.scratch / "progress.json"
     at = json.loads(state.read_text()) if job.resumed else {"step": 0, "steps": config.steps, "sum": 0}
     first = os.environ.get("RANK", "0") == "0"
-    for step in job.report.track(range(at["step"], config.steps), "toy", total=config.steps, start=at["step"]):
+    for step in job.display.track(range(at["step"], config.steps), "toy", total=config.steps, start=at["step"]):
         at = {"step": step + 1, "steps": config.steps, "sum": at["sum"] + step}
         if first:
             with (job.directory / "log.txt").open("a") as log:

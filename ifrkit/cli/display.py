@@ -34,8 +34,8 @@ class _Pace(ProgressColumn):
         return Text(pace(task.finished_speed or task.speed), "cyan")
 
 
-class ConsoleReporter:
-    """The Reporter of the command line. name: the stage, in front of plain lines. quiet: warnings only."""
+class TerminalDisplay:
+    """The Display of the command line. name: the stage, in front of plain lines. quiet: warnings only."""
 
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self.name, self.quiet = name, quiet
