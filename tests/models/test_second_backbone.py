@@ -28,7 +28,7 @@ from ifrkit.models.network import build_network
 from ifrkit.models.normalisation import Normalisation
 from ifrkit.models.trunk import Stages, Trunk
 from ifrkit.stages import evaluate, export, train_fusion
-from ifrkit.stages.runner import execute
+from ifrkit.stages.runner import Run, execute
 from ifrkit.testing.networks import check_backbone
 from ifrkit.trained import load_branch, load_video_model
 
@@ -106,7 +106,7 @@ def test_the_batch_is_normalised_for_the_network(clips: Artifact) -> None:
 
 def test_it_is_judged_predicts_and_is_exported(tmp_path: Path, clips: Artifact) -> None:
     branches = trained(tmp_path, clips, ssl="none")
-    report = execute(evaluate.STAGE, EvalConfig(), workspace=tmp_path, inputs=[branches])
+    report = execute(evaluate.STAGE, EvalConfig(), Run(workspace=tmp_path, inputs=[branches]))
     assert report.file("report.json").exists()
     video = own_videos.write_folder(tmp_path / "street", own_videos.street(3))
     done = own_videos.run(tmp_path, branches, video)
@@ -114,7 +114,7 @@ def test_it_is_judged_predicts_and_is_exported(tmp_path: Path, clips: Artifact) 
     with torch.no_grad():
         ids = network(network.normalise(frame.permute(2, 0, 1)[None])).argmax(1)[0]
     assert (own_videos.labels(done, "street")["f1"] == ids.numpy()).mean() > 0.999
-    exported = execute(export.STAGE, ExportConfig(format="torch"), workspace=tmp_path, inputs=[branches])
+    exported = execute(export.STAGE, ExportConfig(format="torch"), Run(workspace=tmp_path, inputs=[branches]))
     index = json.loads(exported.file("exported.json").read_text())
     wanted = {"inside": True, **Backbone.normalisation.describe()}
     assert index["normalisation"] == wanted

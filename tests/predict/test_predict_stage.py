@@ -142,7 +142,7 @@ def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) ->
     (folder / "f3.png").write_bytes((folder / "f3.png").read_bytes()[:200])
     Image.new("RGB", (50, 32)).save(folder / "f6.png")
     told = Told()
-    done = own_videos.run(tmp_path, model, video, folder, key_interval=100, report=told)
+    done = own_videos.run(tmp_path, model, video, folder, key_interval=100, display=told)
     a, b = _index(done)["videos"]
     assert [item["frame"] for item in a["broken"]] == ["000004"]
     assert [item["frame"] for item in b["broken"]] == ["f3", "f6"]
@@ -165,7 +165,7 @@ def test_a_video_that_is_cut_off(tmp_path: Path, model: Artifact) -> None:
     video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(12))
     own_videos.cut_avi(video, 6)
     told = Told()
-    done = own_videos.run(tmp_path, model, video, report=told)
+    done = own_videos.run(tmp_path, model, video, display=told)
     (record,) = _index(done)["videos"]
     assert 5 <= record["frames"] <= 6
     (warning,) = told.warnings
