@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -20,7 +21,9 @@ import torch
 import ifrkit
 from ifrkit.config.network import NetworkConfig
 from ifrkit.core import plugins
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.network import build_network
+from ifrkit.models.public import PublicWeights
 
 PROBE = (256, 512)
 """(height, width) of the frames of the throughput probe."""
@@ -46,6 +49,7 @@ def examine(workspace: Path, seconds: float) -> dict[str, Any]:
         "writes_mp4": _writes_mp4(),
         "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "plugins": found_plugins(),
+        "weights": found_weights(),
         "probe": probe(seconds) if seconds > 0 else None,
     }
     return {**findings, "problems": problems(findings)}
@@ -77,6 +81,27 @@ def found_plugins() -> dict[str, dict[str, str | None]]:
             except Exception as error:
                 found[kind][name] = " ".join(f"{type(error).__name__}: {error}".split())
     return found
+
+
+def found_weights() -> dict[str, str]:
+    """Backbone -> what `pretrained=auto` would find: its installed package, or how to get it."""
+    found: dict[str, str] = {}
+    for name in plugins.names("backbones"):
+        with contextlib.suppress(Exception):  # a stranger's plug-in may raise anything; `found_plugins` says what
+            public = plugins.load("backbones", name).public
+            if public is not None:
+                found[name] = _state(public)
+    return found
+
+
+def _state(public: PublicWeights) -> str:
+    try:
+        public.path()
+    except ConfigError:
+        return f"missing; {public.remedy}"
+    except ArtifactError:
+        return f"damaged; {public.remedy}"
+    return f"found ({public.package}, {public.licence}, sha256 {public.sha256[:12]})"
 
 
 def probe(seconds: float) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def command(workspace: Path, as_json: bool, seconds: float) -> None:
         click.echo(json.dumps(findings))
         return
     for name, text in _lines(findings):
-        click.echo(f"{name:<12} {text}")
+        click.echo(f"{name:<14} {text}")
 
 
 def _lines(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -56,6 +56,8 @@ def _lines(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "environment", f"{name}={value}"
     for kind, names in findings["plugins"].items():
         yield kind, ", ".join(f"{name} (broken)" if error else name for name, error in names.items())
+    for name, state in findings["weights"].items():
+        yield "weights", f"{name}: {state}"
     if probe := findings["probe"]:
         yield "speed", f"{probe['frames_per_second']} frames/s, {probe['network']}, {probe['device']}"
     for problem in findings["problems"]:

