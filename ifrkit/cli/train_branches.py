@@ -22,6 +22,9 @@ from ifrkit.stages.train_branches import STAGE
 @click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
 @click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
 @click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
+@click.option(
+    "--labeled-count", type=click.IntRange(1), metavar="N", help="So many training clips with a label instead."
+)
 @click.option("--partition-seed", type=int, metavar="N", help="Which draw of that size.")
 @click.option("--labeled-list", type=click.Path(), metavar="FILE", help="A published list of labeled frames instead.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")
@@ -34,7 +37,7 @@ def command(shared: Shared, **options: Any) -> None:
     """Train the two segmentation branches: a light one for every frame, a heavy one for key frames.
 
     Reads `clips`. Makes `branches`: last and best weights of each, with their validation mIoU. The labels that
-    --partition leaves out are not used; all clips serve as unlabeled video.
+    --partition or --labeled-count leaves out are not used; all clips serve as unlabeled video.
 
     \b
     Examples:
@@ -48,6 +51,7 @@ def command(shared: Shared, **options: Any) -> None:
 
 _KEYS = {
     "partition": "labeled.partition",
+    "labeled_count": "labeled.count",
     "partition_seed": "labeled.seed",
     "labeled_list": "labeled.list",
     "steps": "loop.steps",
@@ -56,6 +60,9 @@ _KEYS = {
 
 def _flags(backbone: str | None, branch: str | None, **options: Any) -> Flags:
     flags = named_flags(options, _KEYS)
+    for name in ("labeled_count", "labeled_list"):
+        if options[name] is not None and options["partition"] is None:  # it replaces the share that a recipe names
+            flags["labeled.partition"] = ("1/1", flags[_KEYS[name]][1])
     both = branch in (None, "both")
     if branch is not None:
         flags["branches"] = ("update,reference" if both else branch, "--branch")

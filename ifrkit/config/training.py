@@ -15,10 +15,19 @@ class LabeledSet(Config):
 
     partition: str = Field("1/1", pattern=r"^1/[1-9][0-9]*$")
     """1/2, 1/4, 1/8, 1/16, 1/30, ... of the training clips."""
+    count: int | None = Field(None, ge=1)
+    """So many clips instead of a share."""
     seed: int = 0
     """Which draw of that size."""
     list: Annotated[str | None, FileContent()] = None
     """A published list of labeled frames instead (a file, one annotated frame a line)."""
+
+    @property
+    def named(self) -> str:
+        """Its size as a word: "1/8", "15 clips", or "list"."""
+        if self.list is not None:
+            return "list"
+        return self.partition if self.count is None else f"{self.count} clips"
 
 
 class CropConfig(Config):

@@ -12,6 +12,7 @@ from ifrkit.artifacts.indexes import Branches, Report, VideoModel
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.training import LabeledSet
 from ifrkit.core.errors import ConfigError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation import tables
@@ -164,10 +165,10 @@ def _training(job: Job) -> dict[str, Any]:
     own = given.kind == "branches"
     stages = () if own else tuple(kind for kind in ("flow", "video-model") if given.ancestor(kind))
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
-    labeled = config["labeled"]
+    labeled = LabeledSet.model_validate({**config["labeled"], "list": config["labeled"]["list"] and "list"})
     return {
         "ssl": config["ssl"],
-        "labeled": "list" if labeled["list"] else labeled["partition"],
+        "labeled": labeled.named,
         "backbones": {name: config[name]["backbone"] for name in config["branches"]},
         "seed": config["seed"],
         "passes": Branches.read(branches).tree()["passes"],

@@ -48,6 +48,6 @@ STAGE = Stage(
     accepts=("pseudo-labels",),
     resumable=True,
     extra_inputs=_extra_inputs,
-    label=lambda config: "-".join([*config.ssl, config.labeled.partition.replace("/", "-")]),
+    label=lambda config: "-".join([*config.ssl, config.labeled.named.replace("/", "-").replace(" ", "-")]),
     after=_after,
 )

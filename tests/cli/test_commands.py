@@ -26,7 +26,8 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 
 FLAGS = {
     "prepare": "--root --frames --labels --label-format --clip-length --allow-missing",
-    "train-branches": "--ssl --backbone --branch --partition --partition-seed --labeled-list --steps --budget",
+    "train-branches": "--ssl --backbone --branch --partition --labeled-count --partition-seed --labeled-list --steps"
+    " --budget",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
@@ -160,9 +161,19 @@ def test_python_dash_m_and_version(tmp_path: Path) -> None:
 
 
 def _branches(**given: object) -> TrainBranchesConfig:
-    names = ("ssl", "backbone", "branch", "partition", "partition_seed", "labeled_list", "steps", "budget")
+    names = (
+        "ssl",
+        "backbone",
+        "branch",
+        "partition",
+        "labeled_count",
+        "partition_seed",
+        "labeled_list",
+        "steps",
+        "budget",
+    )
     flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
-    return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
+    return resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
 
 
 def test_train_branches_flags() -> None:
@@ -170,6 +181,8 @@ def test_train_branches_flags() -> None:
     assert (both.update.backbone, both.reference.backbone) == ("resnet18", "resnet50")
     assert (both.labeled.partition, both.labeled.seed, both.loop.steps) == ("1/30", 2, 7)
     assert both.ssl == ("none",)
+    counted = _branches(labeled_count=5)  # instead of the recipe's partition
+    assert (counted.labeled.count, counted.labeled.partition) == (5, "1/1")
     one = _branches(backbone="resnet34", branch="reference")
     assert one.branches == ("reference",)
     assert one.reference.backbone == "resnet34"

@@ -108,3 +108,26 @@ def test_no_label_at_all_is_a_dataset_error() -> None:
 def test_a_partition_is_one_over_a_number(partition: str) -> None:
     with pytest.raises(ValidationError):
         LabeledSet(partition=partition)
+
+
+@given(st.integers(1, 40), st.integers(0, 3))
+def test_a_count_is_that_many_of_the_same_order(count: int, seed: int) -> None:
+    store = stub([clip(f"c{i}", 1) for i in range(40)])
+    chosen = labeled_clips(store, LabeledSet(count=count, seed=seed))
+    assert len(chosen) == count
+    assert set(chosen) <= set(labeled_clips(store, LabeledSet(count=40, seed=seed)))
+    if count in (40, 20, 10):
+        assert chosen == labeled_clips(store, LabeledSet(partition=f"1/{40 // count}", seed=seed))
+
+
+def test_a_count_of_more_clips_than_there_are() -> None:
+    store = stub([clip(f"c{i}", 1) for i in range(4)])
+    with pytest.raises(ConfigError, match=r"labeled.count 5: only 4 training clips have a label"):
+        labeled_clips(store, LabeledSet(count=5))
+
+
+@pytest.mark.parametrize("other", [{"partition": "1/2"}, {"list": "names.txt"}])
+def test_only_one_of_count_partition_and_list(other: dict[str, str]) -> None:
+    store = stub([clip(f"c{i}", 1) for i in range(4)])
+    with pytest.raises(ConfigError, match="exclude each other"):
+        labeled_clips(store, LabeledSet.model_validate({"count": 2, **other}))

@@ -1,8 +1,8 @@
 """Which training clips may show their label.
 
 A partition 1/K sorts the training clips that have an annotated frame by sha256(seed, name) and takes the first ones: it
-depends on neither file order nor machine, and smaller partitions of a seed lie inside larger ones. `--labeled-list`
-takes a published list instead.
+depends on neither file order nor machine, and smaller partitions of a seed lie inside larger ones. `--labeled-count`
+names the number itself, `--labeled-list` takes a published list instead.
 
 Clips may overlap: every second frame of CamVid's 15 Hz part (0016E5) is annotated, so a frame of a labeled clip can
 be an unlabeled frame, even the annotated one, of another clip. No label leaks that way: labels are read only at the
@@ -39,13 +39,18 @@ def labeled_clips(store: ClipStore, labeled: LabeledSet) -> list[int]:
     annotated = [clip for clip in store.clips_of("train") if store.clips[clip].annotated is not None]
     if not annotated:
         raise DatasetError(f"{store.path}: no training clip has a label", "prepare a dataset with labels")
+    given = [name for name, value in (("list", labeled.list), ("count", labeled.count)) if value is not None]
+    given += ["partition"] * (labeled.partition != "1/1")
+    if len(given) > 1:
+        raise ConfigError(f"labeled.{given[0]} and labeled.{given[1]} exclude each other", "give one of them")
     if labeled.list is not None:
-        if labeled.partition != "1/1":
-            raise ConfigError("labeled.list and labeled.partition exclude each other", "give one of them")
         return _listed(store, annotated, Path(labeled.list))
-    k = int(labeled.partition.removeprefix("1/"))
+    wanted = labeled.count or partition_size(len(annotated), int(labeled.partition.removeprefix("1/")))
+    if wanted > len(annotated):
+        fault = f"labeled.count {wanted}: only {len(annotated)} training clips have a label"
+        raise ConfigError(fault, "name fewer, or label more")
     drawn = sorted(annotated, key=lambda clip: _rank(labeled.seed, store.clips[clip].name))
-    return sorted(drawn[: partition_size(len(annotated), k)])
+    return sorted(drawn[:wanted])
 
 
 def _rank(seed: int, name: str) -> bytes:
