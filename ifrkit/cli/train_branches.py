@@ -22,9 +22,7 @@ from ifrkit.stages.train_branches import STAGE
 @click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
 @click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
 @click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
-@click.option(
-    "--labeled-count", type=click.IntRange(1), metavar="N", help="So many training clips with a label instead."
-)
+@click.option("--labeled-count", type=click.IntRange(1), metavar="N", help="So many labeled clips instead.")
 @click.option("--partition-seed", type=int, metavar="N", help="Which draw of that size.")
 @click.option("--labeled-list", type=click.Path(), metavar="FILE", help="A published list of labeled frames instead.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Training steps (loop.steps).")

@@ -173,7 +173,7 @@ def _branches(**given: object) -> TrainBranchesConfig:
         "budget",
     )
     flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
-    return resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
+    return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
 
 
 def test_train_branches_flags() -> None:
@@ -181,8 +181,6 @@ def test_train_branches_flags() -> None:
     assert (both.update.backbone, both.reference.backbone) == ("resnet18", "resnet50")
     assert (both.labeled.partition, both.labeled.seed, both.loop.steps) == ("1/30", 2, 7)
     assert both.ssl == ("none",)
-    counted = _branches(labeled_count=5)  # instead of the recipe's partition
-    assert (counted.labeled.count, counted.labeled.partition) == (5, "1/1")
     one = _branches(backbone="resnet34", branch="reference")
     assert one.branches == ("reference",)
     assert one.reference.backbone == "resnet34"
@@ -192,6 +190,12 @@ def test_train_branches_flags() -> None:
         _branches(backbone="resnet18")
     with pytest.raises(ConfigError, match="needs 1 names, for update"):
         _branches(backbone="resnet18,resnet50", branch="update")
+
+
+def test_a_count_replaces_the_share_of_a_recipe() -> None:
+    flags = _flags(None, None, partition=None, labeled_list=None, labeled_count=5)
+    config = resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
+    assert (config.labeled.count, config.labeled.partition) == (5, "1/1")
 
 
 @pytest.mark.parametrize("text", ["miou", "miou=", "miou=x", "miou=55", "=0.5", "miou=nan", "miou=-1"])
