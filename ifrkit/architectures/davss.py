@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ifrkit.architectures import base
 from ifrkit.architectures.base import Phase, flow_input, quarter, resize, size_of
+from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
@@ -122,10 +123,10 @@ class VideoModel(base.VideoModel):
         terms = []
         for frame, state in self._carried(frames_bt3hw):
             carried_bhw = resize(state.scores_bkhw, size_of(frame)).argmax(1)
-            wrong_b1hw = (carried_bhw != self.reference_ids(frame))[:, None].float()
-            distorted_b1hw = self._distorted(self.reference.normalise(frame), state)
+            wrong_b1hw = (carried_bhw != self.reference_ids(frame))[:, None]
+            distorted_b1hw = at_least_float32(self._distorted(self.reference.normalise(frame), state))
             with torch.autocast(frame.device.type, enabled=False):
-                terms.append(F.binary_cross_entropy(distorted_b1hw.float(), wrong_b1hw))
+                terms.append(F.binary_cross_entropy(distorted_b1hw, wrong_b1hw.to(distorted_b1hw.dtype)))
         return {"distortion": _mean(terms)}
 
     def correction_losses(self, frames_bt3hw: Tensor, label_bhw: Tensor) -> dict[str, Tensor]:
@@ -151,7 +152,7 @@ class VideoModel(base.VideoModel):
 
 
 def _floats(*maps: Tensor) -> tuple[Tensor, ...]:
-    return tuple(m.float() for m in maps)
+    return tuple(at_least_float32(m) for m in maps)
 
 
 def _mean(terms: Sequence[Tensor]) -> Tensor:

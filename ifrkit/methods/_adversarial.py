@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ifrkit.core.lazy import F, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 
@@ -91,8 +92,9 @@ def called(is_label: bool, logits: Tensor, counts: Tensor | None = None) -> Tens
 
     counts: bool, of the shape of the logits; None: all.
     """
-    wanted = torch.full_like(logits, float(is_label), dtype=torch.float32)
-    bce = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+    logits = at_least_float32(logits)
+    wanted = torch.full_like(logits, float(is_label))
+    bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     if counts is None:
         return bce.mean()
     return (bce * counts).sum() / counts.sum().clamp(min=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ifrkit.core.lazy import F
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 
 if TYPE_CHECKING:
@@ -55,5 +56,5 @@ def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_b
 
     Mean over all pixels, not over the kept ones: that explodes when few are kept.
     """
-    ce_bhw = F.cross_entropy(logits_bkhw.float(), label_bhw, reduction="none")
+    ce_bhw = F.cross_entropy(at_least_float32(logits_bkhw), label_bhw, reduction="none")
     return (ce_bhw * (confidence_bhw >= threshold)).mean()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ifrkit.core.lazy import torch
+from ifrkit.core.precision import at_least_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,9 @@ def class_prototypes(
     member_nkp = (labels[:, None] == classes[:, None, None]).flatten(2)
     present_nk = member_nkp.any(2)
     with torch.autocast(features.device.type, enabled=False):
-        weight_nkp = member_nkp.float()
-        sums_nkc = weight_nkp @ features.float().flatten(2).transpose(1, 2)
+        values = at_least_float32(features)
+        weight_nkp = member_nkp.to(values.dtype)
+        sums_nkc = weight_nkp @ values.flatten(2).transpose(1, 2)
         counts_nk1 = weight_nkp.sum(2, keepdim=True)
         if pool == "batch":
             of_group = torch.arange(len(features), device=features.device) // group

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, known, one_hot
@@ -28,7 +29,7 @@ def trusted_cross_entropy(logits_bkhw: Tensor, own_bhw: Tensor, answers_bhw: Ten
 
     answers: D's logits at the size of the labels. 0 where no pixel passes.
     """
-    trusted_bhw = answers_bhw.detach().float().sigmoid() >= threshold
+    trusted_bhw = at_least_float32(answers_bhw.detach()).sigmoid() >= threshold
     return cross_entropy(logits_bkhw, own_bhw.masked_fill(~trusted_bhw, IGNORE), "valid")
 
 
@@ -91,5 +92,6 @@ class Method(Adversarial):
             counts_bhw = torch.cat([known_bhw, torch.ones_like(answers_bhw, dtype=torch.bool)])
         # Eq. (1): L_D = (BCE(D(S(x)), 0) + BCE(D(one-hot y), 1)) / 2; S(x) as it was before S's step
         fake = called(False, self.discriminator(fake_bkhw.detach()), counts_bhw)
-        real = called(True, self.discriminator(one_hot(label_bhw, network.num_classes)), known_bhw)
+        real_bkhw = one_hot(label_bhw, network.num_classes).to(fake_bkhw.dtype)
+        real = called(True, self.discriminator(real_bkhw), known_bhw)
         return {**terms, "discriminator": (fake + real) / 2}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field
 
 from ifrkit.core.lazy import F, nn, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.methods._overlap import overlap
 
@@ -131,12 +132,11 @@ class Method(base.Method):
         turned = torch.tensor([[[place.mirrored]] for place in batch.places[source]], device=f_bchw.device)
         f_bchw = torch.where(turned[:, None], f_bchw.flip(-1), f_bchw)
         with torch.no_grad():
-            confidence_bhw, label_bhw = network.classify(f_bchw).float().softmax(1).max(1)
+            confidence_bhw, label_bhw = at_least_float32(network.classify(f_bchw)).softmax(1).max(1)
             seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))
             base.guess(batch, source, seen_bhw, sure_bhw > self.config.threshold)
         with torch.autocast(f_bchw.device.type, enabled=False):
-            embedding_bdhw = F.normalize(self.projector(f_bchw.float()), dim=1)
-        return Pixels(embedding_bdhw, label_bhw, confidence_bhw)
+            return Pixels(F.normalize(self.projector(at_least_float32(f_bchw)), dim=1), label_bhw, confidence_bhw)
 
 
 def _cut(maps: Pixels, cuts: Sequence[tuple[slice, slice]]) -> Pixels:

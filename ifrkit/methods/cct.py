@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import nn, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.models.losses import ramp_up, upsample
 
@@ -99,5 +100,5 @@ class Method(base.Method):
             logits_bkhw = decoder(moved)
             if logits_bkhw.shape[-2:] != size:
                 logits_bkhw = upsample(logits_bkhw, size)
-            losses.append((logits_bkhw.float().softmax(1) - target_bkhw).square().mean())  # d
+            losses.append((at_least_float32(logits_bkhw).softmax(1) - target_bkhw).square().mean())  # d
         return {"consistency": c.weight * ramp_up(step, c.ramp_up) * torch.stack(losses).mean()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import F
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import half_of_the_classes, mix, partners
@@ -28,7 +29,7 @@ def weighted_cross_entropy(student_bkhw: Tensor, teacher_bkhw: Tensor, threshold
     student: logits. teacher: probabilities, already mixed.
     """
     confidence_bhw, label_bhw = teacher_bkhw.max(1)
-    return (confidence_bhw >= threshold).float().mean() * F.cross_entropy(student_bkhw.float(), label_bhw)
+    return (confidence_bhw >= threshold).float().mean() * F.cross_entropy(at_least_float32(student_bkhw), label_bhw)
 
 
 class Method(MeanTeacher):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import boxes_of_area, mix, partners
@@ -30,7 +31,7 @@ def consistency(student_bkhw: Tensor, teacher_bkhw: Tensor, threshold: float) ->
     student: logits. teacher: probabilities. One share for the whole batch: no single pixel is masked.
     """
     rate = (teacher_bkhw.amax(1) >= threshold).float().mean()
-    return rate * (student_bkhw.float().softmax(1) - teacher_bkhw).square().sum(1).mean()
+    return rate * (at_least_float32(student_bkhw).softmax(1) - teacher_bkhw).square().sum(1).mean()
 
 
 class Method(MeanTeacher):

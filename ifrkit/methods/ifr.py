@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ifrkit.core.lazy import F, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
 from ifrkit.models.losses import cross_entropy, ramp_up, upsample
@@ -35,7 +36,7 @@ def reconstruct(features: Tensor, prototypes: Tensor, present: Tensor, temperatu
     weight. Returns (N, C, h, w) in the convex hull of the prototypes; zeros for an image without any class.
     """
     with torch.autocast(features.device.type, enabled=False):
-        query_ncp = F.normalize(features.float().flatten(2), dim=1)
+        query_ncp = F.normalize(at_least_float32(features).flatten(2), dim=1)
         similarity_nkp = F.normalize(prototypes, dim=2) @ query_ncp  # Eq. (5)
         # The lowest finite number, not -inf: without any class a softmax over -inf would be NaN.
         lowest = torch.finfo(similarity_nkp.dtype).min

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
 from ifrkit.methods._adversarial import Adversarial, called, frozen, one_hot
@@ -31,7 +32,7 @@ def feature_matching_loss(labeled_bc: Tensor, predicted_bc: Tensor) -> Tensor:
 
 def self_training_loss(logits_bkhw: Tensor, own_bhw: Tensor, answers_b: Tensor, threshold: float) -> Tensor:
     """L_st: CE with the network's own labels, the mean over images where sigmoid(D) > threshold; 0 without any."""
-    good_b = answers_b.detach().float().sigmoid() > threshold
+    good_b = at_least_float32(answers_b.detach()).sigmoid() > threshold
     return cross_entropy(logits_bkhw, own_bhw.masked_fill(~good_b[:, None, None], IGNORE), "valid")
 
 
@@ -68,7 +69,8 @@ class Method(Adversarial):
         if not c.on():
             return {}
         label_bhw = batch.labels["v0_0"]
-        real = one_hot(label_bhw, network.num_classes), network.denormalise(batch.views["v0_0"]) / 255
+        image_b3hw = network.denormalise(batch.views["v0_0"]) / 255
+        real = one_hot(label_bhw, network.num_classes).to(image_b3hw.dtype), image_b3hw
         f_bchw = base.encode(network, batch, features, "v1_0")
         logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
         fake = logits_bkhw.softmax(1), network.denormalise(batch.views["v1_0"]) / 255

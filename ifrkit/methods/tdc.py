@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ifrkit.core.lazy import F, nn, torch
+from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
 from ifrkit.methods._prototypes import class_prototypes
 from ifrkit.models.losses import ramp_up
@@ -31,9 +32,10 @@ EPSILON = 1e-6
 
 
 def cosines(features_bchw: Tensor, vectors_kc: Tensor) -> Tensor:
-    """(b, k, h * w) float32, under autocast too. vectors: (k, c), or (b, k, c) of each image."""
+    """(b, k, h * w), at least float32, under autocast too. vectors: (k, c), or (b, k, c) of each image."""
     with torch.autocast(features_bchw.device.type, enabled=False):
-        return F.normalize(vectors_kc.float(), dim=-1) @ F.normalize(features_bchw.float().flatten(2), dim=1)
+        features_bcp = F.normalize(at_least_float32(features_bchw).flatten(2), dim=1)
+        return F.normalize(at_least_float32(vectors_kc), dim=-1) @ features_bcp
 
 
 def joint_probability(

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.core.precision import at_least_float32
+
 VAT_XI, VAT_EPSILON = 0.1, 2.0
 """The released step of 1e-6 is lost in float32 rounding: its adversarial direction has length 0.01 instead of 2."""
 ERASE = 0.4
@@ -91,7 +93,7 @@ def adversarial(decoder: Decoder, f_bchw: Tensor) -> Tensor:
     r_vadv of VAT (Miyato et al., TPAMI 2019), Eq. (6) there.
     """
     with torch.autocast(f_bchw.device.type, enabled=False):
-        f = f_bchw.detach().float()
+        f = at_least_float32(f_bchw.detach())
         direction = _unit(torch.rand_like(f) - 0.5).requires_grad_()
         with torch.enable_grad():
             wanted = decoder(f).detach().softmax(1)

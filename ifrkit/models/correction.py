@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.precision import at_least_float32
 from ifrkit.models.layers import scale_channels
 
 _SLOPE = 0.1
@@ -52,7 +53,8 @@ class DistortionNet(nn.Module):
 
     def forward(self, warped_b3hw: Tensor, current_b3hw: Tensor) -> Tensor:
         """The warped key image beside the current one, both normalised. float32, because it feeds a cross entropy."""
-        similar = F.cosine_similarity(self.features(warped_b3hw).float(), self.features(current_b3hw).float(), dim=1)
+        warped, current = (at_least_float32(self.features(x)) for x in (warped_b3hw, current_b3hw))
+        similar = F.cosine_similarity(warped, current, dim=1)
         return ((1 - similar) / 2).clamp(0, 1)[:, None]
 
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.core.precision import at_least_float32
+
 
 def _halvings(inputs: int, channels: int, count: int) -> list[nn.Conv2d]:
     """`count` convolutions that halve the size; the first makes `channels`, each other one twice as many as before."""
@@ -33,7 +35,7 @@ class PixelDiscriminator(nn.Module):
         """Logits (b, h, w) of "label", float32. p: probabilities or one-hot labels."""
         height, width = p_bkhw.shape[-2:]
         p_bkhw = _at_least(p_bkhw, 32)
-        logits_b1hw = self.layers(p_bkhw).float()
+        logits_b1hw = at_least_float32(self.layers(p_bkhw))
         logits_b1hw = F.interpolate(logits_b1hw, p_bkhw.shape[-2:], mode="bilinear", align_corners=True)
         return logits_b1hw[:, 0, :height, :width]
 
@@ -51,5 +53,5 @@ class ImageDiscriminator(nn.Module):
     def forward(self, p_bkhw: Tensor, images_b3hw: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (b,) of "label" and pooled features (b, 8 channels), float32. p: as above. images: RGB in 0..1."""
         maps_bchw = self.layers(_at_least(torch.cat([p_bkhw, images_b3hw], 1), 16))
-        features_bc = maps_bchw.float().mean((2, 3))
-        return self.last(features_bc)[:, 0].float(), features_bc
+        features_bc = at_least_float32(maps_bchw).mean((2, 3))
+        return at_least_float32(self.last(features_bc)[:, 0]), features_bc

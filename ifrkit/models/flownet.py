@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.core.precision import at_least_float32
 from ifrkit.models.layers import scale_channels, seeded
 
 _SLOPE = 0.1
@@ -99,7 +100,8 @@ class FlowNetS(nn.Module):
         x = _join(skip2, self.deconv2(x), self.upsample_flow3to2(raw3))
         raw2 = self.predict_flow2(x)
         # A pixel of level s is 2^s pixels wide: 5 at 1/4, 2.5 at 1/8, ...
-        return [raw.float() * (_UNIT / 2**s) for s, raw in enumerate((raw2, raw3, raw4, raw5, raw6), start=2)], x
+        raws = (raw2, raw3, raw4, raw5, raw6)
+        return [at_least_float32(raw) * (_UNIT / 2**s) for s, raw in enumerate(raws, start=2)], x
 
 
 def _join(skip: Tensor, *upsampled: Tensor) -> Tensor:

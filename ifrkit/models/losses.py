@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ifrkit.core.lazy import F
+from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ Mean = Literal["all", "valid"]
 
 def cross_entropy(logits_bkhw: Tensor, labels_bhw: Tensor, mean: Mean = "all") -> Tensor:
     """Eq. (1): scalar cross entropy with integer labels, 255 = ignore. A batch without any label gives 0, not NaN."""
-    total = F.cross_entropy(logits_bkhw.float(), labels_bhw, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(at_least_float32(logits_bkhw), labels_bhw, ignore_index=IGNORE, reduction="sum")
     if mean == "all":
         return total / labels_bhw.numel()
     return total / (labels_bhw != IGNORE).sum().clamp(min=1)
 
 
 def upsample(logits_bkhw: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear to (height, width), aligned at the corners of the outer pixels: (b, k, *size) float32."""
-    return F.interpolate(logits_bkhw.float(), list(size), mode="bilinear", align_corners=False)
+    """Bilinear to (height, width), aligned at the corners of the outer pixels: (b, k, *size), at least float32."""
+    return F.interpolate(at_least_float32(logits_bkhw), list(size), mode="bilinear", align_corners=False)
 
 
 def ramp_up(step: int, length: int) -> float:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.lazy import torch
+from ifrkit.core.precision import at_least_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ class Normalisation:
     def undo(self, images_b3hw: Tensor) -> Tensor:
         """RGB 0..255, float32, of normalised images: the inverse, up to rounding."""
         mean, std = (torch.tensor(values, device=images_b3hw.device)[:, None, None] for values in (self.mean, self.std))
-        return images_b3hw.float() * std + mean
+        return at_least_float32(images_b3hw) * std + mean
 
     def describe(self) -> dict[str, Any]:
         """Plain values for who reads an exported graph."""

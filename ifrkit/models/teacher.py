@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ifrkit.core.precision import at_least_float32
 from ifrkit.models.network import Network
 
 
@@ -38,6 +39,6 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images_b3hw: Tensor) -> Tensor:
-        """(b, k, h, w) float32, at the size of the images."""
-        probabilities_bkhw: Tensor = self.network(images_b3hw).float().softmax(1)
+        """(b, k, h, w), at least float32, at the size of the images."""
+        probabilities_bkhw: Tensor = at_least_float32(self.network(images_b3hw)).softmax(1)
         return probabilities_bkhw
