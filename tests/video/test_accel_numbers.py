@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from official import load_official, official_input, official_label
+from official import Number, load_official, official_input, official_label
 
 from ifrkit.architectures.accel import VideoModel
 from ifrkit.config.network import NetworkConfig
@@ -21,17 +21,31 @@ def model() -> VideoModel:
     return model.eval()
 
 
-def test_forward_of_four_chained_warps(model: VideoModel) -> None:
+NUMBERS = [
+    # carried scores: mean, std; logits: mean, std, [0,3,10,20], [1,18,63,127]; cross entropy
+    Number("21.58235", 21.582355971001363, 2.9e-7),
+    Number("175.637", 175.63702730488345, 2.8e-7),
+    Number("-14.47585", -14.475853003654573, 6.6e-7),
+    Number("108.1233", 108.1233552221514, 2.5e-7),
+    Number("-3.786801", -3.7868525509358406, 3.2e-5),
+    Number("-60.50938", -60.509429366812775, 1.7e-6),
+    Number("223.6666", 223.66664373969607, 4.3e-7),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_forward_of_four_chained_warps(model: VideoModel, dtype: torch.dtype) -> None:
     shape = (2, 3, 5, 64, 128)
-    seg_bt3hw = official_input(0, shape).transpose(1, 2)
-    flow_bt3hw = (0.2 * official_input(3, shape) + 0.5).transpose(1, 2)
+    model.to(dtype)  # the weights are float32 numbers: nothing is lost on the way back
+    seg_bt3hw = official_input(0, shape).transpose(1, 2).to(dtype)
+    flow_bt3hw = (0.2 * official_input(3, shape) + 0.5).transpose(1, 2).to(dtype)
     with torch.no_grad():
         carried = model.propagate(model.scores(model.reference, seg_bt3hw[:, 0]), flow_bt3hw)
         out = model.forward_released(seg_bt3hw, flow_bt3hw)
     got = [carried.mean(), carried.std(), out.mean(), out.std(), out[0, 3, 10, 20], out[1, 18, 63, 127]]
     got.append(cross_entropy(out, official_label((2, 64, 128)), "valid"))
-    want = (21.58235, 175.637, -14.47585, 108.1233, -3.786801, -60.50938, 223.6666)
-    torch.testing.assert_close(torch.stack(got), torch.tensor(want), rtol=2e-5, atol=0)
+    for number, found in zip(NUMBERS, got, strict=True):
+        number.check(found, dtype)
 
 
 def test_parameters_that_train(model: VideoModel) -> None:
