@@ -116,7 +116,8 @@ def test_two_optimizers_each_with_its_rates_and_state(tmp_path: Path, options: d
     assert train(tmp_path / "parts", TwoOptimizers(parts), resumed=True, **options) == whole
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     end = load_weights(tmp_path / "whole" / "toy.last.safetensors")
-    assert all(not torch.equal(value, start[name]) for name, value in end.items())
+    # Batch norm takes the first bias away again: whether rounding moves it depends on the processor.
+    assert all(not torch.equal(value, start[name]) for name, value in end.items() if name != "layers.0.bias")
     last = [name for name in end if name.startswith("layers.3.")]  # 20 steps of Adam go no further than 20 rates
     assert len(last) == 2
     assert all((end[name] - start[name]).abs().max() < 0.02 for name in last)

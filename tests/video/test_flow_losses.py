@@ -151,8 +151,8 @@ def test_flow_starts_still_and_sees_contrast_alone() -> None:
     """Untrained, frames that are brighter by a constant give the same flow (but for the padded border)."""
     flownet = build_flownet(0.125, seed=0)
     torch.testing.assert_close(flownet.conv1[0].weight.mean((2, 3)), torch.zeros(8, 6), atol=1e-5, rtol=0)
-    frame = images((1, 3, 32, 32))
-    first = flownet.conv1[0]
+    frame = images((1, 3, 32, 32)).double()
+    first = flownet.conv1[0].double()
     dark, bright = first(torch.cat([frame, frame], 1)), first(torch.cat([frame, frame], 1) + 0.2)
     torch.testing.assert_close(dark[..., 2:-2, 2:-2], bright[..., 2:-2, 2:-2], atol=1e-4, rtol=0)
     assert 0.2 < dark.std() < 20
