@@ -1,9 +1,16 @@
 # make demo: set up, then the whole chain on the embedded synthetic dataset.   make test: lint, types, all tests.
+# make slow: the tests that `make test` leaves out.
+# make test-processors: the tests of numbers four times, each time rounded as another processor rounds (long).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: demo test slow clean
+NUMBERS := $(addprefix tests/,data evaluation export flow methods metrics models predict train video)
+# What an older processor rounds differently: torch and oneDNN without wide vectors, sums by a single thread.
+PROCESSORS := "ATEN_CPU_CAPABILITY=default" "ONEDNN_MAX_CPU_ISA=SSE41" \
+	"ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41" "OMP_NUM_THREADS=1"
+
+.PHONY: demo test slow test-processors clean
 
 demo: $(VENV)/.core
 	PATH="$(BIN):$$PATH" sh demo.sh
@@ -16,6 +23,13 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.test
 	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
+
+test-processors: $(VENV)/.test
+	@failed=0; for settings in $(PROCESSORS); do \
+		echo "$$settings"; \
+		env $$settings PATH="$(BIN):$$PATH" $(BIN)/python -m pytest $(NUMBERS) --numprocesses auto --dist loadfile \
+			|| failed=1; \
+	done; exit $$failed
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
