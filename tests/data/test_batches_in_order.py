@@ -224,7 +224,7 @@ def test_what_the_clips_cannot_serve_is_a_config_error(store: ClipStore, tmp_pat
         view_batches(Clips(store, labeled, unlabeled), VIEWS, CropConfig(size=size), Span(2, 0, 0, 1))
 
     views([0], [0], SIZE)
-    with pytest.raises(ConfigError, match="crop 41x56 is larger"):
+    with pytest.raises(ConfigError, match=r"crop.size 41x56 is larger"):
         views([0], train, (41, 56))
     with pytest.raises(ConfigError, match="clip5 lacks frames"):
         views([0], [5])

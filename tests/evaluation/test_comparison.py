@@ -23,7 +23,9 @@ def report(ssl: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:
     model["passes"] = {"update": {"trained": 6, "plain": 0, "cost": 6.0}}
     systems = {"update, every frame": {"miou": {"miou": value, "iou": [value]}}}
     same = {"clips_id": "c", "split": "val", "frames": "annotated", "key_interval": 5, "distance": 4}
-    return {"model": model, "dataset": "d", **same, "label_size": "store", "flow": None, "systems": systems} | changes
+    counts = {"clips": 1, "scored_frames": 1, "frames_nearer_to_their_key": 0, "classes": ["road"]}
+    rest = {"dataset": "d", "label_size": "store", "flow": None, "systems": systems}
+    return {"model": model, **same, **counts, **rest} | changes
 
 
 def store(workspace: Path, tree: dict[str, Any], number: int) -> str:

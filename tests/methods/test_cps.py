@@ -34,5 +34,6 @@ def test_a_sibling_differs_and_is_the_same_every_time() -> None:
 
 
 def test_switched_off_there_is_no_second_network() -> None:
-    network = build_network(NetworkConfig(width=0.125), 3, seed=4)
-    assert Method(Method.Config(weight=0)).build(network) is None
+    """The training leaves out a method that is off."""
+    assert not Method(Method.Config(weight=0)).on
+    assert Method(Method.Config()).on

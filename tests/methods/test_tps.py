@@ -61,7 +61,7 @@ def test_only_the_strong_view_gets_a_gradient_and_unsure_flow_no_loss() -> None:
     for sure in (1.0, 0.0):
         flow_b3hw = torch.zeros(2, 3, 24, 32)
         flow_b3hw[:, 2] = sure
-        batch = Batch(views, {}, flows={"v1_0_n": flow_b3hw})
+        batch = Batch(views, {}, extras={"v1_0_n": flow_b3hw})
         (loss,) = method.losses(network, batch, {}, 0).values()
         gradients = torch.autograd.grad(loss, list(views.values()), allow_unused=True)
         reached = {name for name, g in zip(views, gradients, strict=True) if g is not None and g.any()}

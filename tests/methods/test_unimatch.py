@@ -57,8 +57,6 @@ def test_published_weights_with_a_supervised_weight_of_one() -> None:
     [
         ({"features": 0.0}, {"v1_0", "v1_0_j", "v1_0_j2"}, {"strong1", "strong2"}),
         ({"strong": 0.0}, {"v1_0"}, {"features"}),
-        ({"strong": 0.0, "features": 0.0}, set(), set()),
-        ({"strong": 0.0, "version": 2}, set(), set()),
     ],
 )
 def test_a_term_of_weight_zero_costs_nothing(options: dict[str, Any], views: set[str], terms: set[str]) -> None:
@@ -68,7 +66,14 @@ def test_a_term_of_weight_zero_costs_nothing(options: dict[str, Any], views: set
     assert given.views.keys() == views
     assert found.keys() == terms
     strong = [(4, True)] if "v1_0_j" in views else []
-    assert graphs == ([(2, "features" in terms)] if "v1_0" in views else []) + strong
+    assert graphs == [(2, "features" in terms), *strong]
+
+
+@pytest.mark.parametrize("options", [{"strong": 0.0, "features": 0.0}, {"strong": 0.0, "version": 2}, {"weight": 0.0}])
+def test_without_any_weight_it_is_off(options: dict[str, Any]) -> None:
+    """The training leaves it out: no view, no pass, no teacher."""
+    assert not Method(Method.Config.model_validate(options)).on
+    assert Method(Method.Config()).on
 
 
 def test_labels_come_from_the_undisturbed_view() -> None:

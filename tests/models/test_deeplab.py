@@ -92,7 +92,7 @@ def test_one_image_cannot_train_the_head() -> None:
 
 
 def test_shared_windows_on_maps_of_either_stride() -> None:
-    here, there = Place(0, 8, False), Place(16, 0, False)
+    here, there = Place(0, 0, 8, False), Place(0, 16, 0, False)
     coarse, fine = overlap(here, there, (4, 8)), overlap(here, there, (8, 16), stride=4)
     assert coarse == ((slice(2, 4), slice(0, 7)), (slice(0, 2), slice(1, 8)))
     assert fine == ((slice(4, 8), slice(0, 14)), (slice(0, 4), slice(2, 16)))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tiny_tables import FLAGS, Answer
 
+from ifrkit.cli.main import in_process
 from ifrkit.reproduce import estimate
 from ifrkit.reproduce.matrix import Data, Matrix
 
@@ -59,7 +60,7 @@ def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
     from ifrkit.artifacts.job import Silent
 
     matrix = Matrix.of("7", Data(scale="tiny", sets=SETS), (0, 1), "+ IFR")
-    costs = estimate.costs(matrix.nodes, matrix.check(), tmp_path, "cpu", Silent())
+    costs = estimate.costs(matrix.nodes, matrix.check(in_process), tmp_path, "cpu", Silent())
     rows = {row["training"]: (row["runs"], row["passes"]) for row in map(estimate.entry, costs)}
     assert rows == {
         "update resnet18 psp, ifr": (2, "6 FB"),
@@ -76,4 +77,4 @@ def test_every_kind_of_training_can_be_probed(tmp_path: Path) -> None:
 
 def test_switched_off_terms_have_a_cost_of_their_own() -> None:
     matrix = Matrix.of("5", Data("cityscapes", "somewhere"), (0, 1), None)
-    assert len({training.key for _, training in estimate.planned(matrix.nodes, matrix.check())}) == 6
+    assert len({training.key for _, training in estimate.planned(matrix.nodes, matrix.check(in_process))}) == 6
