@@ -90,7 +90,7 @@ def test_imports_stand_at_the_top() -> None:
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert len(inside) < 45
+    assert len(inside) < 20
 
 
 def test_few_functions_have_many_arguments() -> None:
