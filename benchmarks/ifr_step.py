@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 
 from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
@@ -65,7 +66,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0).train()
     methods = {"ifr": Method(Method.Config())}
-    losses = BranchLosses(network, methods, "all")
+    losses = BranchLosses(network, methods, TrainBranchesConfig())
     batch = make_batch([view.name for view in merged_views(methods)], args.batch, (args.size[0], args.size[1]))
     variants: dict[str, Callable[[], None]] = {
         "bare": lambda: bare_passes(network, batch),

@@ -23,13 +23,13 @@ from typing import Any
 import torch
 
 from ifrkit.config.network import NetworkConfig
-from ifrkit.config.train_branches import SGDConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.plugins import load, names
 from ifrkit.data.loading.batch import Batch
 from ifrkit.data.loading.views import Place
 from ifrkit.methods.base import Method
 from ifrkit.models.network import build_network
-from ifrkit.train.optim import branch_sgd
+from ifrkit.train.optim import branch_optimizer
 from ifrkit.train.passes import count_passes
 from ifrkit.train.stage_one import BranchLosses, merged_views
 
@@ -48,10 +48,11 @@ class Training:
     def __init__(self, ssl: str, args: argparse.Namespace) -> None:
         kinds = {name: load("methods", name) for name in ssl.split(",")}
         self.methods: dict[str, Method] = {n: kind(kind.Config(**OPTIONS.get(n, {}))) for n, kind in kinds.items()}
+        config = TrainBranchesConfig()
         network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0)
-        self.losses = BranchLosses(network, self.methods, "all").train()
+        self.losses = BranchLosses(network, self.methods, config).train()
         own = [optimizer for method in self.methods.values() if (optimizer := method.optimizer())]
-        self.optimizers = [branch_sgd(self.losses, SGDConfig(), own), *own]
+        self.optimizers = [branch_optimizer(self.losses, config, own), *own]
         self.batch = make_batch(self.methods, args)
 
     def step(self) -> float:

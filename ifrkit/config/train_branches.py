@@ -8,21 +8,37 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from ifrkit.config.fields import are_names, plugin_config, split_commas
 from ifrkit.config.network import BranchConfig, NetworkConfig
-from ifrkit.config.training import CropConfig, LabeledSet, LoopConfig
+from ifrkit.config.training import BalanceConfig, CropConfig, LabeledSet, LoopConfig
 from ifrkit.core.config import Config, Runtime
 from ifrkit.core.plugins import spelled
 
 
-class SGDConfig(Config):
-    """SGD of stage one, as the released code of IFR sets it."""
+class Rates(Config):
+    """Learning rates of an optimizer of stage one, and how they fall."""
 
     lr_backbone: float = Field(1e-3, gt=0)
     lr_head: float = Field(1e-2, gt=0)
+    power: float = 0.9
+    """They fall with (1 - step / steps) to this power ..."""
+    min_lr: float = Field(1e-4, ge=0)
+    """... towards this."""
+
+
+class SGDConfig(Rates):
+    """SGD of stage one, as the released code of IFR sets it."""
+
     momentum: float = 0.9
     weight_decay: float = 1e-4
     """On every tensor, batch norm and biases included."""
-    power: float = 0.9
-    min_lr: float = Field(1e-4, ge=0)
+
+
+class AdamWConfig(Rates):
+    """AdamW (Loshchilov and Hutter, ICLR 2019), which needs fewer steps than SGD from pretrained weights."""
+
+    lr_backbone: float = Field(3e-4, gt=0)
+    lr_head: float = Field(1e-3, gt=0)
+    min_lr: float = Field(0.0, ge=0)
+    weight_decay: float = 0.01
 
 
 class TrainBranchesConfig(Config):
@@ -43,7 +59,14 @@ class TrainBranchesConfig(Config):
     unlabeled: Literal["all", "annotated"] = "all"
     """Frames that image methods draw from unlabeled clips: any, or (image protocol, Table 1) the annotated one."""
     crop: CropConfig = CropConfig()
+    balance: BalanceConfig = BalanceConfig()
     sgd: SGDConfig = SGDConfig()
+    adamw: AdamWConfig | None = None
+    """Instead of SGD. `{}` takes its defaults."""
+    warmup: int = Field(0, ge=0)
+    """Steps in which the rates grow to their value first."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of an average of the weights over steps that is validated and saved in their place; 0: none."""
     loop: LoopConfig = LoopConfig()
     budget: Literal["steps", "passes"] = "steps"
     """steps: every method takes `loop.steps`. passes: as many image passes as `none` in that many steps."""

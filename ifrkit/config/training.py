@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ifrkit.config.fields import Size
 from ifrkit.core.config import Config, FileContent
@@ -42,6 +42,37 @@ class CropConfig(Config):
     """Probability of a horizontal flip."""
     shared_flip: bool = False
     """One flip for all frames of a clip (released code: one for each frame)."""
+    fit: bool = False
+    """A crop larger than the frames shrinks to them; else it is an error."""
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    """Frames are enlarged by a factor from this range, every size of it as likely (log-uniform)."""
+    jitter: float = Field(0.0, ge=0, lt=1)
+    """Brightness, contrast and saturation of the labeled frame change by up to this share."""
+    rare: float = Field(0.0, ge=0, le=1)
+    """Share of labeled crops that are drawn to show one class, a rare one more often (1 / sqrt of its frequency)."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> CropConfig:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale {self.scale[0]:g} to {self.scale[1]:g}: the smaller factor comes first")
+        return self
+
+    def fitted(self, size: tuple[int, int]) -> CropConfig:
+        """This crop in frames of that (height, width)."""
+        if not self.fit:
+            return self
+        height, width = (min(own, whole) for own, whole in zip(self.size, size, strict=True))
+        return self.model_copy(update={"size": (height, width)})
+
+
+class BalanceConfig(Config):
+    """What is done against classes that have few pixels."""
+
+    by: Literal["none", "sqrt", "median", "effective", "ohem", "lovasz", "dice"] = "none"
+    """sqrt, median, effective: weights by the labeled pixels of each class, in the supervised term and in cross
+    entropies of methods. ohem, lovasz, dice: another supervised loss."""
+    cap: float = Field(10.0, gt=0)
+    """No class weighs more; 1 is the mean over the labeled pixels."""
 
 
 class LoopConfig(Config):
@@ -53,5 +84,7 @@ class LoopConfig(Config):
     accumulate: int = Field(1, ge=1)
     """Micro-batches a step; `batch` must be divisible by it (times the number of ranks)."""
     eval_every: int = Field(1000, ge=1)
+    clip_norm: float | None = Field(None, gt=0)
+    """A longer gradient of all parameters is shortened to this norm."""
     amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = False

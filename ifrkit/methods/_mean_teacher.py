@@ -47,10 +47,18 @@ class MeanTeacher(base.Method):
         return self.teacher.network if self.config.export == "ema" else network
 
 
-def confident_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, confidence_bhw: Tensor, threshold: float) -> Tensor:
+def confident_cross_entropy(
+    logits_bkhw: Tensor,
+    label_bhw: Tensor,
+    confidence_bhw: Tensor,
+    threshold: float,
+    weight_k: Tensor | None = None,
+) -> Tensor:
     """1[max p^w >= tau] H(p^w, p^s), Eq. (4) of FixMatch: cross entropy where the confidence is at least tau, else 0.
 
-    Mean over all pixels, not over the kept ones: that explodes when few are kept.
+    Mean over all pixels, not over the kept ones: that explodes when few are kept. weight_k: of each class.
     """
-    ce_bhw = F.cross_entropy(at_least_float32(logits_bkhw), label_bhw, reduction="none")
+    logits_bkhw = at_least_float32(logits_bkhw)
+    weight_k = None if weight_k is None else weight_k.to(logits_bkhw.dtype)
+    ce_bhw = F.cross_entropy(logits_bkhw, label_bhw, weight_k, reduction="none")
     return (ce_bhw * (confidence_bhw >= threshold)).mean()

@@ -21,6 +21,7 @@ class Overlapping(Placement):
     """
 
     of: str
+    scalable = False  # the offset is counted in pixels of the stored frame
 
     def draw(self, view: View, draw: Draw) -> Place:
         rng, own = draw.key.rng("overlap", view.name), draw.places[self.of]

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ifrkit.core.lazy import F
-from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import RANDOM, Copy, View
 from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import half_of_the_classes, mix, partners
-from ifrkit.models.losses import upsample
+from ifrkit.models.losses import cross_entropy, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +23,15 @@ JITTER = (0.25, 0.25, 0.25, 0.25)
 BLUR = (0.15, 1.15)
 
 
-def weighted_cross_entropy(student_bkhw: Tensor, teacher_bkhw: Tensor, threshold: float) -> Tensor:
+def weighted_cross_entropy(
+    student_bkhw: Tensor, teacher_bkhw: Tensor, threshold: float, weight_k: Tensor | None = None
+) -> Tensor:
     """Cross entropy with the teacher's hard label, times the share of confident pixels of the whole batch.
 
-    student: logits. teacher: probabilities, already mixed.
+    student: logits. teacher: probabilities, already mixed. weight_k: of each class.
     """
     confidence_bhw, label_bhw = teacher_bkhw.max(1)
-    return (confidence_bhw >= threshold).float().mean() * F.cross_entropy(at_least_float32(student_bkhw), label_bhw)
+    return (confidence_bhw >= threshold).float().mean() * cross_entropy(student_bkhw, label_bhw, "all", weight_k)
 
 
 class Method(MeanTeacher):
@@ -60,4 +60,6 @@ class Method(MeanTeacher):
         order = partners(batch.clips["unlabeled"])
         seen_b3hw, teacher_bkhw = (mix(x[order], x, mask_bhw) for x in (seen_b3hw, teacher_bkhw))
         logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
-        return {"mixed": self.config.weight * weighted_cross_entropy(logits_bkhw, teacher_bkhw, self.config.threshold)}
+        c = self.config
+        loss = weighted_cross_entropy(logits_bkhw, teacher_bkhw, c.threshold, batch.class_weights)
+        return {"mixed": c.weight * loss}

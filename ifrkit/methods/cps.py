@@ -6,6 +6,7 @@ saved. Scale augmentation of the released code is left out: all methods here see
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -27,9 +28,16 @@ BOXES, SHARES = 3, (0.25, 0.5)
 """CutMix boxes of the released code."""
 
 
-def cross_supervision(first_bkhw: Tensor, second_bkhw: Tensor, first_bhw: Tensor, second_bhw: Tensor) -> Tensor:
+def cross_supervision(
+    first_bkhw: Tensor,
+    second_bkhw: Tensor,
+    first_bhw: Tensor,
+    second_bhw: Tensor,
+    weight_k: Tensor | None = None,
+) -> Tensor:
     """L_cps: l_ce(p_1, y_2) + l_ce(p_2, y_1), each network's logits with the other one's label; means over pixels."""
-    return cross_entropy(first_bkhw, second_bhw) + cross_entropy(second_bkhw, first_bhw)
+    ce = partial(cross_entropy, mean="all", weight_k=weight_k)
+    return ce(first_bkhw, second_bhw) + ce(second_bkhw, first_bhw)
 
 
 class Method(base.Method):
@@ -69,7 +77,8 @@ class Method(base.Method):
         else:
             cross = self._plain(network, batch, features, own, size)
         weight = self.config.weight * ramp_up(step, self.config.ramp_up)
-        return {"second": cross_entropy(logits_bkhw, label_bhw, self.config.mean), "cross": weight * cross}
+        second = cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.class_weights)
+        return {"second": second, "cross": weight * cross}
 
     def _plain(
         self,
@@ -87,7 +96,7 @@ class Method(base.Method):
             pairs = ((network, first_bchw), (self.second, second_bchw))
             logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
             labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
-            losses.append(cross_supervision(*logits, *labels))
+            losses.append(cross_supervision(*logits, *labels, batch.class_weights))
         base.guess(batch, "v1_0", labels[1])
         return torch.stack(losses).mean()
 
@@ -104,4 +113,4 @@ class Method(base.Method):
             base.guess(batch, "v1_0", label_bhw)  # the second network's stays: it teaches the first
             labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
             logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
-        return cross_supervision(*logits, *labels)
+        return cross_supervision(*logits, *labels, batch.class_weights)

@@ -113,7 +113,9 @@ class Method(base.Method):
                     means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
                     rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
                     logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
-                    loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean)  # Eq. (8)
+                    loss = cross_entropy(
+                        logits_bkhw / c.logit_temperature, label_bhw, c.mean, batch.class_weights
+                    )  # Eq. (8)
                     terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms
 

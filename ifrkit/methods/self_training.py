@@ -78,4 +78,6 @@ class Method(base.Method):
         label_bhw = batch.labels["pseudo"]
         base.guess(batch, "pseudo", label_bhw, label_bhw != IGNORE)
         logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
-        return {"pseudo": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}
+        return {
+            "pseudo": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.class_weights)
+        }

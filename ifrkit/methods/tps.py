@@ -95,4 +95,6 @@ class Method(base.Method):
             label_bhw = carried_label(probability_bkhw, batch.extras["v1_0_n"])
         base.guess(batch, "v1_0", label_bhw, label_bhw != IGNORE)
         logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), size)
-        return {"carried": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean)}
+        return {
+            "carried": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.class_weights)
+        }

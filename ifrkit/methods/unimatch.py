@@ -97,7 +97,7 @@ class Method(MeanTeacher):
             confidence_bhw, label_bhw = logits_bkhw.softmax(1).max(1)
             for f_bchw in dropped:
                 logits_bkhw = upsample(network.classify(f_bchw), weak_b3hw.shape[-2:])
-                loss = confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold)
+                loss = confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.class_weights)
                 terms["features"] = of_features * loss  # p^fp
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         if of_strong:
@@ -114,16 +114,17 @@ class Method(MeanTeacher):
 
     def _strong(self, network: Network, batch: Batch, label_bhw: Tensor, confidence_bhw: Tensor) -> list[Tensor]:
         """The loss of each strong view, with a box of its own pasted in; both go through the network in one pass."""
+        c = self.config
         size, order = (label_bhw.shape[-2], label_bhw.shape[-1]), partners(batch.clips["unlabeled"])
-        masks = [box_or_none(size, len(label_bhw), self.config.cutmix).to(label_bhw.device) for _ in STRONG]
+        masks = [box_or_none(size, len(label_bhw), c.cutmix).to(label_bhw.device) for _ in STRONG]
         images = [batch.views[name] for name in STRONG]
         seen_b3hw = torch.cat([mix(image, image[order], mask) for image, mask in zip(images, masks, strict=True)])
         maps = network.backbone(seen_b3hw)
-        if self.config.version == 2:
+        if c.version == 2:
             maps = [complementary_dropout(x_bchw) for x_bchw in maps]
         strong = upsample(network.classify(network.decode_head.features(maps)), size).chunk(2)
         losses = []
         for logits_bkhw, mask in zip(strong, masks, strict=True):
             label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))
-            losses.append(confident_cross_entropy(logits_bkhw, label, confidence, self.config.threshold))
+            losses.append(confident_cross_entropy(logits_bkhw, label, confidence, c.threshold, batch.class_weights))
         return losses

@@ -17,9 +17,16 @@ Mean = Literal["all", "valid"]
 """Whether ignored pixels count in the denominator of a mean ("all", the released code) or not ("valid")."""
 
 
-def cross_entropy(logits_bkhw: Tensor, labels_bhw: Tensor, mean: Mean = "all") -> Tensor:
-    """Eq. (1): scalar cross entropy with integer labels, 255 = ignore. A batch without any label gives 0, not NaN."""
-    total = F.cross_entropy(at_least_float32(logits_bkhw), labels_bhw, ignore_index=IGNORE, reduction="sum")
+def cross_entropy(
+    logits_bkhw: Tensor, labels_bhw: Tensor, mean: Mean = "all", weight_k: Tensor | None = None
+) -> Tensor:
+    """Eq. (1): scalar cross entropy with integer labels, 255 = ignore. A batch without any label gives 0, not NaN.
+
+    weight_k: of each class; the denominator stays the number of pixels.
+    """
+    logits_bkhw = at_least_float32(logits_bkhw)
+    weight_k = None if weight_k is None else weight_k.to(logits_bkhw.dtype)
+    total = F.cross_entropy(logits_bkhw, labels_bhw, weight_k, ignore_index=IGNORE, reduction="sum")
     if mean == "all":
         return total / labels_bhw.numel()
     return total / (labels_bhw != IGNORE).sum().clamp(min=1)

@@ -153,6 +153,8 @@ class _Run:
                 total = torch.stack([term.float() for term in terms.values()]).sum()
                 self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]
             self.watch.add(terms, step)
+        if self.loop.clip_norm is not None:
+            self._clip(self.loop.clip_norm)
         for optimizer in self.task.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
@@ -160,6 +162,11 @@ class _Run:
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimizer in self.task.optimizers for group in optimizer.param_groups]
+
+    def _clip(self, norm: float) -> None:
+        for optimizer in self.task.optimizers:
+            self.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_((p for group in self._groups() for p in group["params"]), norm)
 
     def _no_sync(self, micro: int) -> contextlib.AbstractContextManager[None]:
         """Ranks average gradients once a step: in the backward pass of its last micro-batch."""

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ifrkit.config.train_branches import SGDConfig
+from ifrkit.config.train_branches import AdamWConfig, TrainBranchesConfig
 
 _SLOW = {"backbone", "slow"}
 
 
-def branch_sgd(module: nn.Module, config: SGDConfig, beside: Iterable[torch.optim.Optimizer] = ()) -> torch.optim.SGD:
+def branch_optimizer(
+    module: nn.Module, config: TrainBranchesConfig, beside: Iterable[torch.optim.Optimizer] = ()
+) -> torch.optim.Optimizer:
     """Two groups: parameters of any `backbone` or `slow` part, and all others (heads, modules of methods), all decayed.
 
     What an optimizer `beside` it trains is left out.
@@ -21,8 +23,16 @@ def branch_sgd(module: nn.Module, config: SGDConfig, beside: Iterable[torch.opti
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad and id(p) not in taken]
     slow = [p for name, p in named if _SLOW & {*name.split(".")}]
     others = [p for name, p in named if not _SLOW & {*name.split(".")}]
-    groups = [{"params": slow, "lr": config.lr_backbone}, {"params": others, "lr": config.lr_head}]
-    return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+    rates = config.adamw or config.sgd
+    groups = [{"params": slow, "lr": rates.lr_backbone}, {"params": others, "lr": rates.lr_head}]
+    if isinstance(rates, AdamWConfig):
+        return torch.optim.AdamW(groups, weight_decay=rates.weight_decay)
+    return torch.optim.SGD(groups, momentum=rates.momentum, weight_decay=rates.weight_decay)
+
+
+def warm(step: int, length: int) -> float:
+    """What a rate is multiplied by at a step (0 is the first): grows to 1 over so many steps."""
+    return min(1.0, (step + 1) / length) if length else 1.0
 
 
 def poly(base: float, minimum: float, power: float, step: int, steps: int) -> float:

@@ -20,6 +20,7 @@ from ifrkit.data.loading import loader
 from ifrkit.data.loading.batch import Batch, Guess, RawBatch
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import Frames, LabelSource, View, fits
+from ifrkit.data.store.class_pixels import class_pixels
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.data.store.pseudo import PseudoLabels
@@ -27,13 +28,15 @@ from ifrkit.media.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import Ids
 from ifrkit.models.backbones.base import Backbone
-from ifrkit.models.losses import Mean, cross_entropy, upsample
+from ifrkit.models.balance import class_weights, supervised_loss
+from ifrkit.models.losses import upsample
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.public import AUTO
+from ifrkit.models.teacher import Teacher
 from ifrkit.train import distributed, validation
 from ifrkit.train.judging import Judge
 from ifrkit.train.loop import FitResult, Task, fit
-from ifrkit.train.optim import branch_sgd, poly
+from ifrkit.train.optim import branch_optimizer, poly, warm
 from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
 
@@ -42,7 +45,7 @@ def run(job: Job) -> None:
     """Train each branch of the config, and write branches.json beside their weights and event logs."""
     config: TrainBranchesConfig = job.config
     store = ClipStore.of(job.input("clips"))
-    store.check_crop(config.crop.size, "crop.size")
+    store.check_crop(config.crop.fitted(store.size).size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
     job.display.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
     sources = _pseudo_labels(job, store, labeled)
@@ -109,14 +112,16 @@ class BranchLosses(nn.Module):
         self,
         network: Network,
         methods: Mapping[str, Method],
-        ce_mean: Mean,
+        config: TrainBranchesConfig,
         hear: Callable[[str, Mapping[str, Guess]], None] = _ignore,
     ) -> None:
         super().__init__()
-        self.network, self.methods, self.ce_mean, self.hear = network, dict(methods), ce_mean, hear
+        self.network, self.methods, self.config, self.hear = network, dict(methods), config, hear
         built = {name: method.build(network) for name, method in methods.items()}
         self.extra = nn.ModuleDict({name: module for name, module in built.items() if module is not None})
         self.first_pass = ["v0_0", *dict.fromkeys(view for m in methods.values() for view in m.joint_views())]
+        self.average = Teacher(network, config.ema, warm=True) if config.ema else None
+        """The average of the weights that is saved, where there is one."""
         self.pace = 1.0
         """The methods' schedules count so many steps for each step of training."""
 
@@ -127,7 +132,8 @@ class BranchLosses(nn.Module):
         features = dict(zip(self.first_pass, maps, strict=True))
         label_bhw = batch.labels["v0_0"]
         logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
-        terms = {"sup": cross_entropy(logits_bkhw, label_bhw, self.ce_mean)}  # Eq. (1)
+        c, weight_k = self.config, batch.class_weights
+        terms = {"sup": supervised_loss(logits_bkhw, label_bhw, c.balance, c.ce_mean, weight_k)}  # Eq. (1)
         for name, method in self.methods.items():
             own = replace(batch, guesses={})
             losses = method.losses(self.network, own, features, int(step * self.pace))
@@ -177,10 +183,14 @@ class BranchTask(Task):
         self.config, self.network, self.device, self.judge = config, network, device, Judge()
         self.views = merged_views(self.methods, config.unlabeled)
         one_frame = config.unlabeled == "annotated"
-        self.clips = loader.Clips(store, labeled, store.clips_of("train"), one_frame, sources or {})
-        self.module = BranchLosses(network, self.methods, config.ce_mean, self.judge.hear).to(device)
+        pixels_ck = class_pixels(store, labeled) if config.crop.rare or config.balance.by != "none" else None
+        self.clips = loader.Clips(store, labeled, store.clips_of("train"), one_frame, sources or {}, pixels_ck)
+        self.crop = config.crop.fitted(store.size)
+        weights_k = None if pixels_ck is None else class_weights(pixels_ck.sum(0), config.balance)
+        self.class_weights = None if weights_k is None else torch.from_numpy(weights_k).to(device)
+        self.module = BranchLosses(network, self.methods, config, self.judge.hear).to(device)
         own = [optimizer for method in self.methods.values() if (optimizer := method.optimizer())]
-        self.optimizers = [branch_sgd(self.module, config.sgd, own), *own]
+        self.optimizers = [branch_optimizer(self.module, config, own), *own]
         self.own_rates = [group["lr"] for optimizer in own for group in optimizer.param_groups]
         self.images = config.loop.batch * len(self.views)
         self.steps, self.passes, self.guessed = config.loop.steps, Passes(0, 0), tuple[str, ...]()
@@ -201,20 +211,24 @@ class BranchTask(Task):
         return self
 
     def lrs(self, step: int) -> list[float]:
-        sgd = self.config.sgd
-        common = [(sgd.lr_backbone, sgd.min_lr), (sgd.lr_head, sgd.min_lr)]
+        c = self.config
+        rates = c.adamw or c.sgd
+        common = [(rates.lr_backbone, rates.min_lr), (rates.lr_head, rates.min_lr)]
         own = [(rate, 0.0) for rate in self.own_rates]
-        return [poly(base, minimum, sgd.power, step, self.steps) for base, minimum in common + own]
+        start = warm(step, c.warmup)
+        return [start * poly(base, minimum, rates.power, step, self.steps) for base, minimum in common + own]
 
     def batches(self, start: int, stop: int) -> Iterable[RawBatch]:
         return self._batches(span_of(self.config, start, stop))
 
     def _batches(self, span: Span) -> Iterable[RawBatch]:
-        return loader.view_batches(self.clips, self.views, self.config.crop, span, self.guessed)
+        return loader.view_batches(self.clips, self.views, self.crop, span, self.guessed)
 
     def to_device(self, item: RawBatch) -> Batch:
         self.judge.expect(item.truth)
-        return loader.to_device(item, self.views, self.device, self.network.normalise)
+        batch = loader.to_device(item, self.views, self.device, self.network.normalise)
+        batch.class_weights = self.class_weights
+        return batch
 
     def notes(self) -> dict[str, Any]:
         """Accuracy of each method's pseudo labels, and the share of pixels that were sure enough to count."""
@@ -223,12 +237,16 @@ class BranchTask(Task):
     def stepped(self, step: int) -> None:
         for method in self.methods.values():
             method.stepped(self.network, step)
+        if self.module.average is not None:
+            self.module.average.follow(self.network, step)
 
     @property
     def exported(self) -> Network:
-        """What is validated and saved: the network, unless a method (the first that has one) names its teacher."""
+        """What is validated and saved: the teacher that a method (the first that has one) names, the average, or it."""
+        average = self.module.average
         others = (method.exported(self.network) for method in self.methods.values())
-        return next((other for other in others if other is not self.network), self.network)
+        own = self.network if average is None else average.network
+        return next((other for other in others if other is not self.network), own)
 
     def validate(self) -> dict[str, float]:
         """mIoU of the val split: annotated frames, whole images."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods._adversarial import Adversarial
@@ -25,7 +26,7 @@ def losses(name: str, size: tuple[int, int] = (64, 96), **options: Any) -> tuple
     kind = load("methods", name)
     method: Adversarial = kind(kind.Config(**{"channels": 4, **options}))
     network = build_network(NetworkConfig(width=0.125, dropout=0.0), CLASSES, seed=1)
-    module = BranchLosses(network, {name: method}, "all").train()
+    module = BranchLosses(network, {name: method}, TrainBranchesConfig()).train()
     for part in method.discriminator.modules():
         if isinstance(part, nn.Dropout2d):
             part.p = 0.0

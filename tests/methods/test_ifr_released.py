@@ -15,6 +15,7 @@ from official import Number, load_official, official_input, official_label
 from torch import Tensor
 
 from ifrkit.config.network import NetworkConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method, class_prototypes, ramp_up
 from ifrkit.models.losses import cross_entropy, upsample
@@ -106,7 +107,11 @@ def run_step(backbone: str, mean: str = "all", dtype: torch.dtype = torch.float6
     config = NetworkConfig(backbone=backbone, dropout=0.0)
     network = build_network(config, num_classes=19, seed=0)
     load_official(network)
-    module = BranchLosses(network, {"ifr": Method(Method.Config.model_validate(options))}, mean).train().to(dtype)  # type: ignore[arg-type]
+    module = (
+        BranchLosses(network, {"ifr": Method(Method.Config.model_validate(options))}, TrainBranchesConfig(ce_mean=mean))
+        .train()
+        .to(dtype)
+    )  # type: ignore[arg-type]
     batch = official_batch(dtype)
     terms = module(batch, 1000)
     names = [name for name in NUMBERS[backbone] if "." in name]

@@ -12,10 +12,10 @@ from spec_tensors import wave, weights
 from torch import Tensor
 
 from ifrkit.config.network import NetworkConfig
-from ifrkit.config.train_branches import SGDConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.methods.tdc import Method, joint_probability, temporal_loss
 from ifrkit.models.network import build_network
-from ifrkit.train.optim import branch_sgd
+from ifrkit.train.optim import branch_optimizer
 from ifrkit.train.stage_one import BranchLosses
 
 K, C = 4, 6
@@ -112,7 +112,11 @@ def test_half_precision_does_not_touch_the_cosines() -> None:
 
 def test_the_vectors_learn_at_the_rate_of_the_head_and_the_scales_at_that_of_the_backbone() -> None:
     method = Method(Method.Config())
-    module = BranchLosses(build_network(NetworkConfig(width=0.125), K, 0), {"tdc": method}, "all")
-    rates = {id(p): group["lr"] for group in branch_sgd(module, SGDConfig()).param_groups for p in group["params"]}
+    module = BranchLosses(build_network(NetworkConfig(width=0.125), K, 0), {"tdc": method}, TrainBranchesConfig())
+    rates = {
+        id(p): group["lr"]
+        for group in branch_optimizer(module, TrainBranchesConfig()).param_groups
+        for p in group["params"]
+    }
     assert (rates[id(method.g)], rates[id(method.sigmas)]) == (1e-2, 1e-3)
     assert (method.g.shape, method.sigmas.tolist()) == ((K, module.network.feature_channels), [1, 1])

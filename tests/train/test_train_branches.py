@@ -16,7 +16,7 @@ import torch
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.config.network import NetworkConfig, network_config
-from ifrkit.config.train_branches import SGDConfig
+from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
@@ -28,7 +28,7 @@ from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.weights import load_weights
-from ifrkit.train.optim import branch_sgd, poly
+from ifrkit.train.optim import branch_optimizer, poly
 from ifrkit.train.stage_one import BranchLosses, merged_views
 from ifrkit.trained import load_branch
 
@@ -143,7 +143,7 @@ def count_passes(options: Mapping[str, object], monkeypatch: pytest.MonkeyPatch)
     passes = []
     features = network.features
     monkeypatch.setattr(network, "features", lambda x: passes.append(len(x)) or features(x))
-    BranchLosses(network, methods, "all").train()(batch, 10)
+    BranchLosses(network, methods, TrainBranchesConfig()).train()(batch, 10)
     return views, len(passes), int(dict(network.named_buffers())["decode_head.bottleneck.bn.num_batches_tracked"])
 
 
@@ -178,7 +178,7 @@ def test_passes_run_in_the_released_order() -> None:
     )
     order: list[int] = []
     network.backbone.register_forward_pre_hook(lambda module, args: order.append(int(args[0].mean())))
-    BranchLosses(network, {"ifr": Method(Method.Config())}, "all").train()(batch, 0)
+    BranchLosses(network, {"ifr": Method(Method.Config())}, TrainBranchesConfig()).train()(batch, 0)
     assert order == list(range(6))
 
 
@@ -216,8 +216,8 @@ def test_rates_of_the_released_schedule() -> None:
 
 def test_parameter_groups() -> None:
     network = build_network(NetworkConfig(width=0.125), 8, 0)
-    module = BranchLosses(network, {}, "all")
-    backbone, others = branch_sgd(module, SGDConfig()).param_groups
+    module = BranchLosses(network, {}, TrainBranchesConfig())
+    backbone, others = branch_optimizer(module, TrainBranchesConfig()).param_groups
     assert {id(p) for p in backbone["params"]} == {id(p) for p in network.backbone.parameters()}
     assert {id(p) for p in others["params"]} == {id(p) for p in network.decode_head.parameters()}
     assert (backbone["lr"], others["lr"]) == (1e-3, 1e-2)

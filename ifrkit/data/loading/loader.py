@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ifrkit.config.training import CropConfig
@@ -19,7 +20,11 @@ from ifrkit.data.loading import sampler
 from ifrkit.data.loading.batch import Batch, RawBatch
 from ifrkit.data.loading.stream import Items, Span, stream
 from ifrkit.data.loading.views import Copy, Draw, Frames, LabelSource, Place, Reading, View, fits
+from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.data.store.clips import ClipStore
+
+LABELED = "v0_0"
+"""The view that the supervised loss sees."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Clips:
     """What samples are drawn from.
 
     labeled, unlabeled: numbers of clips of the store. one_frame: of an unlabeled clip only the annotated frame is
-    shown. sources: where placements find labels beside the dataset's, by kind of their artifact.
+    shown. sources: where placements find labels beside the dataset's, by kind of their artifact. pixels_ck: labeled
+    pixels of each labeled clip and class, which `crop.rare` needs.
     """
 
     store: ClipStore
@@ -35,6 +41,7 @@ class Clips:
     unlabeled: Sequence[int]
     one_frame: bool = False
     sources: Mapping[str, LabelSource] = field(default_factory=dict)
+    pixels_ck: NDArray[np.int64] | None = None
 
     def frames(self, pool: str, clip: int) -> Frames:
         """The frames of a clip that views of this pool may show."""
@@ -73,6 +80,9 @@ def to_device(
     for view in views:
         if isinstance(view.placement, Copy):
             images[view.name] = view.placement.by.apply(images[view.placement.of], raw.distortions[view.name])
+    if LABELED in raw.distortions:
+        params = raw.distortions[LABELED]
+        images[LABELED] = colour_jitter(0.0).apply(images[LABELED], params)
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
     extras = {name: extra.to(device, non_blocking=True) for name, extra in raw.extras.items()}
     return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places, extras)
@@ -143,11 +153,15 @@ class _ViewItems(Items[RawBatch]):
     def _read(self, sample: _Sample, key: Key, pool: str) -> None:
         """Draw a clip of a pool, a window and the places in it, and read them into the sample."""
         numbers, views, store = self.pools[pool].clips, self.pools[pool].views, self.clips.store
-        labeled = pool == "labeled"
+        labeled, wanted = pool == "labeled", None
         clip = sampler.labeled_clip(numbers, key, self.span.batch) if labeled else sampler.unlabeled_clip(numbers, key)
+        if labeled and self.crop.rare and self.clips.pixels_ck is not None:
+            wanted = sampler.rare_class(self.clips.pixels_ck, self.crop.rare, key)
+            clip = clip if wanted is None else sampler.clip_with(numbers, self.clips.pixels_ck, wanted, key)
         frames = self.clips.frames(pool, clip)
         label = store.label(clip, frames.annotated) if labeled and frames.annotated is not None else None
-        window = sampler.crop_window(store.size, self.crop, key, pool, label)
+        scalable = all(view.placement.scalable for view in views)
+        window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, scalable)
         places = Draw(key, frames, store.size, window, self.crop).draw(views)
         reading = Reading(clip, label, self.clips.sources)
         sample.clips[pool] = clip
@@ -155,18 +169,21 @@ class _ViewItems(Items[RawBatch]):
             if isinstance(view.placement, Copy):
                 sample.distortions[view.name] = view.placement.by.draw(key.rng("distort", view.name))
             else:
-                self._read_view(sample, reading, view, places[view.name])
+                self._read_view(sample, reading, view, places[view.name], window)
+        if labeled and self.crop.jitter:
+            sample.distortions[LABELED] = colour_jitter(self.crop.jitter).draw(key.rng("jitter"))
 
-    def _read_view(self, sample: _Sample, reading: Reading, view: View, place: Place) -> None:
-        """The image of a view, and what comes with it."""
+    def _read_view(self, sample: _Sample, reading: Reading, view: View, place: Place, common: Window) -> None:
+        """The image of a view, and what comes with it. common: the window of its pool, whose size is that of all."""
         store, clip, name = self.clips.store, reading.clip, view.name
-        window = Window(place.y, place.x, *self.crop.size)
+        window, size = Window(place.y, place.x, common.height, common.width), self.crop.size
         sample.places[name] = place
-        sample.images[name] = reading.images[name] = _mirror(store.frame(clip, place.frame, window), place.mirrored)
+        image = resized(store.frame(clip, place.frame, window), size)
+        sample.images[name] = reading.images[name] = _mirror(image, place.mirrored)
         if name in self.judged:
-            sample.truth[name] = _mirror(_truth(store, clip, place.frame, window), place.mirrored)
+            sample.truth[name] = _mirror(resized(_truth(store, clip, place.frame, window), size), place.mirrored)
         if (label := view.placement.label(reading, place.frame, window)) is not None:
-            sample.labels[name] = _mirror(label, place.mirrored)
+            sample.labels[name] = _mirror(resized(label, size), place.mirrored)
         if (extra := view.placement.extra(reading, view)) is not None:
             sample.extras[name] = extra
 
@@ -182,6 +199,21 @@ def _truth(store: ClipStore, clip: int, index: int, window: Window) -> Label:
 def _stacked(samples: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> dict[str, torch.Tensor]:
     """(b, ...) of each name."""
     return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+
+
+def resized(image: Frame | Label, size: tuple[int, int]) -> Frame:
+    """A frame (h, w, 3) or label (h, w) at (height, width): means of pixels, but the nearest pixel of a label."""
+    if image.shape[:2] == size:
+        return image
+    how = cv2.INTER_NEAREST_EXACT if image.ndim == 2 else cv2.INTER_LINEAR
+    if image.ndim == 3 and size < image.shape[:2]:
+        how = cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
+
+
+def colour_jitter(strength: float) -> Jitter:
+    """What `crop.jitter` does to the labeled frame."""
+    return Jitter(strength, strength, strength, strength / 8, gray=0.0, blur_probability=0.0)
 
 
 def _mirror(image: Frame, mirrored: bool) -> Frame:

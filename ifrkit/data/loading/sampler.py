@@ -6,6 +6,7 @@ sample holds depends on neither, nor on which other views are drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -34,21 +35,69 @@ def unlabeled_clip(pool: Sequence[int], key: Key) -> int:
     return pool[int(key.rng("unlabeled").integers(len(pool)))]
 
 
-def crop_window(size: tuple[int, int], crop: CropConfig, key: Key, pool: str, label: Label | None = None) -> Window:
+def rare_class(pixels_ck: NDArray[np.int64], share: float, key: Key) -> int | None:
+    """The class that a labeled crop shall show, by 1 / sqrt(frequency); None: any. share: how often there is one.
+
+    pixels_ck: labeled pixels of each clip and class.
+    """
+    rng = key.rng("rare")
+    totals = pixels_ck.sum(0)
+    if rng.random() >= share or not totals.any():
+        return None
+    odds = np.where(totals > 0, np.maximum(totals, 1) ** -0.5, 0.0)
+    return int(rng.choice(len(odds), p=odds / odds.sum()))
+
+
+def clip_with(pool: Sequence[int], pixels_ck: NDArray[np.int64], wanted: int, key: Key) -> int:
+    """One of the clips whose label shows a class."""
+    rows = np.flatnonzero(pixels_ck[:, wanted])
+    return pool[int(rows[key.rng("clip of a class").integers(len(rows))])]
+
+
+def crop_window(
+    size: tuple[int, int],
+    crop: CropConfig,
+    key: Key,
+    pool: str,
+    label: Label | None = None,
+    wanted: int | None = None,
+    scalable: bool = True,
+) -> Window:
     """One window for all frames of a pool, any offset with equal probability.
 
     label: of the whole annotated frame. The window is drawn again, at most `crop.tries` times, until more than one
-    class is in it and none has `max_class_share` of its labeled pixels or more.
+    class is in it and none has `max_class_share` of its labeled pixels or more. With a wanted class it lies around a
+    random pixel of that class instead. Its size is the crop's over a factor from `crop.scale`, where that is scalable.
     """
-    (height, width), (crop_height, crop_width) = size, crop.size
     rng = key.rng("crop", pool)
+    window_height, window_width = _extent(size, crop, rng) if scalable else crop.size
+    spans = (size[0] - window_height, size[1] - window_width)
+    if wanted is not None and label is not None:
+        found = np.flatnonzero(label == wanted)
+        at = divmod(int(found[rng.integers(len(found))]), size[1])
+        y, x = (
+            int(rng.integers(max(0, place - part + 1), min(span, place) + 1))
+            for place, part, span in zip(at, (window_height, window_width), spans, strict=True)
+        )
+        return Window(y, x, window_height, window_width)
     draws = 1 if label is None or crop.max_class_share >= 1 else crop.tries + 1
     for draw in range(draws):
-        y, x = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
+        y, x = (int(rng.integers(span + 1)) for span in spans)
         last = draw == draws - 1
-        if last or label is None or _mixed(label[y : y + crop_height, x : x + crop_width], crop.max_class_share):
+        if last or label is None or _mixed(label[y : y + window_height, x : x + window_width], crop.max_class_share):
             break
-    return Window(y, x, crop_height, crop_width)
+    return Window(y, x, window_height, window_width)
+
+
+def _extent(size: tuple[int, int], crop: CropConfig, rng: np.random.Generator) -> tuple[int, int]:
+    """(height, width) of the part of a frame that becomes a crop: never more than the frame."""
+    low, high = crop.scale
+    if low == high == 1:
+        return crop.size
+    factor = math.exp(rng.uniform(math.log(low), math.log(high)))
+    factor = max(factor, *(part / whole for part, whole in zip(crop.size, size, strict=True)))
+    height, width = (min(whole, round(part / factor)) for part, whole in zip(crop.size, size, strict=True))
+    return max(1, height), max(1, width)
 
 
 def _mixed(label: Label, max_class_share: float) -> bool:

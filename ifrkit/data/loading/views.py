@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -51,7 +51,7 @@ class LabelSource(Protocol):
 class Draw:
     """What the places in one clip are drawn from, and the views placed so far.
 
-    size: of the stored frames. window: the one that the views of a pool share.
+    size: of the stored frames. window: the one that the views of a pool share; resized to the crop where sizes differ.
     """
 
     key: Key
@@ -94,6 +94,8 @@ class Placement:
 
     of: str | None = None
     """The view that this one is placed by. It stands earlier."""
+    scalable: ClassVar[bool] = True
+    """Whether the window may be larger or smaller than the crop that it becomes (`crop.scale`)."""
 
     def fits(self, frames: Frames, before: Sequence[View]) -> bool:
         """Whether a clip has the frames for it. before: the views of the same clip that stand earlier."""
