@@ -1,11 +1,12 @@
-"""The tables of docs/results.md: methods compared over seeds, at equal steps and at equal image passes.
+"""The tables of docs/results.md: methods compared from few labels, with the recipe `compact`.
 
-    python benchmarks/results.py synthetic
-    python benchmarks/results.py camvid --root DIR [--jobs 2] [--only NAME ...] [--seeds 0 1 2]
+    python benchmarks/results.py camvid --root DIR --labels 15 [--only none blend] [--seeds 0 1 2] [--budget passes]
+    python benchmarks/results.py synthetic --labels 6
 
 Every cell is a chain of the project's own commands (-v prints them), so finished ones are up to date and a killed run
-goes on. Update branch alone, last weights: mIoU and TC on val, inner-video gap on train (mIoU of annotated frames less
-that of all others of the same clips; 0 where no other frame has a label).
+goes on. The update branch alone, its last weights, so the validation sequence chooses nothing. Each seed has its own
+draw of the labeled clips, the same for all methods. Numbers are mIoU and TC on val and the inner-video gap on train
+(mIoU of annotated frames less that of all others of the labeled clips). `--tables` prints what is finished.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-METHODS = ["none", "fixmatch", "cac", "cct", "unimatch", "cps", "self-training", "ifr", "tps", "tdc"]
-METHODS += ["fixmatch,tps", "unimatch,tps"]
-DATASETS: dict[str, dict[str, Any]] = {
-    "synthetic": {"prepare": ["--recipe", "tiny"], "things": "[6,7]"},
-    "camvid": {"prepare": ["--set", "size=[120,160]"], "things": "[8,9,10]"},
-}
-TRAIN = ["--recipe", "tiny", "--branch", "update"]
+from ifrkit.artifacts.store import open_artifact
+from ifrkit.evaluation.bootstrap import difference
+from ifrkit.evaluation.records import read_records
+
+METHODS = ["none", "blend", "ifr", "unimatch", "fixmatch", "cps", "tdc", "self-training"]
+COLUMNS = ["method", "passes a step", "steps", "CPU minutes", "mIoU", "over `none` [95 %]", "gap", "TC"]
 
 
 def command(args: argparse.Namespace, *words: str) -> Path:
@@ -41,41 +41,50 @@ def command(args: argparse.Namespace, *words: str) -> Path:
     return Path(done.stdout.strip())
 
 
-def train(args: argparse.Namespace, clips: Path, ssl: str, seed: int, budget: str) -> Path:
-    """The branches of one cell. Self-training has a teacher first; at equal passes both share the budget."""
-    steps = args.steps
-    words = ["train-branches", *TRAIN, "--seed", str(seed), "--threads", "1", "--resume"]
-    source = clips
+def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> Path:
+    """The update branch of one cell. Self-training has a teacher first; at equal passes both share the budget."""
+    words = ["train-branches", "--recipe", "compact", "--branch", "update", "--threads", "1", "--resume"]
+    words += ["--seed", str(seed), "--labeled-count", str(labels), "--set", f"labeled.seed={seed}", *args.extra]
+    steps, source = args.steps, clips
     if ssl == "self-training":
-        steps = steps // 2 if budget == "passes" else steps
+        steps = steps // 2 if args.budget == "passes" else steps
         teacher = command(args, *words, "--ssl", "none", "--steps", str(steps), "--from", str(clips))
         last = ["--branch", "update", "--set", "checkpoint=last"]
         source = command(args, "pseudo-label", *last, "--from", str(teacher))
-    if ssl == "cct":
-        words += ["--set", f"method.cct.things={DATASETS[args.dataset]['things']}"]
-    return command(args, *words, "--ssl", ssl, "--steps", str(steps), "--budget", budget, "--from", str(source))
+    name, *options = ssl.split(":")  # blend:start=0 names an option of the method
+    words += [part for option in options for part in ("--set", f"method.{name}.{option}")]
+    return command(args, *words, "--ssl", name, "--steps", str(steps), "--budget", args.budget, "--from", str(source))
 
 
-def cell(args: argparse.Namespace, clips: Path, ssl: str, seed: int, budget: str) -> dict[str, Any]:
-    """Numbers of one run: fractions, steps, passes."""
-    branches = train(args, clips, ssl, seed, budget)
+def cell(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> dict[str, Any]:
+    """Numbers of one run: fractions, steps, passes; kept in the workspace as they come."""
+    branches = train(args, clips, ssl, labels, seed)
     shared = ["eval", "--from", str(branches), "--set", "checkpoint=last", "--set", "pictures=0"]
-    val = json.loads((command(args, *shared, "--metric", "mIoU,TC") / "report.json").read_text())
+    report = command(args, *shared, "--metric", "mIoU,TC")
+    val = json.loads((report / "report.json").read_text())
     inner = command(args, *shared, "--metric", "mIoU", "--split", "train", "--frames", "all")
     video = next(iter(json.loads((inner / "report.json").read_text())["inner_video"].values()))
     tree = json.loads((branches / "branches.json").read_text())
     lines = (branches / "update.events.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
+    seconds = [(record["seconds"], record["step"]) for record in records if "seconds" in record]
     passes = tree["passes"]["update"]
-    return {
-        "steps": max(record["step"] for record in records),
-        "seconds": statistics.median(record["seconds"] for record in records if "seconds" in record),
+    name, system = next(iter(val["systems"].items()))
+    found = {
+        "key": [ssl, labels, args.budget, seed],
+        "steps": max(step for _, step in seconds),
+        "minutes": statistics.mean(s for s, _ in seconds) * max(step for _, step in seconds) / 60,
         "passes": f"{passes['trained']:g} FB" + (f" + {passes['plain']:g} F" if passes["plain"] else ""),
-        "last": tree["branches"]["update"]["last"]["miou"],
-        "best": tree["branches"]["update"]["best"]["miou"],
-        "tc": next(iter(val["systems"].values()))["tc"]["tc"],
+        "miou": system["miou"]["miou"],
+        "iou": system["miou"]["iou"],
+        "tc": system["tc"]["tc"],
         "gap": video["annotated"] - video["others"] if video["others"] is not None else None,
+        "report": str(report),
+        "system": name,
     }
+    with (args.workspace / "results.jsonl").open("a") as file:
+        file.write(json.dumps(found) + "\n")
+    return found
 
 
 def spread(rows: list[dict[str, Any]], key: str) -> str:
@@ -87,45 +96,77 @@ def spread(rows: list[dict[str, Any]], key: str) -> str:
     return f"{statistics.mean(values):.1f}{deviation}"
 
 
-def table(budget: str, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
-    """Print one table; the baseline's row is the same in both."""
-    print(f"\nequal {budget}\n")
-    print("| method | image passes a step | steps | s a step | mIoU, last | gain | best | gap | TC |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    base = results.get(("none", "steps"), [])
-    for (ssl, kind), rows in results.items():
-        if kind != budget and ssl != "none":
-            continue
-        gain = statistics.mean(r["last"] for r in rows) - statistics.mean(r["last"] for r in base) if base else 0
-        shown = f"{100 * gain:+.1f}" if base and ssl != "none" else ""
-        numbers = [spread(rows, "last"), shown, *(spread(rows, key) for key in ("best", "gap", "tc"))]
-        seconds = f"{statistics.median(row['seconds'] for row in rows):.2f}"
-        print("| " + " | ".join([f"`{ssl}`", rows[0]["passes"], str(rows[0]["steps"]), seconds, *numbers]) + " |")
+def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
+    """Mean mIoU less that of the baseline's same seeds, with the paired interval over clips and seeds."""
+    seeds = {row["key"][3]: row for row in base}
+    pairs = [(row, seeds[row["key"][3]]) for row in rows if row["key"][3] in seeds]
+    if not pairs or pairs[0][0]["key"][0] == "none":
+        return ""
+    counts = [[confusions(row) for row in side] for side in zip(*pairs, strict=True)]
+    found = difference(*counts, paired_seeds=True)
+    low, high = found.interval or (float("nan"),) * 2
+    return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def confusions(row: dict[str, Any]) -> Any:
+    """(clips, k, k) of a cell."""
+    records = read_records(open_artifact(Path(row["report"])))
+    assert records is not None
+    return records.of(row["system"], "miou")["confusion"]
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Print a table for each number of labels and budget; the baseline's row stands in both budgets."""
+    path = args.workspace / "results.jsonl"
+    cells = {json.dumps(c["key"]): c for c in map(json.loads, path.read_text().splitlines())}
+    for labels, budget in sorted({(c["key"][1], c["key"][2]) for c in cells.values()}):
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for found in sorted(cells.values(), key=lambda c: c["key"][3]):
+            if found["key"][1] == labels and (found["key"][2] == budget or found["key"][0] == "none"):
+                groups.setdefault(found["key"][0], []).append(found)
+        print(f"\n{labels} labels, equal {budget}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+        for ssl, rows in sorted(groups.items(), key=lambda item: item[0] != "none"):
+            minutes = f"{statistics.median(row['minutes'] for row in rows):.1f}"
+            numbers = [
+                spread(rows, "miou"),
+                gain(rows, groups.get("none", [])),
+                spread(rows, "gap"),
+                spread(rows, "tc"),
+            ]
+            first = [f"`{ssl}` ({len(rows)})", rows[0]["passes"], str(rows[0]["steps"]), minutes]
+            print("| " + " | ".join(first + numbers) + " |")
 
 
 def main() -> None:
-    """Run the matrix and print both tables as Markdown."""
+    """Run the cells and print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", choices=sorted(DATASETS))
+    parser.add_argument("dataset", choices=["camvid", "synthetic"])
     parser.add_argument("--root", help="where the dataset lies")
+    parser.add_argument("--size", type=int, nargs=2, help="frames of this height and width")
+    parser.add_argument("--labels", type=int, nargs="+", default=[15])
     parser.add_argument("--workspace", type=Path, default=Path("work"))
-    parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME")
+    parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME", help="NAME[:OPTION=VALUE...]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=200, help="of the baseline")
+    parser.add_argument("--steps", type=int, default=600, help="of the baseline")
+    parser.add_argument("--budget", choices=["steps", "passes"], default="steps")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--tables", action="store_true", help="only print what is finished")
     parser.add_argument("-v", "--verbose", action="store_true")
-    args = parser.parse_args()
-    root = ["--root", args.root] if args.root else []
-    clips = command(args, "prepare", args.dataset, *root, *DATASETS[args.dataset]["prepare"])
-    budgets = [(ssl, budget) for budget in ("steps", "passes") for ssl in args.only]
-    keys = [key for key in budgets if key != ("none", "passes")]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = {
-            (key, seed): pool.submit(cell, args, clips, key[0], seed, key[1]) for seed in args.seeds for key in keys
-        }
-        results = {key: [runs[key, seed].result() for seed in args.seeds] for key in keys}
-    for budget in ("steps", "passes"):
-        table(budget, results)
+    args, args.extra = parser.parse_known_args()
+    if not args.tables:
+        words = [*(["--root", args.root] if args.root else []), *(["--set", f"size={args.size}"] if args.size else [])]
+        clips = command(args, "prepare", args.dataset, *words)
+        names = [name for name in args.only if (name, args.budget) != ("none", "passes")]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            runs = [
+                pool.submit(cell, args, clips, ssl, labels, seed)
+                for labels in args.labels
+                for seed in args.seeds
+                for ssl in names
+            ]
+            for run in runs:
+                run.result()
+    tables(args)
 
 
 if __name__ == "__main__":

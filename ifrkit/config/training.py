@@ -68,9 +68,11 @@ class CropConfig(Config):
 class BalanceConfig(Config):
     """What is done against classes that have few pixels."""
 
-    by: Literal["none", "sqrt", "median", "effective", "ohem", "lovasz", "dice"] = "none"
-    """sqrt, median, effective: weights by the labeled pixels of each class, in the supervised term and in cross
+    by: Literal["none", "power", "median", "effective", "ohem", "lovasz", "dice"] = "none"
+    """power, median, effective: weights by the labeled pixels of each class, in the supervised term and in cross
     entropies of methods. ohem, lovasz, dice: another supervised loss."""
+    power: float = Field(0.5, ge=0, le=1)
+    """by=power: weight 1 / frequency to this power."""
     cap: float = Field(10.0, gt=0)
     """No class weighs more; 1 is the mean over the labeled pixels."""
 

@@ -2,7 +2,7 @@
 
 Few labels of a street are mostly road and sky. A loss that is a mean over pixels then gives the small classes up.
 
-    sqrt         weight 1 / sqrt(frequency)
+    power        weight 1 / frequency^power; a power of 1/2 is the usual square root
     median       weight median frequency / frequency (Eigen and Fergus, ICCV 2015)
     effective    weight (1 - beta) / (1 - beta^n), n the number of samples (Cui et al., CVPR 2019)
     ohem         only pixels whose class has less than 0.7, or the worst 1/16 (Shrivastava et al., CVPR 2016)
@@ -40,11 +40,11 @@ def class_weights(pixels_k: Sequence[int], config: BalanceConfig) -> NDArray[np.
     """
     pixels = np.asarray(pixels_k, np.float64)
     seen = pixels > 0
-    if config.by not in ("sqrt", "median", "effective") or not seen.any():
+    if config.by not in ("power", "median", "effective") or not seen.any():
         return None
     share = np.where(seen, pixels / pixels.sum(), 1.0)
     raw = {
-        "sqrt": lambda: share**-0.5,
+        "power": lambda: share**-config.power,
         "median": lambda: np.median(share[seen]) / share,
         "effective": lambda: (1 - BETA) / (1 - BETA ** np.maximum(pixels / CELL, 1)),
     }[config.by]()

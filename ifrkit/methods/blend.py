@@ -1,0 +1,113 @@
+"""Blend: our own method. Rare classes of labeled clips are pasted into unlabeled frames, and a teacher labels the rest.
+
+A few labels fix the large classes and leave the small ones to chance, and pseudo labels then repeat the chance. So:
+
+- a mean teacher labels the plain view of an unlabeled frame, and its average is what is kept (Tarvainen and Valpola,
+  NeurIPS 2017);
+- half of the classes of a labeled frame, or of another clip's frame, are pasted into the strong view, as in ClassMix
+  (Olsson et al., WACV 2021), but rare classes are chosen more often: where the donor is labeled, the pasted pixels are
+  true in a place where the network never saw them;
+- each pseudo-labeled pixel counts by the teacher's confidence to a power, not above a threshold: a threshold of few
+  labels drops the small classes first;
+- it begins after `start` steps, from weights that mean something.
+
+Letters as in core/records.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ifrkit.core.lazy import F, torch
+from ifrkit.core.precision import at_least_float32
+from ifrkit.core.records import IGNORE
+from ifrkit.data.loading.views import RANDOM, Copy, View
+from ifrkit.data.pixels.jitter import Jitter
+from ifrkit.methods import base
+from ifrkit.methods._mean_teacher import MeanTeacher
+from ifrkit.methods._mixing import mix, partners
+from ifrkit.models.losses import ramp_up, upsample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ifrkit.data.loading.batch import Batch
+    from ifrkit.models.network import Network
+
+JITTER = (0.4, 0.4, 0.4, 0.1)
+
+
+def chosen_classes(label_bhw: Tensor, weight_k: Tensor) -> Tensor:
+    """(b, h, w) bool: True on half (rounded up) of the classes that a label map shows; heavy ones are likelier.
+
+    Drawn without replacement with odds weight_k (Efraimidis and Spirakis, 2006); a class of weight 0 comes last.
+    """
+    classes = torch.arange(len(weight_k), device=label_bhw.device)
+    present_bk = (label_bhw[:, None] == classes[:, None, None]).flatten(2).any(2)
+    keys_bk = torch.rand(present_bk.shape, device=label_bhw.device).log() / weight_k.clamp(min=1e-6)
+    rank_bk = keys_bk.masked_fill(~present_bk, -torch.inf).argsort(1, descending=True).argsort(1)
+    chosen_bk = present_bk & (rank_bk < (present_bk.sum(1, keepdim=True) + 1) // 2)
+    known_bhw = label_bhw.clamp(0, len(weight_k) - 1)
+    return chosen_bk.gather(1, known_bhw.flatten(1)).view_as(label_bhw) & (label_bhw == known_bhw)
+
+
+def trusted_cross_entropy(
+    logits_bkhw: Tensor, label_bhw: Tensor, trust_bhw: Tensor, weight_k: Tensor | None = None
+) -> Tensor:
+    """Mean over all pixels of trust * cross entropy; 255 = ignore. trust: 0..1."""
+    logits_bkhw = at_least_float32(logits_bkhw)
+    weight_k = None if weight_k is None else weight_k.to(logits_bkhw.dtype)
+    ce_bhw = F.cross_entropy(logits_bkhw, label_bhw, weight_k, ignore_index=IGNORE, reduction="none")
+    return (ce_bhw * trust_bhw).mean()
+
+
+class Method(MeanTeacher):
+    """One term, on blended strong views of unlabeled frames."""
+
+    class Config(MeanTeacher.Config):
+        """Found on CamVid's training and validation sequences and on the synthetic street (docs/results.md)."""
+
+        export: Literal["student", "ema"] = "ema"
+        start: int = Field(200, ge=0)
+        """The first step with the term."""
+        ramp_up: int = Field(50, ge=0)
+        """Steps over which its weight grows from then on."""
+        labeled: float = Field(0.5, ge=0, le=1)
+        """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
+        sureness: float = Field(2.0, ge=0)
+        """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
+        balance: float = Field(0.5, ge=0, le=1)
+        """Class weights of the supervised loss count here to this power."""
+
+    config: Config
+    OPEN = {"start": 0}
+
+    def views(self) -> list[View]:
+        strong = Copy("v1_0", Jitter(*JITTER, blur_probability=0.3))
+        return [View("v1_0", "unlabeled", RANDOM), View("v1_0_b", "unlabeled", strong)]
+
+    def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """weight * ramp-up * sum of trust * CE(student(blended view), blended label)."""
+        c = self.config
+        if step < c.start:
+            return {}
+        weak_b3hw, strong_b3hw = batch.views["v1_0"], batch.views["v1_0_b"]
+        confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)
+        base.guess(batch, "v1_0", label_bhw)
+        weight_k = batch.class_weights
+        odds_k = torch.ones(network.num_classes, device=label_bhw.device) if weight_k is None else weight_k
+        own = strong_b3hw, label_bhw, confidence_bhw**c.sureness
+        given = [x[partners(batch.clips["unlabeled"])] for x in own]
+        true = (batch.views["v0_0"], batch.labels["v0_0"], torch.ones_like(confidence_bhw))
+        from_true_b = torch.rand(len(label_bhw), device=label_bhw.device) < c.labeled
+        donor = [
+            torch.where(from_true_b.view(-1, *(1,) * (x.dim() - 1)), t, x) for t, x in zip(true, given, strict=True)
+        ]
+        mask_bhw = chosen_classes(donor[1], odds_k)
+        seen_b3hw, label_bhw, trust_bhw = (mix(x, other, mask_bhw) for x, other in zip(own, donor, strict=True))
+        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
+        scaled_k = None if weight_k is None else weight_k**c.balance
+        loss = trusted_cross_entropy(logits_bkhw, label_bhw, trust_bhw, scaled_k)
+        return {"blend": c.weight * ramp_up(step - c.start, c.ramp_up) * loss}

@@ -1,0 +1,81 @@
+"""Blend: which classes are pasted, what each pixel counts, and where pasted labels come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ifrkit.artifacts.store import Artifact
+from ifrkit.methods.blend import chosen_classes, trusted_cross_entropy
+from ifrkit.testing.methods import terms_of, toy_clips, toy_task, train
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return toy_clips(tmp_path_factory.mktemp("workspace"))
+
+
+def test_half_of_the_classes_rounded_up_and_never_the_ignored_pixels() -> None:
+    label = torch.tensor([[[0, 1, 2], [255, 2, 255]], [[3, 3, 3], [3, 3, 255]], [[255, 255, 255], [255, 255, 255]]])
+    for seed in range(20):
+        torch.manual_seed(seed)
+        mask = chosen_classes(label, torch.ones(4))
+        assert len(label[0][mask[0]].unique()) == 2
+        assert torch.equal(mask[1], label[1] == 3)
+        assert not mask[2].any()
+        assert not mask[label == 255].any()
+        shown = label[0][mask[0]].unique()
+        assert torch.equal(mask[0], torch.isin(label[0], shown))  # a class is pasted whole
+
+
+def test_odds_follow_the_weights() -> None:
+    label, weights = torch.tensor([[[0, 1]]]), torch.tensor([3.0, 1.0])
+    torch.manual_seed(0)
+    drawn = Counter(int(label[chosen_classes(label, weights)][0]) for _ in range(4000))
+    assert drawn[0] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_class_without_weight_comes_last() -> None:
+    label, weights = torch.tensor([[[0, 1, 2]]]), torch.tensor([0.0, 1.0, 1.0])
+    torch.manual_seed(0)
+    assert all(not chosen_classes(label, weights)[0, 0, 0] for _ in range(50))
+
+
+def test_trust_weighs_each_pixel_and_ignored_ones_count_only_in_the_mean() -> None:
+    torch.manual_seed(0)
+    logits, label = torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[0, 1], [255, 2]]])
+    trust, weight = torch.tensor([[[1.0, 0.25], [1.0, 0.0]]]).double(), torch.tensor([1.0, 4.0, 9.0])
+    ce = F.cross_entropy(logits, label, ignore_index=255, reduction="none")
+    expected = (ce[0, 0, 0] + 0.25 * 4 * ce[0, 0, 1]) / 4
+    torch.testing.assert_close(trusted_cross_entropy(logits, label, trust, weight), expected)
+
+
+def test_before_its_start_it_trains_as_none_does(clips: Artifact) -> None:
+    task, plain = toy_task("blend", clips, method={"blend": {"start": 10}}), toy_task("none", clips)
+    assert train(task) == train(plain)
+    assert all(map(torch.equal, task.network.state_dict().values(), plain.network.state_dict().values()))
+
+
+def test_all_from_labeled_frames_pastes_true_labels(clips: Artifact) -> None:
+    """With a teacher of no trust the loss lies on pasted pixels alone, and those have the labels of the dataset."""
+    task = toy_task("blend", clips, method={"blend": {"start": 0, "ramp_up": 0, "labeled": 1.0}})
+    seen: list[torch.Tensor] = []
+    features = task.network.features
+
+    def remember(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return features(images)
+
+    task.network.features = remember  # type: ignore[method-assign]
+    batch = task.to_device(next(iter(task.batches(0, 1))))
+    terms_of(task, batch)
+    blended = seen[-1]
+    from_label = (blended == batch.views["v0_0"]).all(1)
+    from_frame = (blended == batch.views["v1_0_b"]).all(1)
+    assert (from_label | from_frame).all()
+    assert from_label.any()
+    assert from_frame.any()
+    assert not (from_label & ~from_frame & (batch.labels["v0_0"] == 255)).any()
