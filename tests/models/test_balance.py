@@ -121,7 +121,7 @@ def test_a_batch_without_any_label_gives_zero_and_a_gradient(by: str) -> None:
 
 @pytest.mark.parametrize("by", ["ohem", "lovasz", "dice"])
 def test_gradients_are_those_of_finite_differences(by: str) -> None:
-    logits, label = case(5)
+    logits, _ = case(5)
     config = BalanceConfig(by=by)  # type: ignore[arg-type]
     small, few = logits[:1, :, :2, :3].clone().requires_grad_(), torch.tensor([[[0, 1, 2], [2, 255, 1]]])
     assert torch.autograd.gradcheck(lambda x: supervised_loss(x, few, config, "all", None), (small,))

@@ -1,4 +1,4 @@
-"""What training from few labels adds: class weights, AdamW, warm-up, clipping, averaged weights, rare classes, scales."""
+"""What training from few labels adds: class weights, AdamW, warm-up, clipping, averages, rare classes, scales."""
 
 from __future__ import annotations
 
