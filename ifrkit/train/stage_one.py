@@ -47,7 +47,7 @@ def run(job: Job) -> None:
     store = ClipStore.of(job.input("clips"))
     store.check_crop(config.crop.fitted(store.size).size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
-    job.display.info(f"{len(labeled)} labeled of {len(store.clips_of('train'))} training clips")
+    job.display.info(_labels_used(store, labeled, config))
     sources = _pseudo_labels(job, store, labeled)
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
@@ -80,6 +80,14 @@ def run(job: Job) -> None:
         for branch, r in results.items()
     ]
     job.display.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
+
+
+def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConfig) -> str:
+    """How many labels training sees, of how many, and what keeps the others from it."""
+    train = store.clips_of("train")
+    left = sum(store.clips[clip].annotated is not None for clip in train) - len(labeled)
+    kept = f"; {left} other labels are not used (labeled: {config.labeled.named})" if left else ""
+    return f"{len(labeled)} labeled of {len(train)} training clips{kept}"
 
 
 def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:

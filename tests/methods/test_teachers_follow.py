@@ -17,6 +17,7 @@ TEACHERS: dict[tuple[str, int], tuple[list[float], str]] = {
     ("fixmatch", 1): ([0.0, 0.5, 2 / 3], "student"),
     ("classmix", 1): ([0.0, 0.5, 2 / 3], "student"),
     ("unimatch", 2): ([0.0, 0.5, 2 / 3], "student"),
+    ("blend", 1): ([0.0, 0.5, 2 / 3], "ema"),
     ("cutmix", 1): ([0.99, 0.99, 0.99], "ema"),
 }
 """Method and version -> decay of the first three updates, and which network is saved unless asked otherwise."""

@@ -169,5 +169,7 @@ def test_a_long_gradient_is_shortened_and_a_short_one_is_not(tmp_path: Path) -> 
 
     start = list(toys.ToyTask(norm=False).module.parameters())
     for before, after in zip(start, trained("held", clip_norm=1e-9), strict=True):
-        torch.testing.assert_close(after, (1 - 0.1 * 1e-3) * before.detach())  # weight decay is no part of the gradient
+        torch.testing.assert_close(
+            after, (1 - 0.1 * 1e-3) * before.detach()
+        )  # weight decay does not belong to the gradient
     assert all(map(torch.equal, trained("free"), trained("loose", clip_norm=1e9)))
