@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from ifrkit.config.fields import plugin_config
 from ifrkit.core.config import Config, FileContent
 from ifrkit.core.errors import ConfigError
-from ifrkit.core.plugins import load, require, spelled
+from ifrkit.core.plugins import load, require, spelled, split_argument
 
 DEFAULT = "resnet18"
+Freeze = Literal["none", "all"] | Annotated[int, Field(ge=1)]
+"""Of a backbone's stages; a number: the first ones."""
 
 
 class NetworkConfig(Config):
@@ -31,6 +33,9 @@ class NetworkConfig(Config):
     pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
     """Weights file to start from, or auto: those of an installed package. An unfit one is an error. None: random."""
 
+    freeze: Freeze = "none"
+    """What of the backbone does not train: none, all, or a number: its first stages, of which the stem is one."""
+
     @field_validator("backbone", "head")
     @classmethod
     def _known(cls, name: str, info: Any) -> str:
@@ -48,7 +53,10 @@ def network_config(value: Mapping[str, Any] | NetworkConfig) -> NetworkConfig:
     if not isinstance(name, str):
         return NetworkConfig.model_validate(tree)  # which refuses it
     plugin = load("backbones", name)
-    config = plugin_config("backbones", name, value if isinstance(value, plugin.Config) else tree, "")
+    alone, argument = split_argument(name)
+    if argument is not None or not isinstance(value, plugin.Config):
+        value = {**tree, "backbone": alone}  # the argument becomes an option, and is said once
+    config = plugin_config("backbones", name, value, "")
     assert isinstance(config, NetworkConfig)
     strides = plugin(config).strides
     if config.stride not in (None, *strides):

@@ -30,6 +30,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
+    ARGUMENT: ClassVar[str | None] = None
+    """Of a plug-in's own config: the field that NAME:ARGUMENT fills in. None: it takes no argument."""
     PLUGIN: ClassVar[tuple[str, str] | None] = None
     """The field that names a plug-in, and the one with the options of that plug-in."""
     PLUGINS: ClassVar[tuple[str, str] | None] = None
