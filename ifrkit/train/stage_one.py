@@ -32,6 +32,7 @@ from ifrkit.models.network import Network, build_network
 from ifrkit.models.public import AUTO
 from ifrkit.train import distributed, validation
 from ifrkit.train.judging import Judge
+from ifrkit.train.layerwise import shares
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.optim import branch_sgd, poly
 from ifrkit.train.passes import Passes, count_passes
@@ -202,7 +203,8 @@ class BranchTask(Task):
 
     def lrs(self, step: int) -> list[float]:
         sgd = self.config.sgd
-        common = [(sgd.lr_backbone, sgd.min_lr), (sgd.lr_head, sgd.min_lr)]
+        backbones = [(sgd.lr_backbone * share, sgd.min_lr * share) for share in shares(self.optimizers[0])]
+        common = [*backbones, (sgd.lr_head, sgd.min_lr)]
         own = [(rate, 0.0) for rate in self.own_rates]
         return [poly(base, minimum, sgd.power, step, self.steps) for base, minimum in common + own]
 
