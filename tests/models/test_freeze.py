@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import network_config
 from ifrkit.config.train_branches import SGDConfig
-from ifrkit.core.errors import ConfigError
+from ifrkit.core.errors import ConfigError, InterruptedRun
 from ifrkit.core.keyed import key_seed
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.weights import load_weights
@@ -85,7 +86,7 @@ def test_wrong_values() -> None:
             built("resnet18", freeze=wrong)
 
 
-@pytest.mark.parametrize("ssl", ["ifr", "unimatch", "fixmatch,cct"])
+@pytest.mark.parametrize("ssl", ["ifr", "unimatch", "classmix", "cps,cct"])
 def test_a_training_leaves_it_alone(tmp_path: Path, clips: Artifact, ssl: str) -> None:
     update = {"backbone": "resnet18", "width": 0.125, "freeze": 3}
     made = tiny_run.train(tmp_path, tiny_run.branches_config(update=update, ssl=ssl), clips)
@@ -98,6 +99,18 @@ def test_a_training_leaves_it_alone(tmp_path: Path, clips: Artifact, ssl: str) -
     for key, value in last.items():
         if "num_batches_tracked" not in key:
             assert torch.equal(value, start[key]) == (key in frozen), key
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path: Path, clips: Artifact) -> None:
+    update = {"backbone": "resnet18", "width": 0.125, "freeze": 2}
+    config = tiny_run.branches_config(update=update, ssl="classmix", sgd={"layer_decay": 0.5})
+    whole = tiny_run.train(tmp_path / "whole", config, clips)
+    calls = iter(range(1, 100))
+    with pytest.raises(InterruptedRun, match="after step 2"):
+        tiny_run.train(tmp_path, config, clips, stop=lambda: signal.SIGTERM if next(calls) == 2 else 0)
+    resumed = tiny_run.train(tmp_path, config, clips, resume=True)
+    files = [artifact.file("update.last.safetensors").read_bytes() for artifact in (whole, resumed)]
+    assert files[0] == files[1]
 
 
 def test_layer_decay() -> None:
