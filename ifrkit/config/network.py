@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
@@ -63,6 +64,13 @@ def network_config(value: Mapping[str, Any] | NetworkConfig) -> NetworkConfig:
         known = ", ".join(map(str, strides))
         raise ConfigError(f"stride {config.stride}: {config.backbone} cannot be built for it", f"known: {known}")
     return config
+
+
+def branch_title(network: Mapping[str, Any]) -> str:
+    """What tables call a branch, by its config: the backbone, with the end of its argument (hf:dinov2-small)."""
+    name = str(network["backbone"])
+    argument = network.get(load("backbones", name).Config.ARGUMENT or "")
+    return f"{name}:{PurePath(argument).name}" if argument else name
 
 
 def _branch(value: Any) -> Any:

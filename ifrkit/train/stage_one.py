@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, branch_title
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
@@ -69,7 +69,7 @@ def run(job: Job) -> None:
     rows = [
         [
             branch,
-            getattr(config, branch).backbone,
+            branch_title(getattr(config, branch).model_dump()),
             _percent(r.best),
             str(r.best_step),
             _percent(r.last),
@@ -88,7 +88,7 @@ def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, 
 
 def _entry(config: NetworkConfig, result: FitResult) -> Branch:
     plugin: Backbone = load("backbones", config.backbone)(config)
-    source = plugin.public.source() if config.pretrained == AUTO and plugin.public else {}
+    source = plugin.source() if config.pretrained == AUTO else {}
     return Branch(network=config.model_dump(mode="json"), **vars(result), pretrained=source)
 
 
