@@ -56,7 +56,7 @@ class Branch(Config):
     last: Metrics
     best_step: int
     pretrained: dict[str, str] = {}
-    """The package, file, licence and sha256 of the public weights that it started from; empty: others, or none."""
+    """Package or model, file, licence and sha256 of the public weights that it started from; empty: others, or none."""
 
 
 class PassCount(Config):

@@ -9,6 +9,7 @@ import click
 from ifrkit.cli import completion
 from ifrkit.cli.common import Flags, Shared, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError
+from ifrkit.models import hub
 from ifrkit.stages.train_branches import STAGE
 
 
@@ -20,6 +21,9 @@ from ifrkit.stages.train_branches import STAGE
     help="Semi-supervised methods, added up: none, ifr, fixmatch, cps, ...",
 )
 @click.option("--backbone", metavar="LIGHT,HEAVY", help="Backbones of update and reference branch; one with --branch.")
+@click.option(
+    "--allow-download", is_flag=True, help="Fetch models of `--backbone hf:ID` that are not in the local cache."
+)
 @click.option("--branch", type=click.Choice(["both", "update", "reference"]), help="Train one of them only.")
 @click.option("--partition", metavar="1/N", help="Share of the training clips whose label is used: 1/2, 1/8, 1/30.")
 @click.option("--labeled-count", type=click.IntRange(1), metavar="N", help="So many labeled clips instead.")
@@ -31,7 +35,7 @@ from ifrkit.stages.train_branches import STAGE
     type=click.Choice(["steps", "passes"]),
     help="passes: as many image passes as `none` takes in these steps.",
 )
-def command(shared: Shared, **options: Any) -> None:
+def command(shared: Shared, allow_download: bool, **options: Any) -> None:
     """Train the two segmentation branches: a light one for every frame, a heavy one for key frames.
 
     Reads `clips`. Makes `branches`: last and best weights of each, with their validation mIoU. The labels that
@@ -42,8 +46,11 @@ def command(shared: Shared, **options: Any) -> None:
       ifrkit prepare synthetic --recipe tiny | ifrkit train-branches --recipe tiny
       ifrkit train-branches --ssl ifr --backbone resnet18,resnet101 --partition 1/30
       ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
+      ifrkit train-branches --branch update --backbone hf:dinov2-small --set update.freeze=all
       ifrkit train-branches --recipe camvid,paper-equations --resume
     """
+    if allow_download:
+        hub.allow_download()
     running.run_stage(STAGE, shared, _flags(**options))
 
 

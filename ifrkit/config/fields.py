@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from ifrkit.core.config import Config, NestedError
-from ifrkit.core.plugins import load
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.plugins import load, split_argument
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """(height, width) in pixels."""
@@ -24,9 +26,29 @@ def are_names(value: Any) -> bool:
 
 
 def plugin_config(kind: str, name: str, value: Any, key: str) -> Config:
-    """The plug-in's own Config from a mapping (or None); an instance passes through. key: its place, for errors."""
+    """The plug-in's own Config from a mapping (or None); an instance passes through. key: its place, for errors.
+
+    name: may be NAME:ARGUMENT; the argument becomes an option.
+    """
     cls: type[Config] = load(kind, name).Config
+    plugin, argument = split_argument(name)
+    if argument is not None:
+        value = _with_argument(cls, plugin, argument, value.model_dump() if isinstance(value, Config) else value or {})
     try:
         return value if isinstance(value, cls) else cls.model_validate(value or {})
     except ValidationError as error:
         raise NestedError(key, cls, error) from None
+
+
+def _with_argument(cls: type[Config], plugin: str, argument: str, options: Any) -> Any:
+    """The options with the argument among them. Raises ConfigError where there is no place for it, or another value."""
+    field = cls.ARGUMENT
+    if field is None:
+        raise ConfigError(f"{plugin}:{argument}: {plugin} takes no argument", f"write {plugin}")
+    if not argument:
+        raise ConfigError(f"{plugin}: nothing stands after the colon", f"write {plugin}:{field.upper()}")
+    if not isinstance(options, Mapping):
+        return options  # the Config says what is wrong
+    if options.get(field) not in (None, argument):
+        raise ConfigError(f"{plugin}:{argument}: `{field}` says {options[field]}", "leave one of them out")
+    return {**options, field: argument}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from ifrkit.config.fields import plugin_config
 from ifrkit.core.config import Config, FileContent
 from ifrkit.core.errors import ConfigError
-from ifrkit.core.plugins import load, require, spelled
+from ifrkit.core.plugins import load, require, spelled, split_argument
 
 DEFAULT = "resnet18"
+Freeze = Literal["none", "all"] | Annotated[int, Field(ge=1)]
+"""Of a backbone's stages; a number: the first ones."""
 
 
 class NetworkConfig(Config):
@@ -31,6 +34,9 @@ class NetworkConfig(Config):
     pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
     """Weights file to start from, or auto: those of an installed package. An unfit one is an error. None: random."""
 
+    freeze: Freeze = "none"
+    """What of the backbone does not train: none, all, or a number: its first stages, of which the stem is one."""
+
     @field_validator("backbone", "head")
     @classmethod
     def _known(cls, name: str, info: Any) -> str:
@@ -48,13 +54,23 @@ def network_config(value: Mapping[str, Any] | NetworkConfig) -> NetworkConfig:
     if not isinstance(name, str):
         return NetworkConfig.model_validate(tree)  # which refuses it
     plugin = load("backbones", name)
-    config = plugin_config("backbones", name, value if isinstance(value, plugin.Config) else tree, "")
+    alone, argument = split_argument(name)
+    if argument is not None or not isinstance(value, plugin.Config):
+        value = {**tree, "backbone": alone}  # the argument becomes an option, and is said once
+    config = plugin_config("backbones", name, value, "")
     assert isinstance(config, NetworkConfig)
     strides = plugin(config).strides
     if config.stride not in (None, *strides):
         known = ", ".join(map(str, strides))
         raise ConfigError(f"stride {config.stride}: {config.backbone} cannot be built for it", f"known: {known}")
     return config
+
+
+def branch_title(network: Mapping[str, Any]) -> str:
+    """What tables call a branch, by its config: the backbone, with the end of its argument (hf:dinov2-small)."""
+    name = str(network["backbone"])
+    argument = network.get(load("backbones", name).Config.ARGUMENT or "")
+    return f"{name}:{PurePath(argument).name}" if argument else name
 
 
 def _branch(value: Any) -> Any:

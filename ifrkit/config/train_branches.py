@@ -18,6 +18,8 @@ class Rates(Config):
 
     lr_backbone: float = Field(1e-3, gt=0)
     lr_head: float = Field(1e-2, gt=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Each stage of a backbone learns at so much of the rate of the stage after it; the last one at lr_backbone."""
     power: float = 0.9
     """They fall with (1 - step / steps) to this power ..."""
     min_lr: float = Field(1e-4, ge=0)

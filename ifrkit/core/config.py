@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ from ifrkit.core.errors import ConfigError
 class FileContent:
     """Mark on a field that names a file: the id depends on what the file holds, not on its name.
 
-    words: values that name no file and count as they are.
+    words: values that name no file and count as they are. digest: of what it names, where that is not one file.
     """
 
     words: tuple[str, ...] = ()
+    digest: Callable[[str], str] | None = None
 
 
 class ByInput:
@@ -30,6 +32,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
+    ARGUMENT: ClassVar[str | None] = None
+    """Of a plug-in's own config: the field that NAME:ARGUMENT fills in. None: it takes no argument."""
     PLUGIN: ClassVar[tuple[str, str] | None] = None
     """The field that names a plug-in, and the one with the options of that plug-in."""
     PLUGINS: ClassVar[tuple[str, str] | None] = None
@@ -54,8 +58,9 @@ def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict):
             parts = {key: (item, tree[name][key]) for key, item in value.items()}
             tree[name] = {k: _identity(i, t) if isinstance(i, Config) else t for k, (i, t) in parts.items()}
-        elif any(isinstance(mark, FileContent) and value not in (None, *mark.words) for mark in field.metadata):
-            tree[name] = _content(name, value)
+        for mark in field.metadata:
+            if isinstance(mark, FileContent) and value not in (None, *mark.words):
+                tree[name] = mark.digest(value) if mark.digest else _content(name, value)
     return tree
 
 

@@ -12,6 +12,9 @@
 
 The file system is the registry: names are listed without importing anything, and only the chosen file is imported.
 A file whose name starts with "_" or is "base" is not a plug-in. Names are case-insensitive; "-" equals "_".
+
+NAME:ARGUMENT names a plug-in and fills in one of its options: the one that `ARGUMENT` of its Config says. The argument
+(often a path) keeps its case.
 """
 
 from __future__ import annotations
@@ -36,15 +39,28 @@ _KINDS = {
 }
 
 KINDS = tuple(_KINDS)
+_WITH_OPTIONS = ("datasets", "backbones", "methods")
+"""Kinds whose plug-ins have a Config, where an argument may go."""
+
+
+def split_argument(name: str) -> tuple[str, str | None]:
+    """NAME:ARGUMENT in its two parts; None for a name alone."""
+    plugin, colon, argument = name.partition(":")
+    return plugin, argument if colon else None
 
 
 def _normalise(name: str) -> str:
-    return name.lower().replace("-", "_")
+    return split_argument(name)[0].lower().replace("-", "_")
 
 
 def spelled(name: str) -> str:
     """The one way to write a plug-in's name: "TC_ETC" is "tc-etc". Configs hold it, so that equal ones are equal."""
-    return name.lower().replace("_", "-")
+    plugin, colon, argument = name.partition(":")
+    return plugin.lower().replace("_", "-") + colon + argument
+
+
+def _plain(name: str) -> str:
+    return spelled(split_argument(name)[0])
 
 
 def _builtin(kind: str) -> dict[str, str]:
@@ -71,7 +87,10 @@ def nearest(word: str, known: list[str]) -> str:
 def require(kind: str, name: str) -> None:
     """Check a name without importing the plug-in. Raises ConfigError with the nearest match for an unknown one."""
     if _normalise(name) not in _builtin(kind) and _normalise(name) not in _entry_points(kind):
-        raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {name!r}", nearest(name, names(kind)))
+        plugin = split_argument(name)[0]
+        raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {plugin!r}", nearest(plugin, names(kind)))
+    if split_argument(name)[1] is not None and kind not in _WITH_OPTIONS:
+        raise ConfigError(f"{name}: this {kind.removesuffix('s')} takes no argument", f"write {_plain(name)}")
 
 
 def load(kind: str, name: str) -> Any:

@@ -47,6 +47,11 @@ def load_pretrained(network: Network, path: str | Path) -> None:
 
     Raises ConfigError if there is no such file, ArtifactError if it cannot be read or does not fit.
     """
+    if path == AUTO:
+        own = network.plugin.own_weights(network.backbone)
+        if own is not None:
+            _fit(network.backbone, own, Path(network.config.backbone), network.plugin.remedy(own))
+            return
     path = _public(network) if path == AUTO else Path(path)
     state = read_state(path)
     if not any(key.startswith("backbone.") for key in state):

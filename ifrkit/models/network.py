@@ -37,6 +37,7 @@ class Network(nn.Module):
         head = load("heads", config.head)
         self.plugin: Backbone = load("backbones", config.backbone)(self.config)
         self.backbone: Trunk = self.plugin.build(head.low_level)
+        self.backbone.freeze(self.config.freeze)
         maps = self.backbone.channels, self.backbone.strides
         self.decode_head: Head = head(*maps, num_classes, config.dropout, config.width)
         self.num_classes, self.stride = num_classes, self.decode_head.stride

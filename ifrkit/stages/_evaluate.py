@@ -12,6 +12,7 @@ from ifrkit.artifacts.indexes import Branches, Report, VideoModel
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.network import branch_title
 from ifrkit.config.training import LabeledSet
 from ifrkit.core.errors import ConfigError
 from ifrkit.data.store.clips import ClipStore
@@ -169,7 +170,7 @@ def _training(job: Job) -> dict[str, Any]:
     return {
         "ssl": config["ssl"],
         "labeled": labeled.named,
-        "backbones": {name: config[name]["backbone"] for name in config["branches"]},
+        "backbones": {name: branch_title(config[name]) for name in config["branches"]},
         "seed": config["seed"],
         "passes": Branches.read(branches).tree()["passes"],
         "branches_id": branches.id,

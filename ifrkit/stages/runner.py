@@ -202,7 +202,7 @@ def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
 
 def _environment() -> dict[str, str]:
     found = {"ifrkit": ifrkit.__version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("torch", "numpy"):
+    for name in ("torch", "numpy", "transformers"):
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)
     return found

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ifrkit.config.train_branches import AdamWConfig, TrainBranchesConfig
+from ifrkit.train.layerwise import by_depth
 
 _SLOW = {"backbone", "slow"}
 
@@ -17,6 +18,7 @@ def branch_optimizer(
 ) -> torch.optim.Optimizer:
     """Two groups: parameters of any `backbone` or `slow` part, and all others (heads, modules of methods), all decayed.
 
+    With `layer_decay` the first one is several, one for each depth (ifrkit/train/layerwise.py).
     What an optimizer `beside` it trains is left out.
     """
     taken = {id(p) for optimizer in beside for group in optimizer.param_groups for p in group["params"]}
@@ -24,7 +26,8 @@ def branch_optimizer(
     slow = [p for name, p in named if _SLOW & {*name.split(".")}]
     others = [p for name, p in named if not _SLOW & {*name.split(".")}]
     rates = config.adamw or config.sgd
-    groups = [{"params": slow, "lr": rates.lr_backbone}, {"params": others, "lr": rates.lr_head}]
+    backbones = by_depth(module, {"params": slow, "lr": rates.lr_backbone}, rates.layer_decay)
+    groups = [*backbones, {"params": others, "lr": rates.lr_head}]
     if isinstance(rates, AdamWConfig):
         return torch.optim.AdamW(groups, weight_decay=rates.weight_decay)
     return torch.optim.SGD(groups, momentum=rates.momentum, weight_decay=rates.weight_decay)

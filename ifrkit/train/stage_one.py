@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
-from ifrkit.config.network import NetworkConfig
+from ifrkit.config.network import NetworkConfig, branch_title
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
@@ -35,6 +35,7 @@ from ifrkit.models.public import AUTO
 from ifrkit.models.teacher import Teacher
 from ifrkit.train import distributed, validation
 from ifrkit.train.judging import Judge
+from ifrkit.train.layerwise import shares
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.optim import branch_optimizer, poly, warm
 from ifrkit.train.passes import Passes, count_passes
@@ -71,7 +72,7 @@ def run(job: Job) -> None:
     rows = [
         [
             branch,
-            getattr(config, branch).backbone,
+            branch_title(getattr(config, branch).model_dump()),
             _percent(r.best),
             str(r.best_step),
             _percent(r.last),
@@ -98,7 +99,7 @@ def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, 
 
 def _entry(config: NetworkConfig, result: FitResult) -> Branch:
     plugin: Backbone = load("backbones", config.backbone)(config)
-    source = plugin.public.source() if config.pretrained == AUTO and plugin.public else {}
+    source = plugin.source() if config.pretrained == AUTO else {}
     return Branch(network=config.model_dump(mode="json"), **vars(result), pretrained=source)
 
 
@@ -221,7 +222,8 @@ class BranchTask(Task):
     def lrs(self, step: int) -> list[float]:
         c = self.config
         rates = c.adamw or c.sgd
-        common = [(rates.lr_backbone, rates.min_lr), (rates.lr_head, rates.min_lr)]
+        backbones = [(rates.lr_backbone * share, rates.min_lr * share) for share in shares(self.optimizers[0])]
+        common = [*backbones, (rates.lr_head, rates.min_lr)]
         own = [(rate, 0.0) for rate in self.own_rates]
         start = warm(step, c.warmup)
         return [start * poly(base, minimum, rates.power, step, self.steps) for base, minimum in common + own]

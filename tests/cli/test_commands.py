@@ -27,7 +27,7 @@ SHARED = """--from --out --workspace --config --recipe --set --seed --resume --f
 FLAGS = {
     "prepare": "--root --frames --labels --label-format --clip-length --allow-missing",
     "train-branches": "--ssl --backbone --branch --partition --labeled-count --partition-seed --labeled-list --steps"
-    " --budget",
+    " --budget --allow-download",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",

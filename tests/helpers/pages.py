@@ -269,6 +269,7 @@ class Place:
     def lay_out(self, weights: bool = False) -> None:
         """Everything that a page supposes a reader to have: downloaded datasets, videos, files of weights."""
         import own_videos
+        import tiny_hf
 
         from ifrkit.core.plugins import load as plugin
 
@@ -280,6 +281,7 @@ class Place:
             (self.cwd / video).parent.mkdir(exist_ok=True)
             own_videos.write_video(self.cwd / video, own_videos.street(40 if "/" in video else 8))
         own_videos.write_folder(self.cwd / "frames", own_videos.street(8))
+        tiny_hf.save("dinov2", self.cwd / "dinov2-small")
         for scripts in ("benchmarks", "docs"):
             (self.cwd / scripts).symlink_to(ROOT / scripts)
         for name, backbone in (

@@ -15,6 +15,7 @@ The stem has stride 2 and 32 channels at every width; the first and the last sta
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -98,6 +99,7 @@ class EfficientNetLite(Trunk):
         super().__init__()
         self.stem, self.stem_bn = SameConv(3, 32, 3, 2), nn.BatchNorm2d(32, _EPS)
         blocks, ends, inputs, reached, dilation = [], {}, 32, 2, 1
+        self.counts = repeats(depth)[:stages]
         for (expansion, kernel, step, channels, _), count in zip(_STAGES[:stages], repeats(depth), strict=False):
             outputs = _channels(channels, width)
             taken = step == 2 and reached == stride
@@ -111,6 +113,11 @@ class EfficientNetLite(Trunk):
         self.kept = [ends[s][0] for s in wanted]
         self.channels, self.strides = [ends[s][1] for s in wanted], wanted
         init_convolutions(self)
+
+    def parts(self) -> list[list[nn.Module]]:
+        """The stem, and the blocks of each stage."""
+        blocks = iter(self.blocks)
+        return [[self.stem, self.stem_bn], *(list(islice(blocks, count)) for count in self.counts)]
 
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
         """The maps, of either sign, the deepest last."""

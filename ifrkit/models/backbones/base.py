@@ -48,6 +48,14 @@ class Backbone:
         """
         raise NotImplementedError
 
+    def own_weights(self, trunk: Trunk) -> dict[str, Tensor] | None:
+        """The tensors of `pretrained: auto` under the names of `trunk`, where they are not those of `public`."""
+        return None
+
+    def source(self) -> dict[str, str]:
+        """What an artifact says of where the weights of `pretrained: auto` came from."""
+        return self.public.source() if self.public else {}
+
     def import_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A public file's tensors under the names of the module, without those that it has no use for.
 
