@@ -9,7 +9,7 @@ A few labels fix the large classes and leave the small ones to chance, and pseud
   true in a place where the network never saw them;
 - each pseudo-labeled pixel counts by the teacher's confidence to a power, not above a threshold: a threshold of few
   labels drops the small classes first;
-- it begins after `start` steps, from weights that mean something.
+- it begins at once: the teacher is unsure at first, so the pasted pixels, whose labels are true, count before the others.
 
 Letters as in core/records.py.
 """
@@ -70,11 +70,11 @@ class Method(MeanTeacher):
         """Found on CamVid's training and validation sequences and on the synthetic street (docs/results.md)."""
 
         export: Literal["student", "ema"] = "ema"
-        start: int = Field(200, ge=0)
+        start: int = Field(0, ge=0)
         """The first step with the term."""
         ramp_up: int = Field(50, ge=0)
         """Steps over which its weight grows from then on."""
-        labeled: float = Field(0.5, ge=0, le=1)
+        labeled: float = Field(1.0, ge=0, le=1)
         """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
         sureness: float = Field(2.0, ge=0)
         """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
