@@ -9,7 +9,7 @@ A few labels fix the large classes and leave the small ones to chance, and pseud
   true in a place where the network never saw them;
 - each pseudo-labeled pixel counts by the teacher's confidence to a power, not above a threshold: a threshold of few
   labels drops the small classes first;
-- it begins at once: the teacher is unsure at first, so the pasted pixels, whose labels are true, count before the others.
+- it begins at once: an unsure teacher counts little, so the pasted pixels, whose labels are true, lead.
 
 Letters as in core/records.py.
 """
