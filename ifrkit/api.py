@@ -1,0 +1,113 @@
+"""ifrkit in a notebook or a program of your own.
+
+    import ifrkit
+
+    model = ifrkit.load("ifrkit_artifacts/video-model/accel-1b2c3d")   # or a kind: "branches" is the newest one
+    ids_hw = model.predict("frame.png")                                # (h, w) uint8
+    for frame, ids_hw in model.predict("street.mp4"):                  # one frame after the other, in constant memory
+        print(model.classes[ids_hw[0, 0]])
+
+What `predict` answers is what the command `ifrkit predict` writes, pixel for pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.artifacts import store
+from ifrkit.artifacts.job import Job
+from ifrkit.config.predict import PredictConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.records import Frame
+from ifrkit.media.images import SUFFIXES, read_rgb
+from ifrkit.media.resize import resize_frame
+from ifrkit.metrics.base import Ids
+from ifrkit.predict.outputs import palette
+from ifrkit.predict.segmenter import open_segmenter
+from ifrkit.predict.sources import facts, find_sources, read
+
+KINDS = ("video-model", "branches", "exported")
+
+
+class Model:
+    """A trained model. classes: their names, by id. colors: (k, 3) uint8 RGB of each."""
+
+    def __init__(self, artifact: store.Artifact, config: PredictConfig, device: str) -> None:
+        """See `load`."""
+        self.config = config
+        self._segmenter = open_segmenter(Job(config, [artifact], Path(), Path(), device=device))
+        labels = self._segmenter.labels
+        self.classes: tuple[str, ...] = tuple(labels.names)
+        self.colors: NDArray[np.uint8] = palette(labels)[: len(self.classes)]
+
+    @overload
+    def predict(self, source: NDArray[np.uint8]) -> Ids: ...
+
+    @overload
+    def predict(self, source: str | Path) -> Any: ...
+
+    @overload
+    def predict(self, source: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[Frame, Ids]]: ...
+
+    def predict(self, source: Any) -> Any:
+        """Class ids (h, w) uint8 of an image; of a video an iterator over (frame, ids), in order.
+
+        source: an image as (h, w, 3) uint8 RGB or as a file, a video file, a folder of frames, or an iterable of images
+        that follow each other. Broken frames of a video are left out. Raises ConfigError for anything else, and
+        DatasetError for a file that cannot be read.
+        """
+        if isinstance(source, np.ndarray):
+            return self._image(source)
+        if isinstance(source, str | Path):
+            if Path(source).suffix.lower() in SUFFIXES:
+                return self._image(read_rgb(Path(source)))
+            return self._frames(_decoded(str(source)))
+        if isinstance(source, Iterable):
+            return self._frames(iter(source))
+        raise ConfigError(f"cannot predict {type(source).__name__}", "give an image, a path, or an iterable of images")
+
+    def _image(self, frame: Frame) -> Ids:
+        self._segmenter.predictor.restart()
+        return self._one(frame)
+
+    def _frames(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Ids]]:
+        self._segmenter.predictor.restart()
+        for frame in frames:
+            yield frame, self._one(frame)
+
+    def _one(self, frame: Frame) -> Ids:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            fault = f"an image is (height, width, 3) uint8, not {frame.shape} {frame.dtype}"
+            raise ConfigError(fault, "convert it to RGB of 8 bits")
+        size = (frame.shape[0], frame.shape[1])
+        seen_at = self._segmenter.seen_at(size, self.config)
+        own = np.require(frame, requirements=["C", "W"])  # torch shares the memory, and wants it writable
+        return self._segmenter.predictor(resize_frame(own, seen_at), size)[0]
+
+
+def load(
+    model: str | Path, *, workspace: str | Path = "ifrkit_artifacts", device: str = "cpu", **options: Any
+) -> Model:
+    """A model by its path, the beginning of its id, or its kind (the newest one).
+
+    options: fields of `ifrkit predict --print-config`, such as branch="update", key_interval=5, checkpoint="last".
+    Raises ArtifactError where there is none, ConfigError for options that do not fit it.
+    """
+    artifact = store.resolve(Path(workspace), str(model), KINDS)
+    fixed: Sequence[str] = [name for name in ("videos", "overlay", "fps", "runtime") if name in options]
+    if fixed:
+        raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")
+    return Model(artifact, PredictConfig.model_validate({"videos": ("-",), **options}), device)
+
+
+def _decoded(path: str) -> Iterator[Frame]:
+    sources = find_sources([path])
+    if len(sources) != 1:
+        raise ConfigError(f"{path}: holds {len(sources)} videos", "predict one after the other")
+    frames = read(sources[0], facts(sources[0]).size)
+    return (item.frame for item in frames if item.frame is not None)
