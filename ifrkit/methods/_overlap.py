@@ -23,6 +23,12 @@ class Overlapping(Placement):
     of: str
     scalable = False  # the offset is counted in pixels of the stored frame
 
+    def require(self, stride: int) -> None:
+        """Views that lie a multiple of 8 pixels apart share the pixels of maps whose stride divides 8."""
+        if 8 % stride:
+            fault = f"overlapping views lie a multiple of 8 pixels apart, the maps of this network {stride}"
+            raise ConfigError(fault, "use a stride of 8 (update.stride, reference.stride)")
+
     def draw(self, view: View, draw: Draw) -> Place:
         rng, own = draw.key.rng("overlap", view.name), draw.places[self.of]
         place, window = draw.place(view, own.frame), draw.window
@@ -39,13 +45,7 @@ class Overlapping(Placement):
 def overlap(
     first: Place, second: Place, size: Sequence[int], stride: int = 8
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back.
-
-    Raises ConfigError for maps that the views, multiples of 8 pixels apart, do not share the pixels of.
-    """
-    if 8 % stride:
-        fault = f"overlapping views lie a multiple of 8 pixels apart, the maps of this network {stride}"
-        raise ConfigError(fault, "use a stride of 8 (update.stride, reference.stride)")
+    """Rows and columns of the shared part on both maps (h, w) at 1/stride, mirrored maps turned back."""
     parts = []
     for dim, (a, b) in enumerate(((first.y, second.y), (first.x, second.x))):
         shift = (b - a) // stride

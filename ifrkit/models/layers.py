@@ -42,8 +42,13 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int 
 def require_two(head: nn.Module, x_bchw: Tensor) -> None:
     """Raises ConfigError where a head would train on one image: its batch norm after pooling to 1x1 has no spread."""
     if head.training and len(x_bchw) == 1:
-        fault = "batch norm after the head's 1x1 pooling needs at least two images a pass"
-        raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
+        raise one_image()
+
+
+def one_image() -> ConfigError:
+    """For a pass of one image through a head that pools it to 1x1."""
+    fault = "batch norm after the head's 1x1 pooling needs at least two images a pass"
+    return ConfigError(fault, "raise loop.batch or lower loop.accumulate")
 
 
 class ConvBNReLU(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
-from ifrkit.models.layers import seeded
+from ifrkit.models.layers import one_image, seeded
 from ifrkit.models.normalisation import Normalisation
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ class Network(nn.Module):
         self.num_classes, self.stride = num_classes, self.decode_head.stride
         self.feature_channels = self.decode_head.feature_channels
         self.normalisation: Normalisation = self.plugin.normalisation
+
+    def require_pass(self, images: int) -> None:
+        """Raise ConfigError where so many images a pass cannot train it."""
+        if images == 1 and self.decode_head.pools:
+            raise one_image()
 
     def normalise(self, frames_b3hw: Tensor) -> Tensor:
         """uint8 RGB (b, 3, h, w) -> the images that this network reads, float32 of the same shape."""

@@ -22,7 +22,7 @@ from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.job import Job, Silent
 from ifrkit.config.training import LoopConfig
 from ifrkit.core.config import Runtime
-from ifrkit.core.errors import ConfigError, InterruptedRun
+from ifrkit.core.errors import InterruptedRun
 from ifrkit.core.keyed import key_seed
 from ifrkit.media.pictures import Rgb
 from ifrkit.models.weights import save_weights
@@ -96,10 +96,7 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     InterruptedRun after saving the state on a signal, and DivergedError before anything that is not finite is saved.
     """
     distributed.start()
-    parts = loop.accumulate * distributed.world()
-    if loop.batch % parts:
-        fault = f"loop.batch {loop.batch} is not a multiple of micro-batches times ranks ({parts})"
-        raise ConfigError(fault, "change it")
+    loop.share(distributed.world())
     done = job.scratch / f"{name}.done.json"
     if job.resumed and done.exists():
         job.display.info(f"{name}: already trained")

@@ -105,6 +105,9 @@ class Placement:
         """Its place, a function of `draw.key` and of the earlier places alone."""
         raise NotImplementedError
 
+    def require(self, stride: int) -> None:
+        """Raise ConfigError for a network whose maps (of that stride) it does not suit."""
+
     def label(self, reading: Reading, frame: int, window: Window) -> Label | None:
         """(h, w) uint8 label of this window, not mirrored; None: the view has no label."""
         return None

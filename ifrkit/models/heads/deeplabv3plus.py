@@ -22,7 +22,7 @@ _RATES = (12, 24, 36)
 class Head(base.Head):
     """An early map (at 1/4) and the last one -> feature f, the last map of the decoder -> logits, both at 1/4."""
 
-    low_level = True
+    low_level, pools = True, True
 
     def __init__(
         self,

@@ -17,6 +17,8 @@ _SCALES = (1, 2, 3, 6)
 class Head(base.Head):
     """Backbone map -> feature f (the bottleneck map, a quarter of the channels) -> logits, all at the map's stride."""
 
+    pools = True
+
     def __init__(
         self,
         channels: Sequence[int],
