@@ -28,7 +28,8 @@ def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
     """The labels, views and networks of every branch are made as the run makes them; no batch is read."""
     store = ClipStore.of(input_of(inputs, "clips"))
     labeled = labeled_clips(store, config.labeled)
-    share = config.loop.share(Ranks.from_environment().world)
+    world = Ranks.from_environment().world
+    share = config.loop.share(world)
     sources = pseudo_labels(inputs, store, labeled)
     # What is counted in the pixels of all labels refuses nothing, and takes its time.
     plain = {"balance": BalanceConfig(), "crop": config.crop.model_copy(update={"rare": 0.0})}
@@ -40,7 +41,7 @@ def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
         pools_of(task.clips, task.views, task.crop)
         for view in task.views:
             view.placement.require(network.stride)
-        network.require_pass(share)
+        network.require_pass(share, world)
 
 
 def train_flow(config: TrainFlowConfig, inputs: list[Artifact]) -> None:

@@ -230,6 +230,8 @@ def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
 
 def _environment() -> dict[str, str]:
     found = {"ifrkit": ifrkit.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    ranks = Ranks.from_environment().world
+    found |= {"ranks": str(ranks)} if ranks > 1 else {}
     for name in ("torch", "numpy"):
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)

@@ -45,6 +45,7 @@ from ifrkit.train.spans import span_of
 def run(job: Job) -> None:
     """Train each branch of the config, and write branches.json beside their weights and event logs."""
     config: TrainBranchesConfig = job.config
+    distributed.start()
     store = ClipStore.of(job.input("clips"))
     store.check_crop(config.crop.fitted(store.size).size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
