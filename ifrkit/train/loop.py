@@ -29,6 +29,7 @@ from ifrkit.models.weights import save_weights
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state
+from ifrkit.train.threads import ThreadWatch
 
 AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -104,10 +105,12 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     run = _Run(task, loop, seed, job, name, runtime)
     task.module.train()
     try:
+        watch = ThreadWatch(run.device, run.display)
         batches = iter(task.batches(run.start, loop.steps))
         run.start_clock(run.start)
         for step in run.display.track(range(run.start, loop.steps), name, total=loop.steps, start=run.start):
-            run.train_step(step, batches)
+            with watch.step():
+                run.train_step(step, batches)
             run.after_step(step + 1)
         return run.finish()
     finally:
