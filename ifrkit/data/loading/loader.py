@@ -167,8 +167,9 @@ class _ViewItems(Items[RawBatch]):
             clip = clip if wanted is None else sampler.clip_with(numbers, self.clips.pixels_ck, wanted, key)
         frames = self.clips.frames(pool, clip)
         label = store.label(clip, frames.annotated) if labeled and frames.annotated is not None else None
-        scalable = all(view.placement.scalable for view in views)
-        window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, scalable)
+        asked = (view.placement.enlarged(key.rng("enlarge", view.name)) for view in views)
+        factor = next((own for own in asked if own is not None), None)
+        window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, factor)
         places = Draw(key, frames, store.size, window, self.crop).draw(views)
         reading = Reading(clip, label, self.clips.sources)
         sample.clips[pool] = clip
