@@ -116,8 +116,7 @@ class Method(base.Method):
             return {"context": torch.stack([0 * p.sum() for p in self.projector.parameters()]).sum()}
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        stride = network.stride * c.downsample
-        cuts = [overlap(here, there, a.labels.shape[-2:], stride) for here, there in places]
+        cuts = [overlap(*pair, a.labels.shape[-2:], network.stride * c.downsample) for pair in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
         bank = Pixels(*(torch.cat(both) for both in zip(_cut(a, whole), _cut(b, whole), strict=True)))
@@ -129,9 +128,7 @@ class Method(base.Method):
         """Maps (b, ., h/stride, w/stride) of a view, mirrored images turned back."""
         f_bchw = network.features(batch.views[name])
         turned = torch.tensor([[[place.mirrored]] for place in batch.places[source]], device=f_bchw.device)
-        f_bchw = torch.where(turned[:, None], f_bchw.flip(-1), f_bchw)
-        if self.config.downsample > 1:
-            f_bchw = F.avg_pool2d(f_bchw, self.config.downsample)
+        f_bchw = F.avg_pool2d(torch.where(turned[:, None], f_bchw.flip(-1), f_bchw), self.config.downsample)
         with torch.no_grad():
             confidence_bhw, label_bhw = at_least_float32(network.classify(f_bchw)).softmax(1).max(1)
             seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))

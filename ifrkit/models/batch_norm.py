@@ -87,7 +87,7 @@ class _Synced(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Of x, weight and bias. The sums behind the gradient of x go over all ranks; DDP averages the other two."""
+        """Of x, weight and bias. The sums in the gradient of x go over all ranks; DDP averages the other two."""
         x, weight_c, mean_c, scale_c, total_c = ctx.saved_tensors
         gradient = at_least_float32(gradients[0])
         flat = (at_least_float32(x) - mean_c[:, None, None]) * scale_c[:, None, None]

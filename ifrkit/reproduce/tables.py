@@ -76,8 +76,9 @@ def _table1(build: Builder) -> Table:
     def measure(row: str, column: str, seed: int) -> Measure:
         ssl = "none" if column == "baseline" else METHODS[row]
         sampled = column == "sampled frames"
-        flags = (*network, "--set", "unlabeled=annotated") if sampled else network
-        flags += ("--set", "method.cac.downsample=2") if ssl == "cac" else ()  # maps of this head are at 1/4
+        image = ("--set", "unlabeled=annotated") if sampled else ()
+        pooled = ("--set", "method.cac.downsample=2") if ssl == "cac" else ()  # maps of this head are at 1/4
+        flags = (*network, *image, *pooled)
         label = f"deeplab-{ssl}{'-sampled' if sampled else ''}"
         return _miou(build.report(build.branches(ssl, "1/8", seed, label=label, flags=flags)), UPDATE)
 
