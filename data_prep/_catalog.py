@@ -68,6 +68,9 @@ class CatalogDataset(Dataset):
     def frame(self, name: str) -> Frame:
         return self._pixels.read(self._known(name, self.catalog.frames, "frame"))
 
+    def frame_size(self, name: str) -> tuple[int, int] | None:
+        return self._known(name, self.catalog.frames, "frame").size()
+
     def label(self, name: str) -> Label:
         path = self._known(name, self.catalog.labels, "label")
         label = self.read_label(path)

@@ -41,6 +41,10 @@ class Dataset(ABC):
     def frame(self, name: str) -> Frame:
         """One frame by its name, at its own size. Raises DatasetError for an unreadable file."""
 
+    def frame_size(self, name: str) -> tuple[int, int] | None:
+        """(height, width) of a frame where that is known without decoding it: `prepare` compares sizes at once."""
+        return None
+
     @abstractmethod
     def label(self, name: str) -> Label:
         """The label of one frame that a clip lists as labeled or hidden, at its own size."""

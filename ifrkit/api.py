@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,15 +44,6 @@ class Model:
         labels = self._segmenter.labels
         self.classes: tuple[str, ...] = tuple(labels.names)
         self.colors: NDArray[np.uint8] = palette(labels)[: len(self.classes)]
-
-    @overload
-    def predict(self, source: NDArray[np.uint8]) -> Ids: ...
-
-    @overload
-    def predict(self, source: str | Path) -> Any: ...
-
-    @overload
-    def predict(self, source: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[Frame, Ids]]: ...
 
     def predict(self, source: Any) -> Any:
         """Class ids (h, w) uint8 of an image; of a video an iterator over (frame, ids), in order.

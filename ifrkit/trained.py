@@ -20,15 +20,21 @@ from ifrkit.models.weights import load_weights
 
 def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
     """A branch ("update" or "reference") with its "best" or "last" weights, on the CPU in eval mode."""
-    index = Branches.read(artifact)
-    if branch not in index.branches:
-        known = ", ".join(index.branches)
-        raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
+    index = require_branch(artifact, branch)
     # The weights come from the artifact; the file that training started from may be gone.
     config = network_config({**index.branches[branch].network, "pretrained": None})
     network = build_network(config, index.num_classes, seed=0)
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
     return network.eval()
+
+
+def require_branch(artifact: Artifact, branch: str) -> Branches:
+    """What the artifact holds. Raises ArtifactError if that branch is not in it."""
+    index = Branches.read(artifact)
+    if branch not in index.branches:
+        known = ", ".join(index.branches)
+        raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
+    return index
 
 
 def load_flow(artifact: Artifact) -> FlowNetS:

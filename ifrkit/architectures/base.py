@@ -51,6 +51,10 @@ class VideoModel(nn.Module):
         super().__init__()
         self.reference, self.flow, self.num_classes = reference, flow, num_classes
 
+    @classmethod
+    def require_pass(cls, images: int, crop: tuple[int, int]) -> None:
+        """Raise ConfigError where so many clips a pass, of that (height, width), cannot train it."""
+
     @abstractmethod
     def forward_clip(self, frames_bt3hw: Tensor) -> Tensor:
         """Logits (b, k, h, w) of the last frame; the first frame is the key frame (t = 1: the frame is the key)."""

@@ -25,7 +25,8 @@ from ifrkit.architectures import base
 from ifrkit.architectures.base import Phase, flow_input, quarter, resize, size_of
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
-from ifrkit.models.correction import CorrectionNet, DistortionNet
+from ifrkit.models.batch_norm import set_rule
+from ifrkit.models.correction import CorrectionNet, DistortionNet, require_values
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.losses import cross_entropy
@@ -55,8 +56,14 @@ class VideoModel(base.VideoModel):
         with seeded(seed):
             self.distortion = DistortionNet()
             self.correction = CorrectionNet(num_classes, flow.width / FLOW_WIDTH)
+        set_rule(self.distortion, "sync")
+        set_rule(self.correction, "sync")
 
     # -- the contract --
+
+    @classmethod
+    def require_pass(cls, images: int, crop: tuple[int, int]) -> None:
+        require_values(images, crop)
 
     def forward_clip(self, frames_bt3hw: Tensor) -> Tensor:
         logits, state = self.start(frames_bt3hw[:, 0])

@@ -69,8 +69,13 @@ class Job:
 
     def input(self, kind: str) -> Artifact:
         """The artifact of this kind among the inputs or in their lineage. Raises ArtifactError."""
-        for artifact in self.inputs:
-            found = artifact.ancestor(kind)
-            if found is not None:
-                return found
-        raise ArtifactError(f"no {kind} artifact among the inputs or in their lineage", "name another with --from")
+        return input_of(self.inputs, kind)
+
+
+def input_of(inputs: Iterable[Artifact], kind: str) -> Artifact:
+    """The artifact of this kind among these or in their lineage. Raises ArtifactError."""
+    for artifact in inputs:
+        found = artifact.ancestor(kind)
+        if found is not None:
+            return found
+    raise ArtifactError(f"no {kind} artifact among the inputs or in their lineage", "name another with --from")

@@ -27,7 +27,7 @@ from ifrkit.core.config import Config
 from ifrkit.core.lazy import lazy
 from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
-from ifrkit.stages.runner import Run, execute, plan
+from ifrkit.stages.runner import Run, execute, plan, require
 
 if TYPE_CHECKING:
     from ifrkit.cli import display as terminal
@@ -133,6 +133,9 @@ def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> 
 
 def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: list[str]) -> None:
     planned = plan(stage, config, asked)
+    require(planned, asked)
+    if stage.needs and planned.existing is None and shared.device == "cuda":
+        chosen_device(shared.device, shared.threads)  # asked for by name, it has to be there
     tree = config.model_dump(mode="json")
     if shared.as_json:
         used = [{"kind": a.kind, "id": a.id, "path": str(a.path)} for a in planned.inputs]

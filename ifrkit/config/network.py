@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, field_validator
 
 from ifrkit.config.fields import plugin_config
 from ifrkit.core.config import Config, FileContent
@@ -16,6 +16,29 @@ from ifrkit.core.plugins import load, require, spelled, split_argument
 DEFAULT = "resnet18"
 Freeze = Literal["none", "all"] | Annotated[int, Field(ge=1)]
 """Of a backbone's stages; a number: the first ones."""
+
+
+def _rule(value: Any) -> int | str:
+    if value in ("sync", "frozen") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        found: int | str = value
+        return found
+    raise ValueError("neither sync, nor frozen, nor the images of a group")
+
+
+def _rule_or_auto(value: Any) -> int | str:
+    return "auto" if value == "auto" else _rule(value)
+
+
+class NormConfig(Config):
+    """Which images share the statistics of batch norm in training: sync, frozen, or N.
+
+    sync: all of a pass, over all ranks. N: so many after another, on one rank. frozen: none, the statistics of
+    `pretrained` stay; for small batches.
+    """
+
+    backbone: Annotated[int | str, PlainValidator(_rule_or_auto)] = "auto"
+    """auto: what the released code has, resnet101 groups of 2, the others sync."""
+    head: Annotated[int | str, PlainValidator(_rule)] = "sync"
 
 
 class NetworkConfig(Config):
@@ -31,6 +54,7 @@ class NetworkConfig(Config):
     """Multiplies every channel count; below 1 makes nets for the CPU."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout2d in front of the classifier."""
+    norm: NormConfig = NormConfig()
     pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
     """Weights file to start from, or auto: those of an installed package. An unfit one is an error. None: random."""
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ifrkit.config.fields import Size
 from ifrkit.core.config import Config, FileContent
+from ifrkit.core.errors import ConfigError
 
 
 class LabeledSet(Config):
@@ -90,3 +91,11 @@ class LoopConfig(Config):
     """A longer gradient of all parameters is shortened to this norm."""
     amp: Literal["off", "bf16", "fp16"] = "off"
     channels_last: bool = False
+
+    def share(self, ranks: int) -> int:
+        """Samples of one pass on each of so many ranks. Raises ConfigError where they do not divide the batch."""
+        parts = self.accumulate * ranks
+        if self.batch % parts:
+            fault = f"loop.batch {self.batch} is not a multiple of micro-batches times ranks ({parts})"
+            raise ConfigError(fault, "change it")
+        return self.batch // parts

@@ -61,6 +61,8 @@ class Stage:
     """Config -> extra identity, for a stage that reads more than artifacts (prepare: the dataset's fingerprint)."""
     extra_inputs: Callable[[Any, list[Any], Path], list[Any]] | None = None
     """Further inputs that the config names or implies (config, resolved inputs, workspace) -> artifacts."""
+    check: Callable[[Any, list[Any]], None] | str | None = None
+    """Raises all that the run would refuse before its work (config, inputs). A dry run and the run both call it."""
     label: Callable[[Any], str] = lambda config: "artifact"
     """The human part of the artifact's directory name ("ifr-1-30")."""
     after: Callable[[Any, Path | None], Sequence[str]] = nothing
@@ -78,6 +80,11 @@ class Stage:
     def command(self) -> str:
         """How it is called: "prepare DATASET"."""
         return f"{self.name} {self.arguments}".rstrip()
+
+    def require(self, config: Any, inputs: list[Any]) -> None:
+        """Call its check. Imports what does it first."""
+        if self.check is not None:
+            imported(self.check)(config, inputs)
 
     def start(self, job: Any) -> None:
         """Do the work. Imports what does it first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -85,6 +85,10 @@ class Method(base.Method):
         """First step with the term: 1/16 of the training."""
         embedding: int = Field(128, ge=1)
         """Channels of the projector's output."""
+        scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+        """Both views are cut from a frame enlarged by a factor from this range. Released: 0.8 to 2."""
+        downsample: int = Field(1, ge=1)
+        """Maps are pooled by this first. Released: 2 with DeepLabv3+, whose maps are at 1/4."""
 
     config: Config
     OFF = {"weight": 0.0}
@@ -94,7 +98,7 @@ class Method(base.Method):
         strong = Jitter(*JITTER, blur=(1.1, 1.1))  # OpenCV's 5x5 window has this spread
         return [
             View("v1_0", "unlabeled", RANDOM),
-            View("v1_0_o", "unlabeled", Overlapping("v1_0")),
+            View("v1_0_o", "unlabeled", Overlapping("v1_0", self.config.scale, self.config.downsample)),
             View("v1_0_a", "unlabeled", Copy("v1_0", strong)),
             View("v1_0_b", "unlabeled", Copy("v1_0_o", strong)),
         ]
@@ -108,22 +112,23 @@ class Method(base.Method):
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """lambda L_dc: weight * (l_dc of view a towards b + l_dc of b towards a)."""
         c = self.config
+        if step < c.start:  # as the released code, without the passes; ranks wait for a gradient of the projector
+            return {"context": torch.stack([0 * p.sum() for p in self.projector.parameters()]).sum()}
         a, b = self._pixels(network, batch, "v1_0_a", "v1_0"), self._pixels(network, batch, "v1_0_b", "v1_0_o")
         places = zip(batch.places["v1_0"], batch.places["v1_0_o"], strict=True)
-        cuts = [overlap(here, there, a.labels.shape[-2:], network.stride) for here, there in places]
+        cuts = [overlap(*pair, a.labels.shape[-2:], network.stride * c.downsample) for pair in places]
         first, second = _cut(a, [here for here, _ in cuts]), _cut(b, [there for _, there in cuts])
         whole = [(slice(None), slice(None))] * len(cuts)
         bank = Pixels(*(torch.cat(both) for both in zip(_cut(a, whole), _cut(b, whole), strict=True)))
         loss = directional_loss(first, second, bank, c.temperature, c.threshold)
         loss = loss + directional_loss(second, first, bank, c.temperature, c.threshold)
-        # Before the start the passes are made all the same: their batch statistics, and ranks, keep in step.
-        return {"context": c.weight * (step >= c.start) * loss}
+        return {"context": c.weight * loss}
 
     def _pixels(self, network: Network, batch: Batch, name: str, source: str) -> Pixels:
         """Maps (b, ., h/stride, w/stride) of a view, mirrored images turned back."""
         f_bchw = network.features(batch.views[name])
         turned = torch.tensor([[[place.mirrored]] for place in batch.places[source]], device=f_bchw.device)
-        f_bchw = torch.where(turned[:, None], f_bchw.flip(-1), f_bchw)
+        f_bchw = F.avg_pool2d(torch.where(turned[:, None], f_bchw.flip(-1), f_bchw), self.config.downsample)
         with torch.no_grad():
             confidence_bhw, label_bhw = at_least_float32(network.classify(f_bchw)).softmax(1).max(1)
             seen_bhw, sure_bhw = (torch.where(turned, x.flip(-1), x) for x in (label_bhw, confidence_bhw))

@@ -96,7 +96,8 @@ class Method(base.Method):
             pairs = ((network, first_bchw), (self.second, second_bchw))
             logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
             labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
-            losses.append(cross_supervision(*logits, *labels, batch.class_weights))
+            (first, second), (first_label, second_label) = logits, labels
+            losses.append(cross_supervision(first, second, first_label, second_label, batch.class_weights))
         base.guess(batch, "v1_0", labels[1])
         return torch.stack(losses).mean()
 
@@ -113,4 +114,5 @@ class Method(base.Method):
             base.guess(batch, "v1_0", label_bhw)  # the second network's stays: it teaches the first
             labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
             logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
-        return cross_supervision(*logits, *labels, batch.class_weights)
+        (first, second), (first_label, second_label) = logits, labels
+        return cross_supervision(first, second, first_label, second_label, batch.class_weights)

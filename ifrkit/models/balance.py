@@ -43,13 +43,15 @@ def class_weights(pixels_k: Sequence[int], config: BalanceConfig) -> NDArray[np.
     if config.by not in ("power", "median", "effective") or not seen.any():
         return None
     share = np.where(seen, pixels / pixels.sum(), 1.0)
-    raw = {
-        "power": lambda: share**-config.power,
-        "median": lambda: np.median(share[seen]) / share,
-        "effective": lambda: (1 - BETA) / (1 - BETA ** np.maximum(pixels / CELL, 1)),
-    }[config.by]()
+    if config.by == "power":
+        raw = share**-config.power
+    elif config.by == "median":
+        raw = np.median(share[seen]) / share
+    else:
+        raw = (1 - BETA) / (1 - BETA ** np.maximum(pixels / CELL, 1))
     weights = np.where(seen, raw, 0.0)
-    return np.minimum(weights / (weights * share).sum(), config.cap).astype(np.float32)
+    capped: NDArray[np.float32] = np.minimum(weights / (weights * share).sum(), config.cap).astype(np.float32)
+    return capped
 
 
 def supervised_loss(
@@ -86,7 +88,7 @@ def lovasz(logits_bkhw: Tensor, label_bhw: Tensor) -> Tensor:
     probability_pk = at_least_float32(logits_bkhw).softmax(1).movedim(1, -1)[known]
     label_p = label_bhw[known]
     terms = []
-    for k in label_p.unique().tolist():
+    for k in torch.unique(label_p).tolist():  # type: ignore[no-untyped-call]
         truth_p = (label_p == k).to(probability_pk.dtype)
         error_p, order_p = (truth_p - probability_pk[:, k]).abs().sort(descending=True)
         truth_p = truth_p[order_p]

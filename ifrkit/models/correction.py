@@ -7,6 +7,7 @@ conv4 of the distortion network; convN.{0,1}, deconvN.0, predict_cc of the corre
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,13 @@ def _deconv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, bias=False), nn.LeakyReLU(_SLOPE))
 
 
+def require_values(images: int, size: Sequence[int]) -> None:
+    """Raise ConfigError where so many images of that (height, width) cannot train a correction network."""
+    if images == 1 and max(size) <= 64:
+        fault = "batch norm of the correction network needs more than one value a channel at 1/64 of the crop"
+        raise ConfigError(fault, "use a crop larger than 64, or raise loop.batch")
+
+
 class CorrectionNet(nn.Module):
     """CFNet: scores (b, num_classes, h/4, w/4) from the current image alone, a U-Net down to 1/64.
 
@@ -87,9 +95,8 @@ class CorrectionNet(nn.Module):
 
     def forward(self, images_b3hw: Tensor) -> Tensor:
         """Normalised images of the full size. Raises ConfigError where training has one value a channel at 1/64."""
-        if self.training and len(images_b3hw) == 1 and max(images_b3hw.shape[-2:]) <= 64:
-            fault = "batch norm of the correction network needs more than one value a channel at 1/64 of the crop"
-            raise ConfigError(fault, "use a crop larger than 64, or raise loop.batch")
+        if self.training:
+            require_values(len(images_b3hw), images_b3hw.shape[-2:])
         skip2 = self.conv2(self.conv1(images_b3hw))
         skip3 = self.conv3_1(self.conv3(skip2))
         skip4 = self.conv4_1(self.conv4(skip3))

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ifrkit.core.errors import ConfigError
-
 
 def scale_channels(channels: int, width: float) -> int:
     """`channels` times `width`, as the nearest multiple of 8 (so that vectorised kernels fit), at least 8."""
@@ -37,13 +35,6 @@ def init_convolutions(module: nn.Module) -> None:
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A convolution without bias, padded so that only the stride changes the size."""
     return nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
-
-
-def require_two(head: nn.Module, x_bchw: Tensor) -> None:
-    """Raises ConfigError where a head would train on one image: its batch norm after pooling to 1x1 has no spread."""
-    if head.training and len(x_bchw) == 1:
-        fault = "batch norm after the head's 1x1 pooling needs at least two images a pass"
-        raise ConfigError(fault, "raise loop.batch or lower loop.accumulate")
 
 
 class ConvBNReLU(nn.Module):

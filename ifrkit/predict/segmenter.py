@@ -16,6 +16,7 @@ from ifrkit.core.records import LabelSpace
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export.graphs import SMALLEST
 from ifrkit.export.runtime import open_exported
+from ifrkit.predict.options import require_fit, require_no_keys
 from ifrkit.predict.streaming import Adaptive, EveryFrame, Fixed, Policy, Predictor, Remembered, network_size
 from ifrkit.trained import load_branch, load_video_model
 
@@ -50,22 +51,19 @@ def open_segmenter(job: Job) -> Segmenter:
     config: PredictConfig = job.config
     given, device = job.inputs[0], torch.device(job.device)
     if given.kind == "exported":
-        return _graphs(given, config)
+        return open_graphs(given, config)
+    require_fit(given, config)
     store = ClipStore.of(job.input("clips"))
     if given.kind == "video-model":
-        if config.branch is not None:
-            fault = f"--branch {config.branch}: {given.path} is a video model, which uses both"
-            raise ConfigError(fault, "name a branches artifact with --from; --key-interval 1 is the reference branch")
         model = load_video_model(given, config.checkpoint).to(device)
         policy = _policy(config, model, given.manifest.config["key_interval"])
         return Segmenter(Predictor(model, policy, device), store.labels, store.size)
-    _require_no_keys(given, config)
     branch = Branches.read(given).named(config.branch)
     network = EveryFrame(load_branch(given, branch, config.checkpoint).to(device))
     return Segmenter(Predictor(network, Fixed(1), device), store.labels, store.size)
 
 
-def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
+def open_graphs(given: Artifact, config: PredictConfig) -> Segmenter:
     """Exported graphs know their classes and sizes themselves: neither networks nor clips have to be there."""
     index = Exported.read(given)
     kept = index.source.checkpoint
@@ -75,7 +73,7 @@ def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
         )
     model = open_exported(given, config.branch)
     if not model.carries:
-        _require_no_keys(given, config)
+        require_no_keys(given, config)
     elif config.key_policy == "adaptive":
         fault = f"--key-policy adaptive: the graphs of {given.path} do not give the flow that it needs"
         raise ConfigError(fault, "--key-interval N, or the video-model itself with --from")
@@ -90,12 +88,6 @@ def _graphs(given: Artifact, config: PredictConfig) -> Segmenter:
         fixed=None if open_size else (h, w),
         smallest=SMALLEST if open_size else 1,
     )
-
-
-def _require_no_keys(given: Artifact, config: PredictConfig) -> None:
-    if config.key_policy == "adaptive" or config.key_interval is not None:
-        fault = f"{given.path} holds branches alone: it has no key frames"
-        raise ConfigError(fault, "name a video-model with --from, or leave --key-interval and --key-policy out")
 
 
 def _policy(config: PredictConfig, model: Any, trained_interval: int) -> Policy:

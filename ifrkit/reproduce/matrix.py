@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.indexes import Report
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.store import Artifact
-from ifrkit.core.errors import ConfigError, IfrkitError
+from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError
 from ifrkit.reproduce import results
 from ifrkit.reproduce.plan import Builder, Node, ordered
 from ifrkit.reproduce.run import Call, Outcome
@@ -80,10 +81,17 @@ class Matrix:
         for node in self.nodes:
             printed = command([*node.argv(lambda source: source.name), "--print-config", "--json"])
             found[node.digest] = json.loads(printed)["config"]
+        for measure in self.measures.values():
+            _require_measured(measure, found[measure.report.digest])
+            if self.table.pictures and not found[measure.report.digest]["pictures"]:
+                raise ConfigError("eval.pictures 0: this table shows pictures", "leave eval.pictures out")
         return found
 
     def collect(self, outcome: Outcome, workspace: Path, display: Display) -> Artifact:
-        """Store the table. Raises IfrkitError, with the exit code of the worst failure, if nothing was made."""
+        """Store the table. A report without its number is a failure as well, noted in the outcome.
+
+        Raises IfrkitError, with the exit code of the worst failure, if nothing was made.
+        """
         reports: dict[str, Artifact] = {}
         sources = []
         for (row, column, seed), measure in self.measures.items():
@@ -92,6 +100,9 @@ class Matrix:
                 artifact = store.open_artifact(path, ("report",), workspace=workspace)
                 reports[artifact.id] = artifact
                 keys = measure.keys
+                if results.number(Report.read(artifact).tree(), keys) is None:
+                    display.warn(f"{row}, {column}, seed {seed}: {artifact.path} has no number {'.'.join(keys)}")
+                    outcome.codes.append(DatasetError.exit_code)
                 sources.append(results.Source(row=row, column=column, seed=seed, report=artifact.id, keys=keys))
         if not reports:
             failed = IfrkitError("every cell failed", "see the errors above; the command goes on from here")
@@ -100,6 +111,19 @@ class Matrix:
         where = (self.builder.dataset, self.builder.scale, self.rows, self.columns)
         config = results.config_of(self.name, self.table, *where, sources)
         return execute(STAGE, config, Run(workspace=workspace, inputs=list(reports.values()), display=display))
+
+
+def _require_measured(measure: Measure, config: dict[str, Any]) -> None:
+    """Raise ConfigError where the `eval` of a cell, with the user's --set, would not measure what the cell shows."""
+    whole, _, metric = measure.keys[:3]
+    wanted: dict[str, Any] = {"metrics": metric}
+    if whole == "inner_video":
+        wanted = {"frames": "all", "split": "train"}
+    for key, value in wanted.items():
+        given = config[key]
+        if value != given and not (isinstance(given, list) and value in given):
+            shown = ",".join(given) if isinstance(given, list) else given
+            raise ConfigError(f"eval.{key} {shown}: the table shows {value}", f"leave eval.{key} out, or add {value}")
 
 
 def _chosen(table: Table, only: str | None) -> tuple[list[str], list[str]]:

@@ -16,6 +16,12 @@ from ifrkit.core.stage import sections
 THINGS = {"synthetic": "[6,7]"}
 """cct.things where no recipe of the dataset names them: car and person."""
 
+PUBLISHED = {
+    "cps": ("method.cps.cutmix=true", "method.cps.weight=1.0"),
+    "cac": ("method.cac.scale=[0.8,2.0]",),
+}
+"""What the paper keeps of each method's own augmentation of unlabeled images: `--set` of train-branches."""
+
 TRAINING = ("train-branches", "train-flow", "train-fusion")
 """Stages that run under torchrun when there are several GPUs."""
 
@@ -99,6 +105,7 @@ class Builder:
     def branches(self, ssl: str, partition: str, seed: int, *, label: str = "", flags: Iterable[str] = ()) -> Node:
         """Stage one; flags: further ones, in front of the user's own."""
         words = ["--ssl", ssl, "--partition", partition, "--seed", str(seed), *flags]
+        words += [word for setting in PUBLISHED.get(ssl, ()) for word in ("--set", setting)]
         if ssl == "cct" and self.dataset in THINGS:
             words += ["--set", f"method.cct.things={THINGS[self.dataset]}"]
         return self._node("train-branches", _label(label or ssl, partition, seed), words, self.clips())
@@ -115,7 +122,7 @@ class Builder:
     def report(self, model: Node, metric: str = "mIoU", split: str = "val", frames: str = "annotated") -> Node:
         """What `eval` measures of a model."""
         words = ["--metric", metric, "--split", split, "--frames", frames]
-        return self._node("eval", f"{metric}-{split}-{model.label}", words, model)
+        return self._node("eval", f"{metric.replace(',', '+')}-{split}-{model.label}", words, model)
 
     def _node(
         self,

@@ -87,13 +87,19 @@ def config_of(
     )
 
 
+def number(report: Mapping[str, Any], keys: Sequence[str]) -> float | None:
+    """The value at a place of a report.json; None where there is none."""
+    found: Any = report
+    for key in keys:
+        found = found.get(key) if found is not None else None
+    return None if found is None else float(found)
+
+
 def collect(config: TableConfig, reports: Mapping[str, Mapping[str, Any]]) -> list[Entry]:
     """Every cell, row by row. reports: the content of report.json by artifact id."""
     values: dict[str, dict[int, float]] = {}
     for source in config.sources:
-        found: Any = reports[source.report]
-        for key in source.keys:
-            found = found.get(key) if found is not None else None
+        found = number(reports[source.report], source.keys)
         if found is not None:
             values.setdefault(place(source.row, source.column), {})[source.seed] = 100 * found
     entries = []

@@ -76,7 +76,9 @@ def _table1(build: Builder) -> Table:
     def measure(row: str, column: str, seed: int) -> Measure:
         ssl = "none" if column == "baseline" else METHODS[row]
         sampled = column == "sampled frames"
-        flags = (*network, "--set", "unlabeled=annotated") if sampled else network
+        image = ("--set", "unlabeled=annotated") if sampled else ()
+        pooled = ("--set", "method.cac.downsample=2") if ssl == "cac" else ()  # maps of this head are at 1/4
+        flags = (*network, *image, *pooled)
         label = f"deeplab-{ssl}{'-sampled' if sampled else ''}"
         return _miou(build.report(build.branches(ssl, "1/8", seed, label=label, flags=flags)), UPDATE)
 
@@ -203,13 +205,16 @@ def _table7(build: Builder) -> Table:
 
 
 def _table9(build: Builder) -> Table:
+    """The paper's TC is that of ETC (its reference [18]); ours, which a copied frame cannot win by rounding, below."""
+    rows = {"TC (ETC, as published)": ("tc-etc", "tc_etc"), "TC (ours)": ("tc", "tc")}
+
     def measure(row: str, column: str, seed: int) -> Measure:
         model = build.fusion("accel", build.branches(METHODS[column], "1/30", seed), seed)
-        return Measure(build.report(model, "TC"), ("systems", "accel", "tc", "tc"))
+        return Measure(build.report(model, "TC-ETC,TC"), ("systems", "accel", *rows[row]))
 
     columns = tuple(METHODS)
-    paper = _grid(("TC",), columns, "70.04 71.43 71.47 70.74 73.88")
-    return Table("Temporal consistency, Accel, 1/30", ("TC",), columns, measure, _left, paper)
+    paper = _grid(tuple(rows)[:1], columns, "70.04 71.43 71.47 70.74 73.88")
+    return Table("Temporal consistency, Accel, 1/30", tuple(rows), columns, measure, _left, paper)
 
 
 def _figure4(build: Builder) -> Table:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ifrkit.artifacts.indexes import Branches, Report, VideoModel
+from ifrkit.artifacts.indexes import Branches, Report
 from ifrkit.artifacts.job import Job
-from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.network import branch_title
 from ifrkit.config.training import LabeledSet
-from ifrkit.core.errors import ConfigError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation import tables
 from ifrkit.evaluation.judge import Judge, scored_frames
 from ifrkit.evaluation.records import FILE, Recorder
 from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
 from ifrkit.evaluation.tables import headlines
-from ifrkit.flow_sources import flow_source
 from ifrkit.media.pictures import save_confusion, save_loop, strip
 from ifrkit.report.curves import draw_distances
-from ifrkit.stages.evaluate import needs_flow
+from ifrkit.stages._judged import clips_to_score, source_of
 from ifrkit.train import distributed
 from ifrkit.trained import load_branch, load_video_model
 
@@ -35,9 +31,8 @@ def run(job: Job) -> None:
     store = ClipStore.of(job.input("clips"))
     distributed.start()
     systems = _systems(job, distributed.local_device(job.device))
-    clips = _clips(config, store, job.inputs[0])
-    _check_distances(config, store, clips)
-    flow = flow_source(config.flow, _flow_path(job)) if needs_flow(config) else None
+    clips = clips_to_score(config, store, job.inputs[0])
+    flow = source_of(config, store, job.inputs)
     scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
     pictures = _Pictures(job, store, scored, systems[0])
     judge = Judge(store, config, systems, flow, pictures)
@@ -190,29 +185,3 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif key not in ("seed", "runtime"):
             found[prefix + key] = value
     return found
-
-
-def _clips(config: EvalConfig, store: ClipStore, source: Artifact) -> list[int]:
-    """The clips of the split; of train only those whose label training saw."""
-    clips = store.clips_of(config.split)
-    if config.split == "train":
-        if config.label_size == "full":
-            raise ConfigError("label_size=full: training clips keep no full-size labels", "use --split val or test")
-        index = Branches if source.kind == "branches" else VideoModel
-        labeled = set(index.read(source).labeled)
-        clips = [clip for clip in clips if store.clips[clip].name in labeled]
-    if not clips:
-        counts = ", ".join(f"{s} {len(store.clips_of(s))}" for s in ("train", "val", "test"))
-        raise ConfigError(f"--split {config.split}: {store.name} has no such clips", f"clips there are: {counts}")
-    return clips
-
-
-def _check_distances(config: EvalConfig, store: ClipStore, clips: list[int]) -> None:
-    longest = max((max(scored_frames(store.clips[c], config.frames), default=-1) + 1 for c in clips), default=0)
-    if config.distances > longest:
-        fault = f"--distances {config.distances}: no scored frame has so many frames before it"
-        raise ConfigError(fault, f"at most {longest} for these clips")
-
-
-def _flow_path(job: Job) -> Path | None:
-    return next((artifact.path for artifact in job.inputs[1:] if artifact.kind == "flow"), None)

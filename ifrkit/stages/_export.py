@@ -23,11 +23,15 @@ from ifrkit.export.runtime import ExportedModel, open_graph
 from ifrkit.trained import load_branch, load_video_model
 
 
+def check(config: ExportConfig, inputs: list[Artifact]) -> None:
+    """What writes the graphs is installed."""
+    if config.format == "onnx":
+        require_onnx()
+
+
 def run(job: Job) -> None:
     """Write the graphs and exported.json; the worst difference goes to the manifest."""
     config: ExportConfig = job.config
-    if config.format == "onnx":
-        require_onnx()
     store = ClipStore.of(job.input("clips"))
     models = _models(job)
     metadata = _metadata(job, store, models)

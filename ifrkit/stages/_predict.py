@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
-from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.errors import DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
@@ -22,7 +22,6 @@ from ifrkit.predict.outputs import Overlay, load_label, palette, save_label
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Facts, Item, Source, facts, find_sources, read
-from ifrkit.train import distributed
 
 NAMED = 5
 """Broken frames of one video that get a line of their own."""
@@ -45,8 +44,6 @@ def run(job: Job) -> None:
     """
     config: PredictConfig = job.config
     found = [(source, facts(source)) for source in find_sources(config.videos)]
-    if distributed.world() > 1:
-        raise ConfigError("predict runs in one process", "start it without torchrun")
     segmenter = open_segmenter(job)
     for _, fact in found:
         segmenter.seen_at(fact.size, config)  # before the first video is begun

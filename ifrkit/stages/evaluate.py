@@ -54,6 +54,7 @@ STAGE = Stage(
     needs=("video-model", "branches"),
     source_identity=_flow_files,
     extra_inputs=_extra_inputs,
+    check="ifrkit.stages._judged:check",
     label=lambda config: "-".join([config.split, *config.metrics]),
     after=lambda report, workspace: ["report"],
 )

@@ -12,5 +12,6 @@ STAGE = Stage(
     help="Write a trained model as ONNX or torch.export graphs.",
     order=80,
     needs=("video-model", "branches"),
+    check="ifrkit.stages._export:check",
     label=lambda config: config.format,
 )

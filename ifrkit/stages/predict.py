@@ -46,5 +46,6 @@ STAGE = Stage(
     accepts=("exported",),
     resumable=True,
     source_identity=_identity,
+    check="ifrkit.stages._predict_check:check",
     label=_label,
 )

@@ -53,6 +53,7 @@ STAGE = Stage(
     arguments="DATASET",
     order=10,
     source_identity=lambda config: open_dataset(config).fingerprint(),
+    check="ifrkit.stages._prepare_check:check",
     label=lambda config: config.dataset,
     after=lambda clips, workspace: ["train-branches", "--ssl", "ifr"],
     fitting=_fitting,

@@ -13,6 +13,7 @@ STAGE = Stage(
     order=30,
     needs=("branches",),
     resumable=True,
+    check="ifrkit.stages._pseudo_label:check",
     label=lambda config: f"{config.branch}-{config.checkpoint}",
     after=lambda labels, workspace: ["train-branches", "--ssl", "self-training"],
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import ifrkit
 from ifrkit.artifacts import store
@@ -72,6 +73,14 @@ def plan(stage: Stage, config: Config, run: Run) -> Plan:
     return Plan(stage, config, id, existing.path if existing else target, inputs, existing)
 
 
+def require(planned: Plan, run: Run) -> None:
+    """Raise what the run would refuse before its work. A dry run calls this, and the run itself."""
+    if planned.existing is None:
+        planned.stage.require(planned.config, planned.inputs)
+        _require_place(planned.target.parent)
+        _require_resume(planned, run)
+
+
 def _existing_at(out: Path, id: str, force: bool) -> Artifact | None:
     """The artifact at --out. Raises ConfigError where none may be made: now, not after hours of training."""
     if out.name in ("", ".."):
@@ -98,12 +107,26 @@ def execute(stage: Stage, config: Config, run: Run) -> Artifact:
     if planned.existing:
         return _up_to_date(ranks, run.display, planned.existing)
     with resource_errors(str(planned.target)):
+        require(planned, run)
         _make_place(planned.target.parent)
         with locked(planned.target):
             planned = plan(stage, config, run)  # another run may have finished it before we got the lock
             if planned.existing:
                 return _up_to_date(ranks, run.display, planned.existing)
             return _make(planned, ranks, run)
+
+
+def _require_place(directory: Path) -> None:
+    """Whether a directory is there to write in, or can be made. Makes nothing."""
+    above = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
+    if not above.is_dir():
+        _refuse_place(directory, "not a directory")
+    if not os.access(above, os.W_OK | os.X_OK):
+        _refuse_place(directory, "permission denied")
+
+
+def _refuse_place(directory: Path, fault: str) -> NoReturn:
+    raise ConfigError(f"cannot write in {directory} ({fault.lower()})", "name another --workspace or --out")
 
 
 def _make_place(directory: Path) -> None:
@@ -115,7 +138,7 @@ def _make_place(directory: Path) -> None:
             raise
         fault = error.strerror or str(error)
     if fault:
-        raise ConfigError(f"cannot write in {directory} ({fault.lower()})", "name another --workspace or --out")
+        _refuse_place(directory, fault)
 
 
 def _up_to_date(ranks: Ranks, display: Display, artifact: Artifact) -> Artifact:
@@ -127,10 +150,7 @@ def _up_to_date(ranks: Ranks, display: Display, artifact: Artifact) -> Artifact:
 def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
     stage, partial = planned.stage, store.partial_path(planned.target)
     state = store.has_state(partial) and not run.force
-    if state and stage.resumable and not run.resume:
-        where = progress(partial)
-        message = f"an interrupted run of {stage.name} stopped{where}: {partial}"
-        raise ConfigError(message, "--resume to continue, --force to start over")
+    _require_resume(planned, run)
     if run.resume and not state:
         _warn_of_others(partial, run.display)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
@@ -148,6 +168,14 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
         raise
     ranks.tell("end", str(artifact.path))
     return artifact
+
+
+def _require_resume(planned: Plan, run: Run) -> None:
+    """An interrupted run is continued or thrown away by the user's word alone."""
+    partial = store.partial_path(planned.target)
+    if planned.stage.resumable and not run.resume and not run.force and store.has_state(partial):
+        message = f"an interrupted run of {planned.stage.name} stopped{progress(partial)}: {partial}"
+        raise ConfigError(message, "--resume to continue, --force to start over")
 
 
 def _warn_of_others(partial: Path, display: Display) -> None:
@@ -202,6 +230,8 @@ def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
 
 def _environment() -> dict[str, str]:
     found = {"ifrkit": ifrkit.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    ranks = Ranks.from_environment().world
+    found |= {"ranks": str(ranks)} if ranks > 1 else {}
     for name in ("torch", "numpy", "transformers"):
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)

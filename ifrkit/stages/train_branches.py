@@ -48,6 +48,7 @@ STAGE = Stage(
     accepts=("pseudo-labels",),
     resumable=True,
     extra_inputs=_extra_inputs,
+    check="ifrkit.stages._training_checks:branches",
     label=lambda config: "-".join([*config.ssl, config.labeled.named.replace("/", "-").replace(" ", "-")]),
     after=_after,
 )

@@ -35,6 +35,7 @@ STAGE = Stage(
     order=40,
     needs=("clips",),
     resumable=True,
+    check="ifrkit.stages._training_checks:train_flow",
     label=lambda config: config.supervision,
     after=_after,
 )

@@ -42,6 +42,7 @@ STAGE = Stage(
     needs=("branches",),
     resumable=True,
     extra_inputs=_extra_inputs,
+    check="ifrkit.stages._training_checks:fusion",
     label=lambda config: config.arch if config.ssl == "none" else f"{config.arch}-{config.ssl}",
     after=lambda model, workspace: evaluation(model),
 )

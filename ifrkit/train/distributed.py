@@ -2,9 +2,9 @@
 
 Plain integers and counts always travel over gloo, so that agreeing on a signal never waits for a GPU.
 
-Batch norm takes its statistics from the images of one rank. The released code runs two ranks of two images. It
-synchronises the heads and ResNet-18, which equals one rank with a batch of 4 here, but not the backbone of ResNet-101;
-no setting here mixes both.
+Batch norm has the same statistics on any number of ranks (models/batch_norm.py). What still depends on it: dropout
+masks, and whatever a method does with the images of one rank (mixing, prototypes, means over valid pixels). So the
+manifest says how many ranks there were.
 """
 
 from __future__ import annotations

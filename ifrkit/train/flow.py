@@ -15,7 +15,7 @@ from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.data.loading.batch import ClipBatch
-from ifrkit.data.loading.clip_loader import Shot, clip_batches
+from ifrkit.data.loading.clip_loader import Shot, clip_batches, usable_clips
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
 from ifrkit.models.flownet import FlowNetS, build_flownet, full_size
@@ -40,9 +40,7 @@ def run(job: Job) -> None:
 
 def train_flow(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[FitResult, FlowNetS]:
     """Fit a new FlowNetS; its best weights are loaded on return. Says so when it does not beat zero flow."""
-    if config.supervision == "truth" and not store.has_flow:
-        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
-    store.check_crop(config.crop, "crop")
+    require(config, store)
     flow = build_flownet(config.width, key_seed(config.seed, "flow"))
     task = FlowTask(flow, config, store, distributed.local_device(job.device))
     result = fit(task, loop=config.loop, seed=config.seed, job=job, name="flow", runtime=config.runtime)
@@ -56,6 +54,19 @@ def train_flow(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[Fit
     distributed.largest(0)  # rank 0 has written the file when it comes here
     load_into(flow, job.directory / "flow.best.safetensors")
     return result, flow
+
+
+def require(config: TrainFlowConfig, store: ClipStore, key: str = "crop") -> None:
+    """Raise ConfigError where these clips cannot train flow. key: of the crop in the config."""
+    if config.supervision == "truth" and not store.has_flow:
+        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
+    usable_clips(store, store.clips_of("train"), shot_of(config, store), key)
+
+
+def shot_of(config: TrainFlowConfig, store: ClipStore) -> Shot:
+    """The pairs of frames that it trains on."""
+    truth = config.supervision == "truth" or (config.supervision == "auto" and store.has_flow)
+    return Shot("truth" if truth else "pairs", config.crop, config.max_distance)
 
 
 class FlowLosses(nn.Module):
@@ -114,7 +125,6 @@ class FlowTask(Task):
 
     def __init__(self, flow: FlowNetS, config: TrainFlowConfig, store: ClipStore, device: torch.device) -> None:
         self.config, self.store, self.device, self.flow = config, store, device, flow
-        self.truth = config.supervision == "truth" or (config.supervision == "auto" and store.has_flow)
         warmup = round(config.warmup_share * config.loop.steps)
         self.module = FlowLosses(flow, config.smoothness, warmup).to(device)
         biases = [p for name, p in flow.named_parameters() if name.endswith("bias")]
@@ -129,9 +139,8 @@ class FlowTask(Task):
         return [self.config.lr * min(4 * done, 4 / 3 * (1 - done))] * 2
 
     def batches(self, start: int, stop: int) -> Iterator[ClipBatch]:
-        pool = [c for c in self.store.clips_of("train") if len(self.store.clips[c].frames) > 1]
-        shot = Shot("truth" if self.truth else "pairs", self.config.crop, self.config.max_distance)
-        return clip_batches(self.store, pool, shot, span_of(self.config, start, stop))
+        shot = shot_of(self.config, self.store)
+        return clip_batches(self.store, self.store.clips_of("train"), shot, span_of(self.config, start, stop))
 
     def to_device(self, item: ClipBatch) -> ClipBatch:
         return item.to(self.device)

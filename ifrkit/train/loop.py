@@ -22,13 +22,14 @@ from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.job import Job, Silent
 from ifrkit.config.training import LoopConfig
 from ifrkit.core.config import Runtime
-from ifrkit.core.errors import ConfigError, InterruptedRun
+from ifrkit.core.errors import InterruptedRun
 from ifrkit.core.keyed import key_seed
 from ifrkit.media.pictures import Rgb
 from ifrkit.models.weights import save_weights
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state
+from ifrkit.train.threads import ThreadWatch
 
 AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -96,10 +97,7 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     InterruptedRun after saving the state on a signal, and DivergedError before anything that is not finite is saved.
     """
     distributed.start()
-    parts = loop.accumulate * distributed.world()
-    if loop.batch % parts:
-        fault = f"loop.batch {loop.batch} is not a multiple of micro-batches times ranks ({parts})"
-        raise ConfigError(fault, "change it")
+    loop.share(distributed.world())
     done = job.scratch / f"{name}.done.json"
     if job.resumed and done.exists():
         job.display.info(f"{name}: already trained")
@@ -107,10 +105,12 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     run = _Run(task, loop, seed, job, name, runtime)
     task.module.train()
     try:
+        watch = ThreadWatch(run.device, run.display)
         batches = iter(task.batches(run.start, loop.steps))
         run.start_clock(run.start)
         for step in run.display.track(range(run.start, loop.steps), name, total=loop.steps, start=run.start):
-            run.train_step(step, batches)
+            with watch.step():
+                run.train_step(step, batches)
             run.after_step(step + 1)
         return run.finish()
     finally:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import NetworkConfig, branch_title
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
@@ -45,11 +46,12 @@ from ifrkit.train.spans import span_of
 def run(job: Job) -> None:
     """Train each branch of the config, and write branches.json beside their weights and event logs."""
     config: TrainBranchesConfig = job.config
+    distributed.start()
     store = ClipStore.of(job.input("clips"))
     store.check_crop(config.crop.fitted(store.size).size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
     job.display.info(_labels_used(store, labeled, config))
-    sources = _pseudo_labels(job, store, labeled)
+    sources = pseudo_labels(job.inputs, store, labeled)
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
     passes: dict[str, Passes] = {}
@@ -91,9 +93,9 @@ def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConf
     return f"{len(labeled)} labeled of {len(train)} training clips{kept}"
 
 
-def _pseudo_labels(job: Job, store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
+def pseudo_labels(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
     """The label sources that came as inputs, by kind."""
-    given = [artifact for artifact in job.inputs if artifact.kind == "pseudo-labels"]
+    given = [artifact for artifact in inputs if artifact.kind == "pseudo-labels"]
     return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
 
 

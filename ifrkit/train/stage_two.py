@@ -37,8 +37,7 @@ def run(job: Job) -> None:
     """Train, and write model.json beside the weights."""
     config: TrainFusionConfig = job.config
     store, branches = ClipStore.of(job.input("clips")), job.input("branches")
-    store.check_crop(config.crop, "crop")
-    labeled = _labeled(config, store, branches)
+    labeled = labeled_of(config, store, branches)
     architecture = load("architectures", config.arch)
     networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
     flow = _flow(job, store)
@@ -79,7 +78,7 @@ def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) ->
     return fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
 
 
-def _labeled(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
+def labeled_of(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
     """The labeled set of the branches, unless the config names another."""
     if config.labeled is not None:
         return labeled_clips(store, config.labeled)

@@ -10,13 +10,18 @@ import torch.nn.functional as F
 from spec_tensors import wave, weights
 from torch import Tensor
 
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.training import CropConfig
+from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import Key
 from ifrkit.core.records import Window
+from ifrkit.data.loading import sampler
 from ifrkit.data.loading.views import Draw, Frames, Place, View
 from ifrkit.methods import cac
 from ifrkit.methods._overlap import Overlapping, overlap
 from ifrkit.methods.cac import Pixels, _flat, directional_loss
+from ifrkit.models.network import Network
+from ifrkit.testing.methods import toy_task, train
 
 
 def views() -> tuple[list[Tensor], list[Pixels]]:
@@ -149,3 +154,58 @@ def test_overlaps_show_the_same_pixels() -> None:
         (rows_a, columns_a), (rows_b, columns_b) = overlap(first, other, (4, 6))
         assert torch.equal(a[rows_a, columns_a], b[rows_b, columns_b])
         assert a[rows_a, columns_a].numel() > 0
+
+
+def test_overlaps_in_an_enlarged_frame_show_the_same_cells() -> None:
+    """The windows lie whole cells of the map apart, up to half a stored pixel; every factor of the range occurs."""
+    size, crop = (512, 1024), CropConfig(size=(256, 512), flip=0)
+    placement = Overlapping("first", (0.8, 2.0))
+    view, factors = View("o", "unlabeled", placement), []
+    for sample in range(60):
+        key = Key(0, 0, sample)
+        factor = placement.enlarged(key.rng("enlarge", "o"))
+        window = sampler.crop_window(size, crop, key, "unlabeled", factor=factor)
+        draw = Draw(key, Frames(range(3), 0), size, window, crop)
+        first = draw.places["first"] = draw.place(View("first", "unlabeled"), 0)
+        other = view.placement.draw(view, draw)
+        assert 0 <= other.y <= size[0] - window.height
+        assert 0 <= other.x <= size[1] - window.width
+        factors.append(crop.size[0] / window.height)
+        assert first.scale == factors[-1] == pytest.approx(factor, rel=5e-3)
+        (rows, columns), (rows_b, columns_b) = overlap(first, other, (32, 64))
+        assert rows.stop - rows.start == rows_b.stop - rows_b.start > 0
+        assert columns.stop - columns.start == columns_b.stop - columns_b.start > 0
+        for moved, a, b in ((other.y - first.y, rows, rows_b), (other.x - first.x, columns, columns_b)):
+            assert moved * first.scale == pytest.approx(8 * (a.start - b.start), abs=2.0)
+    assert min(factors) < 0.9
+    assert max(factors) > 1.8
+    assert sum(factors) / len(factors) == pytest.approx(1.4, abs=0.15)  # uniform, not log-uniform
+
+
+def test_before_its_start_it_makes_no_pass(clips: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = toy_task("cac", clips, method={"cac": {"start": 2, "threshold": -1.0}})
+    passes: list[int] = []
+    features = Network.features
+    monkeypatch.setattr(Network, "features", lambda net, x: passes.append(len(x)) or features(net, x))
+    made = train(task, 0, 3)
+    assert passes == [2, 2, 2, 2, 2]  # the labeled images alone, twice, then also both views
+    assert [terms["cac.context"] for terms in made[:2]] == [0, 0]
+    assert made[2]["cac.context"] > 0
+    assert all(p.grad is not None for p in task.methods["cac"].projector.parameters())  # type: ignore[attr-defined]
+
+
+def test_maps_of_deeplab_are_pooled_first(clips: Artifact) -> None:
+    deeplab = {"backbone": "resnet18", "width": 0.125, "head": "deeplabv3plus"}
+    options = {"start": 0, "threshold": -1.0}
+    losses = []
+    for downsample in (1, 2):
+        own = {**options, "downsample": downsample, "scale": (0.8, 1.2)}
+        task = toy_task("cac", clips, update=deeplab, method={"cac": own})
+        sizes: list[tuple[int, ...]] = []
+        projector = task.methods["cac"].projector  # type: ignore[attr-defined]
+        projector.register_forward_pre_hook(lambda module, x, sizes=sizes: sizes.append(tuple(x[0].shape[-2:])))
+        losses.append(train(task, 0, 1)[0]["cac.context"])
+        assert set(sizes) == {(6 // downsample, 8 // downsample)}
+    assert losses[0] != losses[1]
+    with pytest.raises(ConfigError, match="the maps of this network 16"):
+        Overlapping("v1_0", pooled=4).require(4)

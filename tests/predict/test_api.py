@@ -80,7 +80,7 @@ def test_what_it_refuses(workspace: Path, model: Artifact, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="uint8"):
         loaded.predict(np.zeros((4, 5, 3), np.float32))
     with pytest.raises(ConfigError, match="cannot predict int"):
-        loaded.predict(3)  # type: ignore[call-overload]
+        loaded.predict(3)
 
 
 def test_nothing_heavy_is_imported_before_load() -> None:

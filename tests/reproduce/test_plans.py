@@ -117,12 +117,12 @@ def test_mean_spread_and_gain_by_hand() -> None:
 
 def test_a_cell_without_a_number_is_a_dash() -> None:
     made = table("9")
-    keys = ("systems", "accel", "tc", "tc")
-    source = results.Source(row="TC", column="baseline", seed=0, report="r", keys=keys)
-    config = results.config_of("9", made, "cityscapes", "full", ["TC"], ["baseline", "+ CCT"], [source])
+    keys, row = ("systems", "accel", "tc", "tc"), "TC (ours)"
+    source = results.Source(row=row, column="baseline", seed=0, report="r", keys=keys)
+    config = results.config_of("9", made, "cityscapes", "full", [row], ["baseline", "+ CCT"], [source])
     entries = results.collect(config, {"r": {"systems": {"accel": {"tc": {"tc": None}}}}})
     assert [entry["mean"] for entry in entries] == [None, None]
-    assert results.lines(config, entries)[2][0] == ["TC", "-", "-"]
+    assert results.lines(config, entries)[2][0] == [row, "-", "-"]
     assert json.loads(json.dumps(entries)) == entries
 
 
@@ -130,3 +130,15 @@ def test_every_method_of_the_paper_exists() -> None:
     from ifrkit.reproduce.tables import METHODS
 
     assert set(METHODS.values()) <= {*names("methods")}
+
+
+def test_methods_keep_their_own_augmentation_of_unlabeled_images() -> None:
+    """CPS with CutMix, CAC with random scales; with DeepLabv3+ its maps are pooled. The others say nothing of it."""
+    for name in ("1", "2", "3", "4", "6", "8", "9", "fig4"):
+        for node in all_nodes(name, "full"):
+            if node.stage != "train-branches":
+                continue
+            ssl = node.flags[node.flags.index("--ssl") + 1]
+            assert ("method.cps.cutmix=true" in node.flags) == (ssl == "cps")
+            assert ("method.cac.scale=[0.8,2.0]" in node.flags) == (ssl == "cac")
+            assert ("method.cac.downsample=2" in node.flags) == (ssl == "cac" and name == "1")

@@ -14,6 +14,8 @@ from ifrkit.artifacts.store import artifacts, open_artifact
 from ifrkit.cli import main
 from ifrkit.core.errors import ConfigError, IfrkitError, InterruptedRun, ResourceError
 from ifrkit.core.plugins import names
+from ifrkit.reproduce import results
+from ifrkit.reproduce.matrix import Data, Matrix
 
 
 def numbers(answer: Answer) -> dict[tuple[str, str], dict[str, Any]]:
@@ -78,8 +80,11 @@ def test_table_6_shows_both_stages_of_every_method(reproduce: Callable[..., Answ
 def test_table_9_and_figure_4_are_of_the_models_of_table_6(reproduce: Callable[..., Answer], workspace: Path) -> None:
     trained = len(list((workspace / "video-model").iterdir()))
     cells = numbers(reproduce("9"))
-    assert len(cells) == 5
+    assert len(cells) == 10
     assert all(0 <= cell["mean"] <= 100 for cell in cells.values())
+    published, ours = (cells[row, "+ IFR"] for row in ("TC (ETC, as published)", "TC (ours)"))
+    assert (published["paper"], ours["paper"]) == (73.88, None)
+    assert published["mean"] != ours["mean"]
     _, tree = reproduce("fig4")
     (sheet,) = Path(tree["path"]).glob("sheets/*.png")
     assert sheet.stat().st_size
@@ -192,3 +197,31 @@ def test_mistakes_show_before_anything_runs(
     with pytest.raises(ConfigError, match=said):
         reproduce("3", *words)
     assert set(workspace.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("table", "setting", "said"),
+    [
+        ("3", "eval.metrics=TC", "eval.metrics tc: the table shows miou"),
+        ("9", "eval.metrics=mIoU", "eval.metrics miou: the table shows tc-etc"),
+        ("9", "eval.metrics=TC-ETC", "eval.metrics tc-etc: the table shows tc;"),
+        ("8", "eval.frames=annotated", "eval.frames annotated: the table shows all"),
+        ("8", "eval.split=val", "eval.split val: the table shows train"),
+        ("fig4", "eval.pictures=0", "this table shows pictures"),
+    ],
+)
+def test_a_setting_that_leaves_a_column_empty_is_refused_before_the_work(
+    reproduce: Callable[..., Answer], workspace: Path, table: str, setting: str, said: str
+) -> None:
+    before = set(workspace.rglob("*"))
+    with pytest.raises(ConfigError, match=said):
+        reproduce(table, "--set", setting)
+    assert set(workspace.rglob("*")) == before
+
+
+def test_a_report_without_its_number_has_none() -> None:
+    made = Matrix.of("9", Data(scale="tiny"), [0], "baseline,ours")
+    ((place, measure),) = made.measures.items()
+    assert place == ("TC (ours)", "baseline", 0)
+    assert results.number({"systems": {"accel": {"tc": {"tc": None}}}}, measure.keys) is None
+    assert results.number({"systems": {"accel": {"tc": {"tc": 0.25}}}}, measure.keys) == 0.25

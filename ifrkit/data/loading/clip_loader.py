@@ -46,11 +46,16 @@ class Shot:
 
 
 def clip_batches(store: ClipStore, clips: Sequence[int], shot: Shot, span: Span) -> Iterator[ClipBatch]:
-    """Micro-batches of a span in order. clips: numbers of the clips to draw from.
+    """Micro-batches of a span in order. clips: numbers of the clips to draw from. Raises as `usable_clips`."""
+    return stream((_RunItems if shot.is_run else _PairItems)(store, usable_clips(store, clips, shot), shot, span))
+
+
+def usable_clips(store: ClipStore, clips: Sequence[int], shot: Shot, key: str = "crop") -> list[int]:
+    """Those clips that have the frames. key: of the crop in the config.
 
     Raises ConfigError for a crop that is larger than the frames, and if no clip serves.
     """
-    store.check_crop(shot.crop, "crop")
+    store.check_crop(shot.crop, key)
     if shot.is_run:
         usable = [clip for clip in clips if not shot.annotated or store.clips[clip].annotated is not None]
     else:
@@ -59,7 +64,7 @@ def clip_batches(store: ClipStore, clips: Sequence[int], shot: Shot, span: Span)
         raise ConfigError(f"no clip has the frames that {shot.mode!r} batches need", "prepare other or longer clips")
     if shot.mode == "truth" and not store.has_flow:
         raise ConfigError(f"{store.path} has no exact flow", "use --set supervision=photometric")
-    return stream((_RunItems if shot.is_run else _PairItems)(store, usable, shot, span))
+    return usable
 
 
 @dataclass

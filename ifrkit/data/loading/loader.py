@@ -57,7 +57,14 @@ def view_batches(
     """Micro-batches of a span in order.
 
     judged: views whose true labels come along, to measure pseudo labels by. The workers end when the iterator is
-    exhausted or dropped.
+    exhausted or dropped. Raises as `pools_of`.
+    """
+    return stream(_ViewItems(clips, pools_of(clips, views, crop), crop, span, frozenset(judged)))
+
+
+def pools_of(clips: Clips, views: Sequence[View], crop: CropConfig) -> dict[str, Pool]:
+    """The clips that serve, by pool, each with its views.
+
     Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
     """
     clips.store.check_crop(crop.size, "crop.size")
@@ -65,8 +72,8 @@ def view_batches(
     for pool, numbers in (("labeled", clips.labeled), ("unlabeled", clips.unlabeled)):
         own = [view for view in views if view.pool == pool]
         if own:
-            pools[pool] = _Pool(_usable(clips, pool, numbers, own), own)
-    return stream(_ViewItems(clips, pools, crop, span, frozenset(judged)))
+            pools[pool] = Pool(_usable(clips, pool, numbers, own), own)
+    return pools
 
 
 def to_device(
@@ -89,7 +96,7 @@ def to_device(
 
 
 @dataclass
-class _Pool:
+class Pool:
     """Clips to draw from, and the views of one of them that make a sample."""
 
     clips: list[int]
@@ -129,7 +136,7 @@ class _ViewItems(Items[RawBatch]):
     """Micro-batches of views."""
 
     clips: Clips
-    pools: dict[str, _Pool]
+    pools: dict[str, Pool]
     crop: CropConfig
     span: Span
     judged: frozenset[str]
@@ -160,8 +167,9 @@ class _ViewItems(Items[RawBatch]):
             clip = clip if wanted is None else sampler.clip_with(numbers, self.clips.pixels_ck, wanted, key)
         frames = self.clips.frames(pool, clip)
         label = store.label(clip, frames.annotated) if labeled and frames.annotated is not None else None
-        scalable = all(view.placement.scalable for view in views)
-        window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, scalable)
+        asked = (view.placement.enlarged(key.rng("enlarge", view.name)) for view in views)
+        factor = next((own for own in asked if own is not None), None)
+        window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, factor)
         places = Draw(key, frames, store.size, window, self.crop).draw(views)
         reading = Reading(clip, label, self.clips.sources)
         sample.clips[pool] = clip

@@ -61,16 +61,16 @@ def crop_window(
     pool: str,
     label: Label | None = None,
     wanted: int | None = None,
-    scalable: bool = True,
+    factor: float | None = None,
 ) -> Window:
     """One window for all frames of a pool, any offset with equal probability.
 
     label: of the whole annotated frame. The window is drawn again, at most `crop.tries` times, until more than one
     class is in it and none has `max_class_share` of its labeled pixels or more. With a wanted class it lies around a
-    random pixel of that class instead. Its size is the crop's over a factor from `crop.scale`, where that is scalable.
+    random pixel of that class instead. Its size is the crop's over a factor: this one, or else one from `crop.scale`.
     """
     rng = key.rng("crop", pool)
-    window_height, window_width = _extent(size, crop, rng) if scalable else crop.size
+    window_height, window_width = _extent(size, crop, _factor(crop, rng) if factor is None else factor)
     spans = (size[0] - window_height, size[1] - window_width)
     if wanted is not None and label is not None:
         found = np.flatnonzero(label == wanted)
@@ -89,12 +89,15 @@ def crop_window(
     return Window(y, x, window_height, window_width)
 
 
-def _extent(size: tuple[int, int], crop: CropConfig, rng: np.random.Generator) -> tuple[int, int]:
-    """(height, width) of the part of a frame that becomes a crop: never more than the frame."""
+def _factor(crop: CropConfig, rng: np.random.Generator) -> float:
     low, high = crop.scale
-    if low == high == 1:
+    return 1.0 if low == high == 1 else math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _extent(size: tuple[int, int], crop: CropConfig, factor: float) -> tuple[int, int]:
+    """(height, width) of the part of a frame that becomes a crop: never more than the frame."""
+    if factor == 1:
         return crop.size
-    factor = math.exp(rng.uniform(math.log(low), math.log(high)))
     factor = max(factor, *(part / whole for part, whole in zip(crop.size, size, strict=True)))
     height, width = (min(whole, round(part / factor)) for part, whole in zip(crop.size, size, strict=True))
     return max(1, height), max(1, width)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ifrkit.config.training import CropConfig
@@ -31,12 +32,16 @@ class Frames(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an image comes from: position in its clip, top-left corner in the stored frame, whether it is mirrored."""
+    """Where an image comes from: position in its clip, top-left corner in the stored frame, whether it is mirrored.
+
+    scale: pixels of the image for each one of the stored frame.
+    """
 
     frame: int
     y: int
     x: int
     mirrored: bool
+    scale: float = 1.0
 
 
 class LabelSource(Protocol):
@@ -65,7 +70,12 @@ class Draw:
     def place(self, view: View, frame: int) -> Place:
         """This frame in the common window, mirrored or not: drawn for each view, or for all of a pool."""
         rng = self.key.rng("flip", view.pool if self.crop.shared_flip else view.name)
-        return Place(frame, self.window.y, self.window.x, bool(rng.random() < self.crop.flip))
+        return Place(frame, self.window.y, self.window.x, bool(rng.random() < self.crop.flip), self.scale)
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the crop for each one of the window."""
+        return self.crop.size[0] / self.window.height
 
     def draw(self, views: Sequence[View]) -> dict[str, Place]:
         """The place of each view of a pool, in their order."""
@@ -94,8 +104,10 @@ class Placement:
 
     of: str | None = None
     """The view that this one is placed by. It stands earlier."""
-    scalable: ClassVar[bool] = True
-    """Whether the window may be larger or smaller than the crop that it becomes (`crop.scale`)."""
+
+    def enlarged(self, rng: Generator) -> float | None:
+        """By which factor the frames of its pool are enlarged; None: that is left to `crop.scale`."""
+        return None
 
     def fits(self, frames: Frames, before: Sequence[View]) -> bool:
         """Whether a clip has the frames for it. before: the views of the same clip that stand earlier."""
@@ -104,6 +116,9 @@ class Placement:
     def draw(self, view: View, draw: Draw) -> Place:
         """Its place, a function of `draw.key` and of the earlier places alone."""
         raise NotImplementedError
+
+    def require(self, stride: int) -> None:
+        """Raise ConfigError for a network whose maps (of that stride) it does not suit."""
 
     def label(self, reading: Reading, frame: int, window: Window) -> Label | None:
         """(h, w) uint8 label of this window, not mirrored; None: the view has no label."""

@@ -47,9 +47,8 @@ class Recipe:
 
     def _stored(self, dataset: Dataset, name: str, frame: Frame) -> StoredFrame:
         own = _size(frame)
-        if self.own_size and own != self.own_size:
-            fault = f"frame {name} has {own[1]}x{own[0]} pixels, the first frame {self.own_size[1]}x{self.own_size[0]}"
-            raise DatasetError(fault, "store all at one size with --set size=[HEIGHT,WIDTH]")
+        if self.own_size:
+            require_size(name, own, self.own_size)
         label = self._label(dataset, name, own) if name in self.labels else None
         resized = resize_frame(frame, self.size)
         pixels = resized if self.codec == "raw" else encode(resized, self.codec, self.jpeg_quality)
@@ -72,6 +71,13 @@ class Recipe:
 
     def _flow(self, dataset: Dataset, name: str, backward: bool) -> TrueFlow | None:
         return dataset.flow(name, backward=backward) if dataset.has_flow else None
+
+
+def require_size(name: str, own: tuple[int, int], first: tuple[int, int]) -> None:
+    """Raise DatasetError where a frame has not the (height, width) of the first one."""
+    if own != first:
+        fault = f"frame {name} has {own[1]}x{own[0]} pixels, the first frame {first[1]}x{first[0]}"
+        raise DatasetError(fault, "store all at one size with --set size=[HEIGHT,WIDTH]")
 
 
 def _size(frame: Frame) -> tuple[int, int]:

@@ -32,6 +32,9 @@ class Backbone:
     public: ClassVar[PublicWeights | None] = None
     """ImageNet weights that a Python package brings: what `pretrained: auto` takes."""
 
+    norm: ClassVar[int | str] = "sync"
+    """Which images share the statistics of its batch norm, where the config says auto: see models/batch_norm.py."""
+
     def __init__(self, config: NetworkConfig) -> None:
         """config: of this class's `Config`."""
         self.config = config

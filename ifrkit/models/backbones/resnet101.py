@@ -8,3 +8,4 @@ class Backbone(ResNetBackbone):
 
     bottleneck = True
     depths = (3, 4, 23, 3)
+    norm = 2  # the released code does not synchronise it: 2 images on each of 2 GPUs

@@ -21,6 +21,8 @@ class Head(nn.Module):
 
     low_level: ClassVar[bool] = False
     """Whether it reads two maps, an earlier one before the last; else the last one alone."""
+    pools: ClassVar[bool] = False
+    """Whether a batch norm of its sees one value of each image (pooling to 1x1), so that one image cannot train it."""
 
     def __init__(self, feature_channels: int, stride: int, num_classes: int, dropout: float) -> None:
         """feature_channels and stride: of the feature f."""

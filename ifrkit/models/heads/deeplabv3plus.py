@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, require_two, scale_channels
+from ifrkit.models.layers import ConvBNReLU, scale_channels
 
 _RATES = (12, 24, 36)
 
@@ -22,7 +22,7 @@ _RATES = (12, 24, 36)
 class Head(base.Head):
     """An early map (at 1/4) and the last one -> feature f, the last map of the decoder -> logits, both at 1/4."""
 
-    low_level = True
+    low_level, pools = True, True
 
     def __init__(
         self,
@@ -47,7 +47,6 @@ class Head(base.Head):
     def before_relu(self, maps: Sequence[Tensor]) -> Tensor:
         """Backbone maps -> f before its ReLU, of either sign."""
         low_bchw, high_bchw = maps
-        require_two(self, high_bchw)
         context = self.bottleneck(torch.cat([self._pooled(high_bchw), *(m(high_bchw) for m in self.aspp_modules)], 1))
         context = F.interpolate(context, low_bchw.shape[-2:], mode="bilinear", align_corners=False)
         first, last = self.sep_bottleneck

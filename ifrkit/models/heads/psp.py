@@ -9,13 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, require_two, scale_channels
+from ifrkit.models.layers import ConvBNReLU, scale_channels
 
 _SCALES = (1, 2, 3, 6)
 
 
 class Head(base.Head):
     """Backbone map -> feature f (the bottleneck map, a quarter of the channels) -> logits, all at the map's stride."""
+
+    pools = True
 
     def __init__(
         self,
@@ -38,7 +40,6 @@ class Head(base.Head):
     def before_relu(self, maps: Sequence[Tensor]) -> Tensor:
         """Backbone map -> f before its ReLU, of either sign (TDC compares directions of it)."""
         (x_bchw,) = maps
-        require_two(self, x_bchw)
         maps_bchw = torch.cat([x_bchw, *self._pyramid(x_bchw)], dim=1)
         f_bchw: Tensor = self.bottleneck.bn(self.bottleneck.conv(maps_bchw))
         return f_bchw

@@ -1,0 +1,36 @@
+"""What `predict` refuses before it reads a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ifrkit.artifacts.indexes import Branches
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.predict import PredictConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
+from ifrkit.predict.options import require_fit
+from ifrkit.predict.sources import facts, find_sources
+from ifrkit.stages.ranks import Ranks
+
+if TYPE_CHECKING:
+    from ifrkit import trained
+    from ifrkit.predict import segmenter
+else:
+    segmenter, trained = lazy("ifrkit.predict.segmenter"), lazy("ifrkit.trained")
+
+
+def check(config: PredictConfig, inputs: list[Artifact]) -> None:
+    """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
+    found = [facts(source) for source in find_sources(config.videos)]
+    if Ranks.from_environment().world > 1:
+        raise ConfigError("predict runs in one process", "start it without torchrun")
+    given = inputs[0]
+    if given.kind == "exported":
+        graphs = segmenter.open_graphs(given, config)
+        for fact in found:
+            graphs.seen_at(fact.size, config)
+        return
+    require_fit(given, config)
+    if given.kind == "branches" and config.branch and config.branch not in Branches.read(given).branches:
+        trained.require_branch(given, config.branch)

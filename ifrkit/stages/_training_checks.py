@@ -1,0 +1,64 @@
+"""What the training stages refuse before their first step: all that the clips, the config and the networks say."""
+
+from __future__ import annotations
+
+import torch
+
+from ifrkit.artifacts.job import input_of
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.config.train_flow import TrainFlowConfig
+from ifrkit.config.train_fusion import TrainFusionConfig
+from ifrkit.config.training import BalanceConfig
+from ifrkit.core.keyed import key_seed
+from ifrkit.core.plugins import load
+from ifrkit.data.loading.clip_loader import Shot, usable_clips
+from ifrkit.data.loading.loader import pools_of
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.partitions import labeled_clips
+from ifrkit.models.network import build_network
+from ifrkit.stages.ranks import Ranks
+from ifrkit.train import flow
+from ifrkit.train.stage_one import BranchTask, pseudo_labels
+from ifrkit.train.stage_two import labeled_of
+from ifrkit.trained import require_branch
+
+
+def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
+    """The labels, views and networks of every branch are made as the run makes them; no batch is read."""
+    store = ClipStore.of(input_of(inputs, "clips"))
+    labeled = labeled_clips(store, config.labeled)
+    world = Ranks.from_environment().world
+    share = config.loop.share(world)
+    sources = pseudo_labels(inputs, store, labeled)
+    # What is counted in the pixels of all labels refuses nothing, and takes its time.
+    plain = {"balance": BalanceConfig(), "crop": config.crop.model_copy(update={"rare": 0.0})}
+    light = config.model_copy(update=plain)
+    for branch in config.branches:
+        seed = key_seed(config.seed, "network", branch)
+        network = build_network(getattr(config, branch), store.labels.num_classes, seed)
+        task = BranchTask(network, light, store, labeled, torch.device("cpu"), sources)
+        pools_of(task.clips, task.views, task.crop)
+        for view in task.views:
+            view.placement.require(network.stride)
+        network.require_pass(share, world)
+
+
+def train_flow(config: TrainFlowConfig, inputs: list[Artifact]) -> None:
+    """The clips have the frames, and exact flow where it is asked for."""
+    flow.require(config, ClipStore.of(input_of(inputs, "clips")))
+    config.loop.share(Ranks.from_environment().world)
+
+
+def fusion(config: TrainFusionConfig, inputs: list[Artifact]) -> None:
+    """Branches, labels and frames are there, and flow or what trains it."""
+    store, trained = ClipStore.of(input_of(inputs, "clips")), input_of(inputs, "branches")
+    world = Ranks.from_environment().world
+    architecture, share = load("architectures", config.arch), config.loop.share(world)
+    usable_clips(store, labeled_of(config, store, trained), Shot("fixed", config.crop))
+    for branch in architecture.branches:
+        require_branch(trained, branch)
+    architecture.require_pass(share, config.crop)
+    if not any(artifact.kind == "flow" for artifact in inputs):
+        flow.require(config.pretrain, store, "pretrain.crop")
+        config.pretrain.loop.share(world)

@@ -1,0 +1,147 @@
+"""A dry run says what the run will say: every refusal that needs no work, of every stage, by the same line and code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import own_videos
+import pytest
+import tiny_run
+from PIL import Image
+
+from ifrkit.artifacts import store
+from ifrkit.cli.main import in_process
+from ifrkit.config.prepare import PrepareConfig
+from ifrkit.core.errors import IfrkitError
+from ifrkit.core.stage import stages
+from ifrkit.stages import prepare
+from ifrkit.stages.runner import Run, execute
+
+SMALL = "--set runtime.workers=0 --set crop.size=[24,32] --set update.width=0.0625 --set reference.width=0.0625"
+TRAIN = f"train-branches --from clips --ssl none {SMALL} --set loop.batch=2"
+FUSION = "train-fusion --from branches --set crop=[24,32] --set loop.batch=2"
+
+BARE = TRAIN.replace("--from clips", "--from ./bare")
+
+FLOW = "train-flow --from clips --set crop=[24,32]"
+
+FAULTS = [
+    ("prepare folders --root no-labels --clip-length 5", 4, "no label holds any class id"),
+    ("prepare folders --root two-sizes --clip-length 5", 4, "frame b/000000 has 64x40 pixels, the first frame 64x48"),
+    ("prepare folders --root label-size --clip-length 5", 4, "label is 32x48"),
+    ("prepare folders --root nowhere", 4, "no such directory"),
+    ("prepare synthetic --set size=[16,16]", 2, "has exact flow, which is stored at its own"),
+    ("prepare synthetic --workspace /dev/null", 2, "cannot write in /dev/null/clips"),
+    (f"{TRAIN} --set crop.size=[64,128]", 2, "crop.size 64x128 is larger than the stored frames (32x48)"),
+    (f"{TRAIN} --set loop.batch=1", 2, "needs at least two images a pass"),
+    (f"{TRAIN} --set loop.batch=4 --set loop.accumulate=4", 2, "needs at least two images a pass"),
+    (f"{TRAIN} --set loop.batch=3 --set loop.accumulate=2", 2, "loop.batch 3 is not a multiple of"),
+    (f"{TRAIN} --labeled-count 9", 2, "labeled.count 9: only 2 training clips have a label"),
+    (f"{TRAIN} --labeled-list list.txt", 4, "lines that name no annotated training frame: 1, first z/000099"),
+    (f"{TRAIN} --set labeled.list=list.txt --set labeled.partition=1/2", 2, "exclude each other"),
+    (f"{BARE}", 4, "no training clip has a label"),
+    (f"{TRAIN} --ssl ifr --set unlabeled=annotated", 2, "wants several frames of each unlabeled clip"),
+    (f"{TRAIN} --ssl cac --set update.stride=16", 2, "overlapping views lie a multiple of 8 pixels apart"),
+    (f"{TRAIN} --set update.pretrained=list.txt", 3, "list.txt"),
+    (f"{TRAIN} --ssl self-training --from branches", 3, "branches"),
+    ("train-flow --from clips --set crop=[64,48]", 2, "crop 64x48 is larger than the stored frames"),
+    (f"{FLOW} --set loop.batch=4 --set loop.accumulate=3", 2, "loop.batch 4 is not a multiple of"),
+    ("train-flow --from ./bare --set crop=[24,32] --set supervision=truth", 2, "has no exact flow"),
+    (f"{FUSION} --set crop=[64,48]", 2, "crop 64x48 is larger than the stored frames"),
+    (f"{FUSION}", 3, "has no reference branch (only update)"),
+    (f"{FUSION} --arch dff --set labeled.count=9", 2, "labeled.count 9: only 2"),
+    (f"{FUSION} --from ./heavy --arch davss --set loop.batch=1", 2, "more than one value a channel at 1/64"),
+    ("pseudo-label --from branches --set branch=reference", 3, "has no reference branch (only update)"),
+    ("eval --from branches --split test", 2, "--split test: synthetic has no such clips"),
+    ("eval --from branches --distances 30", 2, "--distances 30: no scored frame has so many frames before it"),
+    ("eval --from branches --split train --set label_size=full", 2, "training clips keep no full-size labels"),
+    ("eval --from branches --metric TC --flow files", 2, "--flow files: needs a place"),
+    ("predict a.mp4 --from branches --key-interval 4", 2, "holds branches alone: it has no key frames"),
+    ("predict a.mp4 --from branches --branch reference", 3, "has no reference branch (only update)"),
+    ("predict list.txt --from branches", 4, "OpenCV cannot open it as a video"),
+]
+
+
+def folders(root: Path, size: tuple[int, int], second: tuple[int, int], label: tuple[int, int] | None) -> None:
+    """Two videos of six frames (height, width), and perhaps a label of the first."""
+    for video, (height, width) in (("a", size), ("b", second)):
+        (root / "frames" / video).mkdir(parents=True)
+        for number in range(6):
+            Image.new("RGB", (width, height), (90, 40 * number, 7)).save(root / f"frames/{video}/{number:06}.png")
+    if label:
+        (root / "labels/a").mkdir(parents=True)
+        image = Image.new("L", (label[1], label[0]), 1)
+        image.paste(0, (0, 0, 8, 8))
+        image.save(root / "labels/a/000003.png")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with inputs of every kind, and a workspace with clips, clips without labels, and one branch."""
+    root = tmp_path_factory.mktemp("dry")
+    folders(root / "no-labels", (48, 64), (48, 64), None)
+    folders(root / "two-sizes", (48, 64), (40, 64), (48, 64))
+    folders(root / "label-size", (48, 64), (48, 64), (48, 32))
+    (root / "list.txt").write_text("z/000099\n")
+    own_videos.write_video(root / "a.mp4", own_videos.street(3))
+    workspace = root / "ifrkit_artifacts"
+    clips = tiny_run.make_clips(workspace)
+    tiny_run.train(workspace, tiny_run.branches_config(ssl="none", loop={"steps": 1, "batch": 2}), clips)
+    heavy = tiny_run.branches_config(ssl="none", branches="reference", loop={"steps": 1, "batch": 2})
+    tiny_run.train(workspace, heavy, clips, out=root / "heavy")
+    folders(root / "val-only", (48, 64), (48, 64), (48, 64))
+    (root / "val-only/train.txt").write_text("b\n")
+    (root / "val-only/val.txt").write_text("a\n")
+    config = PrepareConfig.model_validate({"dataset": "folders", "root": str(root / "val-only")})
+    execute(prepare.STAGE, config, Run(workspace=workspace, inputs=[], out=root / "bare"))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Commands take the signals over: pytest wants its own back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _said(line: str) -> tuple[int, str]:
+    with pytest.raises(IfrkitError) as raised:
+        in_process(line.split())
+    return raised.value.exit_code, str(raised.value)
+
+
+@pytest.mark.parametrize(("line", "code", "words"), FAULTS, ids=lambda value: value if isinstance(value, str) else None)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    place: Path, monkeypatch: pytest.MonkeyPatch, line: str, code: int, words: str
+) -> None:
+    monkeypatch.chdir(place)
+    line += " -q"
+    before = sorted(place.rglob("*"))
+    planned = _said(f"{line} --dry-run")
+    assert planned == _said(line)
+    assert planned[0] == code, planned
+    assert words in planned[1]
+    assert [p for p in sorted(place.rglob("*")) if p.name != ".locks"] == before
+
+
+def test_every_stage_that_reads_something_has_a_check() -> None:
+    """A stage without one would promise in a dry run what its run may refuse."""
+    assert {stage.name for stage in stages() if stage.check is None} == {"reproduce"}
+
+
+def test_a_dry_run_says_that_an_interrupted_run_waits(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    line = f"{TRAIN} --branch update --set loop.batch=2 --steps 3 -q"
+    planned = in_process([*line.split(), "--dry-run"])
+    target = Path(next(w for w in planned.splitlines() if w.startswith("would make"))[len("would make: ") :])
+    scratch = store.partial_path(target) / store.SCRATCH
+    scratch.mkdir(parents=True)
+    (scratch / "progress.json").write_text('{"step": 1, "steps": 3}')
+    code, text = _said(f"{line} --dry-run")
+    assert (code, text) == _said(line)
+    assert code == 2
+    assert "an interrupted run of train-branches stopped at step 1 of 3" in text
