@@ -88,7 +88,7 @@ def lovasz(logits_bkhw: Tensor, label_bhw: Tensor) -> Tensor:
     probability_pk = at_least_float32(logits_bkhw).softmax(1).movedim(1, -1)[known]
     label_p = label_bhw[known]
     terms = []
-    for k in torch.unique(label_p).tolist():  # type: ignore[no-untyped-call]
+    for k in torch.unique(label_p).tolist():
         truth_p = (label_p == k).to(probability_pk.dtype)
         error_p, order_p = (truth_p - probability_pk[:, k]).abs().sort(descending=True)
         truth_p = truth_p[order_p]
