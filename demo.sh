@@ -1,18 +1,17 @@
 #!/bin/sh
-# The whole chain on the embedded synthetic dataset, from 6 labels and pretrained light networks: the supervised
-# baseline beside `blend`, in one table. Run it again and every stage answers "up to date"; stop it at any moment and
-# run it again: it goes on.
+# The whole chain on the embedded synthetic dataset: the supervised baseline beside IFR, in one table.
+# Run it again and every stage answers "up to date"; stop it at any moment and run it again: it goes on.
 set -eu
 
-clips=$(ifrkit prepare synthetic --recipe compact)
-flow=$(ifrkit train-flow --recipe compact --steps 100 --resume --from "$clips")
+clips=$(ifrkit prepare synthetic --recipe tiny)
+flow=$(ifrkit train-flow --recipe tiny --resume --from "$clips")
 
 reports=
-for ssl in none blend; do
-    branches=$(ifrkit train-branches --recipe compact --ssl "$ssl" --labeled-count 6 --steps 60 --resume --from "$clips")
-    model=$(ifrkit train-fusion --recipe compact --flow "$flow" --resume --from "$branches")
-    ifrkit eval --metric mIoU --split train --frames all --from "$branches" > /dev/null
-    reports="$reports $(ifrkit eval --metric mIoU,TC --flow truth --from "$model")"
+for ssl in none ifr; do
+    branches=$(ifrkit train-branches --recipe tiny --partition 1/2 --ssl "$ssl" --resume --from "$clips")
+    model=$(ifrkit train-fusion --recipe tiny --flow "$flow" --resume --from "$branches")
+    ifrkit eval --recipe tiny --metric mIoU --split train --frames all --from "$branches" > /dev/null
+    reports="$reports $(ifrkit eval --recipe tiny --metric mIoU,TC --flow truth --from "$model")"
 done
 
 # shellcheck disable=SC2086  # one word for each report

@@ -18,7 +18,7 @@ import ifrkit
 from ifrkit.artifacts import store
 from ifrkit.artifacts.atomic import is_disk_full, resource_errors
 from ifrkit.artifacts.job import Display, Job, Silent
-from ifrkit.artifacts.locks import locked
+from ifrkit.artifacts.locks import is_locked, locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
@@ -78,6 +78,9 @@ def require(planned: Plan, run: Run) -> None:
     if planned.existing is None:
         planned.stage.require(planned.config, planned.inputs)
         _require_place(planned.target.parent)
+        if is_locked(planned.target):
+            with locked(planned.target):  # says who writes it; what that one has not finished is not interrupted
+                pass
         _require_resume(planned, run)
 
 

@@ -19,6 +19,7 @@ REACHED: dict[tuple[str, str], tuple[set[str], bool]] = {
     ("cac", ""): ({"v1_0_a", "v1_0_b"}, False),
     ("cps", ""): ({"v0_0", "v1_0"}, True),
     ("cps", "cutmix"): ({"v1_0"}, True),
+    ("blend", ""): ({"v0_0", "v1_0_b"}, True),  # true pixels are pasted into the strong view
     ("fixmatch", ""): ({"v1_0_j"}, True),
     ("cutmix", ""): ({"v1_0_c"}, True),
     ("classmix", ""): ({"v1_0_m"}, True),
