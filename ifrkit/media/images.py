@@ -17,6 +17,7 @@ from PIL import Image
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Frame
+from ifrkit.media.depth import eight_bits, is_deep
 from ifrkit.media.orientation import orientation, turn, turned_size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp"})
@@ -48,8 +49,8 @@ def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image
 def _header(file: IO[bytes]) -> Image.Image:
     """The image in a file, its pixels not decoded yet."""
     with warnings.catch_warnings():
-        # Our own limit speaks in one line; Pillow's warning would start at 89 megapixels.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # What is wrong is said in one line, by us; of many pixels Pillow would warn at 89 megapixels.
+        warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
         try:
             return Image.open(file)
@@ -68,10 +69,16 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_rgb(path: Path) -> Frame:
-    """An image as (h, w, 3) uint8 RGB, the right way up; grey and indexed images are converted."""
+    """An image as (h, w, 3) uint8 RGB, the right way up; grey, indexed and 16-bit images are converted.
+
+    Raises DatasetError for one that cannot be read, and where more than 8 bits have no known range.
+    """
     with _opened(path) as image:
-        how = orientation(image)
-        return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
+        deep, how = is_deep(image), orientation(image)
+        if not deep:
+            return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
+        pixels = turn(eight_bits(image, path, path.read_bytes()), how)
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
 
 
 def read_raw_label(
