@@ -113,6 +113,8 @@ class Dataset(CatalogDataset):
                 f"{shown(matches.unmatched)}",
                 "name them like their frames, or leave them out with --allow-missing",
             )
+        sources = {name: source for table in self.frame_table.values() for name, source in table.items()}
+        reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
     def label(self, name: str) -> Label:
@@ -252,3 +254,11 @@ class Dataset(CatalogDataset):
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """Directories of frames, a video file, colour labels and a class table."""
         make_tree(root, seed)
+
+
+def _size(source: Source) -> tuple[int, int] | None:
+    """(height, width) of a frame; None where its file is broken, which is said when it is read."""
+    try:
+        return source.size()
+    except DatasetError:
+        return None

@@ -63,6 +63,13 @@ class LabelReader(ABC):
     def entries(self) -> list[Entry]:
         """Every label in it, in order."""
 
+    def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
+        """Look at all labels in use together, before `table` and `read`; what it finds is pickled along.
+
+        labels: key -> (height, width) of its frame, None where that is not known. Faults are for `read` to say.
+        """
+        return
+
     @abstractmethod
     def table(self, keys: Sequence[str]) -> ClassTable:
         """The classes that the export itself names, or that occur in these labels: used without classes.yaml."""

@@ -14,11 +14,13 @@ from functools import cached_property
 import numpy as np
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.records import Label
+from ifrkit.core.records import IGNORE, Label
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, well_formed
-from ifrkit.media.classes import BACKGROUND, ClassTable, ids_of_ids, named_table
-from ifrkit.media.images import png_bytes, read_raw_label
-from ifrkit.media.palette import RGB, distinct_colors, ids_of_colors
+from ifrkit.media.classes import BACKGROUND, ClassTable, named_table
+from ifrkit.media.images import png_bytes
+from ifrkit.media.label_image import LabelImage, read_label_image
+from ifrkit.media.meaning import Survey, class_ids
+from ifrkit.media.palette import RGB, distinct_colors
 
 _MAP = "labelmap.txt"
 _MASKS = "SegmentationClass/"
@@ -43,23 +45,17 @@ class Labels(LabelReader):
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         labels = self._map_of(key)
-        raw = read_raw_label(where, self.files.read(key), size, palette=True)
-        ids = {name: table.unlabeled if name == BACKGROUND else table.by_name.get(name) for name in labels.values()}
-        if raw.ndim == 2:  # grey: places in the label map
-            known = {place: ids[name] for place, name in enumerate(labels.values())}
-            return ids_of_ids(raw, {place: i for place, i in known.items() if i is not None}, where)
-        label, unknown = ids_of_colors(
-            raw, {color: i for color, name in labels.items() if (i := ids[name]) is not None}
-        )
-        if unknown.any():
-            colors, counts = np.unique(raw[unknown], axis=0, return_counts=True)
-            worst: RGB = tuple(colors[counts.argmax()].tolist())
-            if worst in labels:
-                raise table.lacks(f"{where}: {counts.max()} pixels of label {labels[worst]!r}", labels[worst])
-            fault = (
-                f"{where}: {int(unknown.sum())} pixels of colours that {_MAP} does not have, most of them {list(worst)}"
-            )
-            raise DatasetError(fault, "export again as Segmentation mask 1.1, and keep the files together")
+        places = _places(read_label_image(where, self.files.read(key), size), labels, where)
+        names = list(labels.values())
+        ids = [table.unlabeled if name == BACKGROUND else table.by_name.get(name) for name in names]
+        counts = np.bincount(places.ravel(), minlength=256)
+        lacking = [place for place, index in enumerate(ids) if index is None and counts[place]]
+        if lacking:
+            worst = max(lacking, key=lambda place: counts[place])
+            raise table.lacks(f"{where}: {counts[worst]} pixels of label {names[worst]!r}", names[worst])
+        lookup = np.full(256, table.unlabeled, np.uint8)  # also of what is transparent
+        lookup[: len(ids)] = [IGNORE if index is None else index for index in ids]
+        label: Label = lookup[places]
         return label
 
     @classmethod
@@ -95,6 +91,25 @@ class Labels(LabelReader):
                     raise ValueError(f"line {number}: colour {written} is given twice or is none")
                 labels[red, green, blue] = label.strip()
         return labels
+
+
+def _places(image: LabelImage, labels: dict[RGB, str], where: str) -> Label:
+    """Places in the label map, 255 where the mask is transparent. Colours count, or the places themselves in grey."""
+    colors = list(labels)
+    own = ClassTable(
+        space=named_table(where, list(map(str, colors)), colors).space,
+        by_id={place: place for place in range(len(colors))},
+        by_color={color: place for place, color in enumerate(colors)},
+        by_name={},
+        title=_MAP,
+    )
+    survey = Survey()
+    survey.add(image, where)
+    try:
+        return class_ids(image, survey.reading(image.storage, own), own, where)
+    except DatasetError as error:
+        remedy = "export again as Segmentation mask 1.1, and keep the files together"
+        raise DatasetError(error.message, remedy) from error
 
 
 def _top(name: str) -> str | None:

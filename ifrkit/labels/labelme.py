@@ -29,7 +29,8 @@ from ifrkit.labels.base import (
     well_formed,
 )
 from ifrkit.media.classes import BACKGROUND, ClassTable
-from ifrkit.media.images import check_size, read_raw_label
+from ifrkit.media.images import check_size
+from ifrkit.media.label_image import read_label_image
 
 _SPECIAL = {"_background_": BACKGROUND}
 _IGNORED = "__ignore__"
@@ -113,5 +114,5 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     mask_hw = np.zeros(size, np.bool_)
     if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
         raise ValueError(f"a mask of class {name!r} lies outside the frame")
-    mask_hw[top : bottom + 1, left : right + 1] = read_raw_label(f"{where}: a mask", data, inside) != 0
+    mask_hw[top : bottom + 1, left : right + 1] = read_label_image(f"{where}: a mask", data, inside).codes_hw > 0
     return Shape(name, mask_hw=mask_hw)

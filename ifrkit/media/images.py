@@ -29,8 +29,11 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 @contextmanager
-def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name."""
+def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name.
+
+    What is wrong with it, then or while it is used, becomes a DatasetError that names it.
+    """
     try:
         # Not by its name: Pillow would map the file into memory, and a TIFF that lies sideways would be scrambled.
         with open(path, "rb") if data is None else io.BytesIO(data) as file, _header(file) as image:
@@ -64,7 +67,7 @@ def _too_large(path: Path | str) -> DatasetError:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) as viewers show it, from the header alone."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return turned_size(image)
 
 
@@ -73,7 +76,7 @@ def read_rgb(path: Path) -> Frame:
 
     Raises DatasetError for one that cannot be read, and where more than 8 bits have no known range.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         deep, how = is_deep(image), orientation(image)
         if not deep:
             return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
@@ -89,7 +92,7 @@ def read_raw_label(
     data: its bytes, `path` being only their name. size: (height, width) of its frame; another one is refused before
     anything is decoded. palette: an indexed image gives the colours of its palette.
     """
-    with _opened(path, data) as image:
+    with opened(path, data) as image:
         if size is not None:
             check_size(path, turned_size(image), size)
         how = orientation(image)
@@ -97,9 +100,17 @@ def read_raw_label(
             image = image.convert("RGB")
         elif image.mode in ("LA", "PA"):
             image = image.getchannel(0)
+        elif image.mode == "P" and is_grey(image):
+            image = image.convert("L")  # a grey image that was packed into a palette
         image.load()  # a TIFF has its own way up only after this
         # Indexed images ("P") hold the ids themselves; their palette is for the eye.
         return turn(np.asarray(image).astype(np.int64), how)
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether all colours of an indexed image are grey."""
+    palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    return bool((palette == palette[:, :1]).all())
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
