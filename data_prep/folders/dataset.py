@@ -112,7 +112,7 @@ class Dataset(CatalogDataset):
                 f"{shown(matches.unmatched)}",
                 "name them like their frames, or leave them out with --allow-missing",
             )
-        sources = {name: source for table in self.frame_table.values() for name, source in table.items()}
+        sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
         reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
