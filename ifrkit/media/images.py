@@ -54,9 +54,9 @@ def _too_large(path: Path | str) -> DatasetError:
     return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width), from the header alone."""
-    with _opened(path) as image:
+def image_size(path: Path | str, data: bytes | None = None) -> tuple[int, int]:
+    """(height, width), from the header alone. data: its bytes, `path` being only their name."""
+    with _opened(path, data) as image:
         return image.height, image.width
 
 
