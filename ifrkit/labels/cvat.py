@@ -8,19 +8,17 @@ CVAT chooses the colours, so what counts are the names. Its label `background` i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.records import IGNORE, Label
+from ifrkit.core.records import Label
+from ifrkit.labels._to_cvat import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, well_formed
 from ifrkit.media.classes import BACKGROUND, ClassTable, named_table
-from ifrkit.media.images import png_bytes
-from ifrkit.media.label_image import LabelImage, read_label_image
-from ifrkit.media.meaning import Survey, class_ids
-from ifrkit.media.palette import RGB, distinct_colors
+from ifrkit.media.label_image import read_label_image
+from ifrkit.media.meaning import OutsideTable, ids_of_names
+from ifrkit.media.palette import RGB
 
 _MAP = "labelmap.txt"
 _MASKS = "SegmentationClass/"
@@ -28,6 +26,8 @@ _MASKS = "SegmentationClass/"
 
 class Labels(LabelReader):
     """One export, or a directory of several."""
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -45,27 +45,13 @@ class Labels(LabelReader):
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         labels = self._map_of(key)
-        places = _places(read_label_image(where, self.files.read(key), size), labels, where)
-        names = list(labels.values())
-        ids = [table.unlabeled if name == BACKGROUND else table.by_name.get(name) for name in names]
-        counts = np.bincount(places.ravel(), minlength=256)
-        lacking = [place for place, index in enumerate(ids) if index is None and counts[place]]
-        if lacking:
-            worst = max(lacking, key=lambda place: counts[place])
-            raise table.lacks(f"{where}: {counts[worst]} pixels of label {names[worst]!r}", names[worst])
-        lookup = np.full(256, table.unlabeled, np.uint8)  # also of what is transparent
-        lookup[: len(ids)] = [IGNORE if index is None else index for index in ids]
-        label: Label = lookup[places]
-        return label
-
-    @classmethod
-    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
-        colors = {BACKGROUND: (0, 0, 0), **dict(zip(classes, distinct_colors(len(classes)), strict=True))}
-        rows = [f"{name}:{red},{green},{blue}::\n" for name, (red, green, blue) in colors.items()]
-        files = {_MAP: f"# label:color_rgb:parts:actions\n{''.join(rows)}".encode()}
-        table = np.zeros((256, 3), np.uint8)
-        table[: len(classes)] = [colors[name] for name in classes]
-        return files | {f"{_MASKS}{name}.png": png_bytes(table[ids]) for name, ids in labels.items()}
+        image = read_label_image(where, self.files.read(key), size)
+        names = [None if name == BACKGROUND else name for name in labels.values()]
+        try:
+            return ids_of_names(image, dict(enumerate(names)), dict(zip(labels, names, strict=True)), table, where)
+        except OutsideTable as error:
+            remedy = "export again as Segmentation mask 1.1, and keep the files together"
+            raise DatasetError(f"{error.message} ({_MAP})", remedy) from error
 
     def _map_of(self, key: str) -> dict[RGB, str]:
         top = _top(key) or ""
@@ -91,25 +77,6 @@ class Labels(LabelReader):
                     raise ValueError(f"line {number}: colour {written} is given twice or is none")
                 labels[red, green, blue] = label.strip()
         return labels
-
-
-def _places(image: LabelImage, labels: dict[RGB, str], where: str) -> Label:
-    """Places in the label map, 255 where the mask is transparent. Colours count, or the places themselves in grey."""
-    colors = list(labels)
-    own = ClassTable(
-        space=named_table(where, list(map(str, colors)), colors).space,
-        by_id={place: place for place in range(len(colors))},
-        by_color={color: place for place, color in enumerate(colors)},
-        by_name={},
-        title=_MAP,
-    )
-    survey = Survey()
-    survey.add(image, where)
-    try:
-        return class_ids(image, survey.reading(image.storage, own), own, where)
-    except DatasetError as error:
-        remedy = "export again as Segmentation mask 1.1, and keep the files together"
-        raise DatasetError(error.message, remedy) from error
 
 
 def _top(name: str) -> str | None:

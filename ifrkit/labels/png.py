@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
+from ifrkit.labels._to_png import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
 from ifrkit.media.classes import ClassTable
-from ifrkit.media.images import png_bytes
 from ifrkit.media.label_image import read_label_image
 from ifrkit.media.meaning import Survey, class_ids
 
 
 class Labels(LabelReader):
     """LABELS/VIDEO/STEM.png, and the other names that a frame may have."""
+
+    writer = Writer
 
     def __init__(self, files: LabelFiles) -> None:
         super().__init__(files)
@@ -57,10 +59,6 @@ class Labels(LabelReader):
     def notes(self) -> list[str]:
         count = self._survey.erased if self._survey else 0
         return [f"{count} labels have transparent pixels: these count as not labeled"] if count else []
-
-    @classmethod
-    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
-        return {f"{name}.png": png_bytes(ids) for name, ids in labels.items()}
 
     def _surveyed(self, keys: Sequence[str]) -> Survey:
         if self._survey is None:

@@ -7,7 +7,7 @@ classes:
 ignore: [255, [0, 0, 0], ego vehicle]   # ids, colours and names that mean "no class"; default [255]
 
 A class named `background` is what nobody labeled: the pixels outside every polygon and brush. Without one they are
-ignored.
+ignored. The name `__ignore__` always means "no class".
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _Id = Annotated[int, Field(ge=0, le=65535)]
 BACKGROUND = "background"
 _MOST = 254
 """Classes that a label tells apart."""
+IGNORED = "__ignore__"
+"""What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
 
 
 class _Class(Config):
@@ -52,16 +54,13 @@ class ClassTable(Config):
     """From stored ids, colours and names to class ids.
 
     by_id: stored id -> class (255: ignored). by_color: the same for colours; empty when no class has a colour. by_name:
-    the same for names. assumed: ids in by_id that the table does not write (255, ignored by default). title: what
-    errors call it.
-    """
+    the same for names. assumed: ids in by_id that the table does not write (255, ignored by default)."""
 
     space: LabelSpace
     by_id: dict[int, int]
     by_color: dict[RGB, int]
     by_name: dict[str, int]
     assumed: frozenset[int] = frozenset()
-    title: str = "the class table"
 
     @property
     def colored(self) -> bool:
@@ -115,16 +114,23 @@ def read_table(path: Path) -> ClassTable:
             _add(by_name, void, IGNORE, f"{path}: ignore")
         else:
             _add(by_color, void, IGNORE, f"{path}: ignore")
+    by_name.setdefault(IGNORED, IGNORE)
     assumed = frozenset() if written or by_id[IGNORE] != IGNORE else frozenset({IGNORE})
     return ClassTable(space=space, by_id=by_id, by_color=by_color, by_name=by_name, assumed=assumed)
 
 
 def named_table(where: str, names: Sequence[str], colors: Sequence[RGB] = ()) -> ClassTable:
-    """A table of classes by their names, for labels that bring them along: ids are places in the list."""
+    """A table of classes by their names, for labels that bring them along: ids are places in the list.
+
+    `__ignore__` may be among the names; it is left out of the classes.
+    """
+    if IGNORED in names:
+        colors = [color for name, color in zip(names, colors, strict=False) if name != IGNORED]
+        names = [name for name in names if name != IGNORED]
     if not 1 <= len(names) <= _MOST:
         raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {_MOST}")
     space = LabelSpace(names=tuple(names), colors=tuple(colors) or distinct_colors(len(names)))
-    by_name = {name: i for i, name in enumerate(names)}
+    by_name = {name: i for i, name in enumerate(names)} | {IGNORED: IGNORE}
     return ClassTable(
         space=space, by_id={i: i for i in range(len(names))} | {IGNORE: IGNORE}, by_color={}, by_name=by_name
     )

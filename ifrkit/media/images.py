@@ -66,9 +66,9 @@ def _too_large(path: Path | str) -> DatasetError:
     return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) as viewers show it, from the header alone."""
-    with opened(path) as image:
+def image_size(path: Path | str, data: bytes | None = None) -> tuple[int, int]:
+    """(height, width) as viewers show it, from the header alone. data: its bytes, `path` being only their name."""
+    with opened(path, data) as image:
         return turned_size(image)
 
 
@@ -119,6 +119,18 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "png")
     return data.getvalue()
+
+
+def save_label(path: Path, ids_hw: NDArray[np.uint8], colors_n3: NDArray[np.uint8]) -> None:
+    """An indexed PNG: its pixels are the class ids, its palette their colours (256, 3)."""
+    image = Image.fromarray(ids_hw)
+    image.putpalette(colors_n3.tobytes())
+    image.save(path, compress_level=1)
+
+
+def save_colors(path: Path, colors_hw3: NDArray[np.uint8]) -> None:
+    """An RGB PNG, written fast."""
+    Image.fromarray(colors_hw3).save(path, compress_level=1)
 
 
 def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int], name: str = "") -> None:

@@ -13,7 +13,7 @@ differ, or the palette fits neither ids nor colours, nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,9 +22,14 @@ import numpy as np
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, Label, LabelSpace
-from ifrkit.media.classes import ClassTable
+from ifrkit.media.classes import ClassTable, named_table
 from ifrkit.media.label_image import ERASED, LabelImage, Storage, Symbol
-from ifrkit.media.palette import distinct_colors, ids_of_codes
+from ifrkit.media.palette import RGB, distinct_colors, ids_of_codes
+
+
+class OutsideTable(DatasetError):
+    """A label holds an id or a colour that the class table does not have."""
+
 
 Reading = Literal["numbers", "values", "colors"]
 _MOST_DERIVED = 64
@@ -139,22 +144,56 @@ def class_ids(image: LabelImage, how: Reading, table: ClassTable, where: Path | 
     if unknown.any():
         codes, counts = np.unique(image.codes_hw[unknown], return_counts=True)
         symbols = dict(zip(map(image.symbol, codes.tolist()), counts.tolist(), strict=True))
-        raise _outside(symbols, how, table, where)
+        raise _outside(symbols, how, where)
     return label
 
 
-def _outside(counts: dict[Symbol, int], how: Reading, table: ClassTable, where: Path | str) -> DatasetError:
+def ids_of_names(
+    image: LabelImage,
+    names: Mapping[int, str | None],
+    colors: Mapping[RGB, str | None],
+    table: ClassTable,
+    where: str,
+) -> Label:
+    """Class ids of a label whose export names what its numbers and colours are; None is what nobody labeled.
+
+    Raises OutsideTable for what the export does not name, DatasetError for names that the class table lacks.
+    """
+    known = list(dict.fromkeys([*names.values(), *colors.values()]))
+    own = ClassTable(
+        space=named_table(where, [str(place) for place in range(len(known))]).space,
+        by_id={IGNORE: IGNORE} | {number: known.index(name) for number, name in names.items()},
+        by_color={color: known.index(name) for color, name in colors.items()},
+        by_name={},
+    )
+    survey = Survey()
+    survey.add(image, where)
+    places = class_ids(image, survey.reading(image.storage, own), own, where)
+    ids = [table.unlabeled if name is None else table.by_name.get(name) for name in known]
+    counts = np.bincount(places.ravel(), minlength=IGNORE + 1)
+    lacking = [place for place, index in enumerate(ids) if index is None and counts[place]]
+    if lacking:
+        worst = max(lacking, key=lambda place: int(counts[place]))
+        raise table.lacks(f"{where}: {counts[worst]} pixels of label {known[worst]!r}", str(known[worst]))
+    lookup = np.full(IGNORE + 1, IGNORE, np.uint8)
+    lookup[: len(ids)] = [IGNORE if index is None else index for index in ids]
+    label: Label = lookup[places]
+    label[image.codes_hw == ERASED] = table.unlabeled
+    return label
+
+
+def _outside(counts: dict[Symbol, int], how: Reading, where: Path | str) -> OutsideTable:
     """The error for what the table lacks. counts: how many pixels hold each."""
     if how == "colors":
         worst = max(counts, key=lambda symbol: counts[symbol])
-        return DatasetError(
-            f"{where}: {sum(counts.values())} pixels in {len(counts)} colours outside {table.title}, most of them "
+        return OutsideTable(
+            f"{where}: {sum(counts.values())} pixels in {len(counts)} colours outside the class table, most of them "
             f"{counts[worst]} x {list(worst.color or ())}",
             "add the colour to classes.yaml, as a class or under ignore",
         )
     ids = ", ".join(str(_number(symbol, how)) for symbol in list(counts)[:8])
     remedy = "add them to classes.yaml, as classes or under ignore"
-    return DatasetError(f"{where}: label ids {ids} are outside the label space", remedy)
+    return OutsideTable(f"{where}: label ids {ids} are outside the label space", remedy)
 
 
 def _number(symbol: Symbol, how: Reading) -> int | None:
@@ -210,7 +249,9 @@ def _of_bits(seen: Seen, table: ClassTable, alone: bool) -> Reading:
 def _of_palette(seen: Seen, table: ClassTable) -> Reading:
     by_color, by_id = _read(seen, "colors", table), _read(seen, "numbers", table)
     if by_color is not None:
-        if by_id is not None and by_id != by_color and _lossy(seen, by_id):
+        if by_id is not None and all(by_color[s] == by_id[s] for s in seen.symbols if s.number != IGNORE):
+            return "numbers"  # the palette is that of the class table; 255 has no colour of its own
+        if by_id is not None and _lossy(seen, by_id):
             raise _doubt(seen, table, "numbers", "colors", _BOTH_WAYS)
         return "colors"
     if by_id is None:
