@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.lazy import lazy
@@ -67,14 +67,14 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
         raise ConfigError(f"no kind of artifact named {kind!r}", plugins.nearest(kind, kinds()))
     found = list(store.artifacts(workspace, kind))
     if as_json:
-        click.echo(json.dumps([_summary(a) for a in found]))
+        say.line(json.dumps([_summary(a) for a in found]))
         return
     lines = [
         (a.kind, a.id[:12], a.manifest.created[:16].replace("T", " "), _bytes(_size(a)), str(a.path)) for a in found
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(5)] if lines else []
     for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        say.line("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 @_command("show")
@@ -90,21 +90,21 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
     artifact = store.resolve(workspace, ref)
     tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
     if as_json:
-        click.echo(json.dumps(tree))
+        say.line(json.dumps(tree))
         return
     for key in ("path", "kind", "schema_version", "id", "stage", "created", "seed"):
-        click.echo(f"{key}: {tree[key]}")
-    click.echo(f"command: {' '.join(tree['command'])}")
+        say.line(f"{key}: {tree[key]}")
+    say.line(f"command: {' '.join(tree['command'])}")
     for section in ("environment", "config", "origins", "metrics"):
-        click.echo(f"{section}:")
+        say.line(f"{section}:")
         for key, value in tree[section].items():
-            click.echo(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
-    click.echo("inputs:")
+            say.line(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
+    say.line("inputs:")
     for entry in tree["inputs"]:
-        click.echo(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
-    click.echo("files:")
+        say.line(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
+    say.line("files:")
     for entry in tree["files"]:
-        click.echo(f"  {entry['path']}  {_bytes(entry['size'])}  sha256 {entry['sha256']}")
+        say.line(f"  {entry['path']}  {_bytes(entry['size'])}  sha256 {entry['sha256']}")
 
 
 @_command("verify")
@@ -125,11 +125,11 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
         path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path
         checked = {path: store.check(path)}
     if as_json:
-        click.echo(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
+        say.line(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
     else:
         for path, problems in checked.items():
             for line in problems or [f"ok: {path}"]:
-                click.echo(line)
+                say.line(line)
     return ArtifactError.exit_code if any(checked.values()) else 0
 
 
@@ -145,10 +145,10 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
     """
     artifact = store.resolve(workspace, ref)
     if as_json:
-        click.echo(json.dumps(_tree(artifact)))
+        say.line(json.dumps(_tree(artifact)))
         return
     for depth, line in _lines(_tree(artifact), 0):
-        click.echo("  " * depth + line)
+        say.line("  " * depth + line)
 
 
 @_command("gc")
@@ -164,13 +164,13 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
     """
     items = garbage.collect(workspace, interrupted=interrupted, remove=not dry_run)
     if as_json:
-        click.echo(
+        say.line(
             json.dumps([{"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed} for i in items])
         )
         return
     for item in items:
         done = ("would remove" if dry_run else "removed") if item.garbage else "kept"
-        click.echo(f"{done}: {item.path} ({_bytes(item.size)}, {item.why})")
+        say.line(f"{done}: {item.path} ({_bytes(item.size)}, {item.why})")
 
 
 def _summary(artifact: store.Artifact) -> dict[str, Any]:

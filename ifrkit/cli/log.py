@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import locks, store
+    from ifrkit.media import figures
     from ifrkit.report import curves, terminal
     from ifrkit.report.curves import Run
 else:
     locks, store = lazy("ifrkit.artifacts.locks"), lazy("ifrkit.artifacts.store")
+    figures = lazy("ifrkit.media.figures")
     curves, terminal = lazy("ifrkit.report.curves"), lazy("ifrkit.report.terminal")
 
 LINES = 12
@@ -56,9 +58,9 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
     if not runs:
         raise ArtifactError(f"{directory} has no events of a training", "name branches, a flow or a video-model")
     if plot is not None:
-        curves.draw(runs).savefig(plot, dpi=110)
+        figures.save(curves.draw(runs), plot, dpi=110)
     if as_json:
-        click.echo(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
+        say.line(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
         return
     _print(directory, runs)
     if follow:
@@ -84,7 +86,7 @@ def _changed(directory: Path) -> float:
 
 
 def _print(directory: Path, runs: list[Run]) -> None:
-    click.echo(str(directory))
+    say.line(str(directory))
     for run in runs:
         metric, percent = dict(run.metric), run.metric_name == "miou"
         steps = sorted(metric) or [step for step, _ in run.loss]
@@ -115,9 +117,9 @@ def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
         lines = [line for run in fresh for line in _news(run, known.get(run.name, curves.Run(run.name)))]
         known = {run.name: run for run in fresh}
         for line in lines:
-            click.echo(line)
+            say.line(line)
         if lines and plot is not None:
-            curves.draw(fresh).savefig(plot, dpi=110)
+            figures.save(curves.draw(fresh), plot, dpi=110)
         if running:
             time.sleep(SECONDS)
 
