@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.about import named
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import format_reference
 from ifrkit.artifacts.store import Artifact
@@ -145,8 +146,9 @@ def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: li
         return
     for line in lines:
         say.line(line)
-    say.line(f"{'up to date' if planned.existing else 'would make'}: {planned.target}")
+    made = planned.existing
+    say.line(f"up to date: {named(made)}" if made else f"would make: {planned.target}")
     say.line(f"id: {planned.id}")
     for artifact in planned.inputs:
-        say.line(f"from {artifact.kind}: {artifact.path}")
+        say.line(f"from {artifact.kind}: {named(artifact)}")
     say.line(f"config: {json.dumps(tree)}")
