@@ -72,10 +72,9 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
         say.line(json.dumps([_summary(a) for a in found]))
         return
     lines = [
-        (a.kind, a.id[:12], about.data(a) or "-", about.in_bytes(about.size(a)), about.age(a) or "-", str(a.path))
+        [safe(text) for text in (a.kind, a.id[:12], about.data(a) or "-", *_size_and_age(a), str(a.path))]
         for a in found
     ]
-    lines = [tuple(map(safe, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         say.line("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
@@ -176,6 +175,10 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
     for item in items:
         done = ("would remove" if dry_run else "removed") if item.garbage else "kept"
         say.line(f"{done}: {item.path} ({about.in_bytes(item.size)}, {item.why})")
+
+
+def _size_and_age(artifact: store.Artifact) -> tuple[str, str]:
+    return about.in_bytes(about.size(artifact)), about.age(artifact) or "-"
 
 
 def _summary(artifact: store.Artifact) -> dict[str, Any]:
