@@ -89,7 +89,7 @@ def load(
     options: fields of `ifrkit predict --print-config`, such as branch="update", key_interval=5, checkpoint="last".
     Raises ArtifactError where there is none, ConfigError for options that do not fit it.
     """
-    artifact = store.resolve(Path(workspace), str(model), KINDS)
+    artifact = store.resolve(Path(workspace), str(model).rstrip("\n"), KINDS)
     fixed: Sequence[str] = [name for name in ("videos", "overlay", "fps", "runtime") if name in options]
     if fixed:
         raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")

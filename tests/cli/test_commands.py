@@ -14,7 +14,7 @@ from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.eval import _check_limits, _limit, _require
 from ifrkit.cli.main import COMMANDS, load, root
-from ifrkit.cli.train_branches import _flags
+from ifrkit.cli.train_branches import flags_of
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.resolve import resolve
 from ifrkit.config.train_branches import TrainBranchesConfig
@@ -172,7 +172,7 @@ def _branches(**given: object) -> TrainBranchesConfig:
         "steps",
         "budget",
     )
-    flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
+    flags = flags_of(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
     return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
 
 
@@ -193,7 +193,7 @@ def test_train_branches_flags() -> None:
 
 
 def test_a_count_replaces_the_share_of_a_recipe() -> None:
-    flags = _flags(None, None, partition=None, labeled_list=None, labeled_count=5)
+    flags = flags_of(None, None, partition=None, labeled_list=None, labeled_count=5)
     config = resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
     assert (config.labeled.count, config.labeled.partition) == (5, "1/1")
 
