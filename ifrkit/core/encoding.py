@@ -10,6 +10,8 @@ import codecs
 import os
 import re
 
+from ifrkit.core.text import safe
+
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -27,7 +29,7 @@ def decode(data: bytes) -> str:
     """The text in these bytes, without a byte order mark.
 
     Latin-1 is believed only where its letters stand alone among plain ones, as in western languages: other encodings
-    would become names that nobody wrote. Raises ValueError for what cannot be told, and for what is no text.
+    would become names that nobody wrote. Raises UnicodeError for what cannot be told, and for what is not text.
     """
     for mark, name in _MARKS.items():
         if data.startswith(mark):
@@ -42,7 +44,7 @@ def decode(data: bytes) -> str:
         text = _western(data)
         if text is None:
             fault = f"byte 0x{data[error.start]:02x} at place {error.start} is not UTF-8"
-            raise ValueError(f"{fault}, and which other encoding it has cannot be told") from error
+            raise UnicodeError(f"{fault}, and which other encoding it has cannot be told") from error
         return text
 
 
@@ -51,17 +53,25 @@ def lines(text: str) -> list[str]:
     return _LINE_END.split(text)
 
 
-def readable(name: str) -> str:
-    """A name from the file system as text that every file and library can hold: bytes that are not UTF-8 as Latin-1.
-
-    Names that are UTF-8 come back unchanged. Where Latin-1 makes no sense, the bytes stand as \\xNN.
-    """
+def is_utf8(name: str) -> bool:
+    """Whether a name from the file system is UTF-8 there."""
     try:
         name.encode()
     except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(name: str) -> str:
+    """A name from the file system as one line of text that every file and library can hold.
+
+    Bytes that are not UTF-8 are read as Latin-1; where that makes no sense they stand as \\xNN, and so do line breaks
+    and other controls. All other names come back unchanged.
+    """
+    if not is_utf8(name):
         data = os.fsencode(name)
-        return _western(data) or data.decode(errors="backslashreplace")
-    return name
+        name = _western(data) or data.decode(errors="backslashreplace")
+    return safe(name)
 
 
 def _western(data: bytes) -> str | None:
@@ -76,5 +86,5 @@ def _western(data: bytes) -> str | None:
 
 def _plain(text: str) -> str:
     if "\0" in text:
-        raise ValueError("it is not text")
+        raise UnicodeError("it is not text")
     return text.removeprefix("\ufeff")

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ifrkit.core.encoding import decode
 from ifrkit.core.errors import DatasetError
 from ifrkit.media.litter import is_litter
 
@@ -71,13 +72,25 @@ class LabelFiles:
         return self._read(name, None)
 
     def head(self, name: str) -> bytes:
-        """Its beginning, enough to see what it is."""
-        return self._read(name, _HEAD)
+        """Its beginning in UTF-8, enough to see what it is."""
+        data = self._read(name, _HEAD)
+        try:
+            # What is cut in two at its end does not count.
+            return decode(data if len(data) < _HEAD else data[: _HEAD - 4]).encode()
+        except UnicodeError:
+            return data
+
+    def text(self, name: str) -> str:
+        """A text file, in UTF-8 or what tools on Windows write. Raises DatasetError."""
+        try:
+            return decode(self.read(name))
+        except UnicodeError as error:
+            raise DatasetError(f"{self.where(name)}: cannot be read as text ({error})", "save it as UTF-8") from error
 
     def json(self, name: str) -> Any:
         """A JSON file as plain values."""
         try:
-            return json.loads(self.read(name))
+            return json.loads(self.text(name))
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{self.where(name)}: no readable JSON ({error})", "export it again") from error
 

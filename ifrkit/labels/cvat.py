@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from ifrkit.core.encoding import lines
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._to_cvat import Writer
@@ -68,7 +69,7 @@ class Labels(LabelReader):
     def _parse(self, name: str) -> dict[RGB, str]:
         labels: dict[RGB, str] = {}
         with well_formed(self.files.where(name), "CVAT"):
-            for number, line in enumerate(self.files.read(name).decode("utf-8-sig").splitlines(), start=1):
+            for number, line in enumerate(lines(self.files.text(name)), start=1):
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
                 label, written, _, _ = line.rsplit(":", 3)

@@ -20,6 +20,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from ifrkit.core.config import Config
+from ifrkit.core.encoding import decode
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, LabelSpace
 from ifrkit.media.palette import RGB, distinct_colors
@@ -84,9 +85,11 @@ class ClassTable(Config):
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
-        file = _File.model_validate(yaml.load(path.read_text("utf-8"), _Loader))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        file = _File.model_validate(yaml.load(decode(path.read_bytes()), _Loader))
+    except (yaml.YAMLError, OSError) as error:
         raise DatasetError(f"{path}: no readable YAML ({' '.join(str(error).split())})", "correct the file") from error
+    except UnicodeError as error:
+        raise DatasetError(f"{path}: cannot be read as text ({error})", "save it as UTF-8") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

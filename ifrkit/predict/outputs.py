@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrkit.core.encoding import is_utf8, readable
 from ifrkit.core.errors import ResourceError
 from ifrkit.core.records import Frame
 from ifrkit.metrics.base import Ids
@@ -36,6 +37,9 @@ class Overlay:
         even = size[1] + self._odd[1], size[0] + self._odd[0]
         # MPEG-4 counts time in at most 65535ths of a second.
         rate = round(fps, 3 if fps < 65 else 2 if fps < 655 else 0)
+        if not is_utf8(str(path)):
+            fault = f"{readable(str(path))}: OpenCV cannot write to a place whose name is not UTF-8"
+            raise ResourceError(fault, "name another place with --workspace or --out")
         self._video: Any = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, even)
         self._last: NDArray[np.uint8] | None = None
         if not self._video.isOpened():
