@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import Frame
 from ifrkit.media.depth import eight_bits, is_deep
 from ifrkit.media.orientation import orientation, turn, turned_size
@@ -23,8 +24,6 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".webp"}
 )
 """What counts as a frame's image file (lower case)."""
-MAX_PIXELS = 200_000_000
-"""Larger images are refused from their header alone: a few kB on disk can claim gigabytes of pixels."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow raises for files that are truncated or no images."""
 
@@ -38,11 +37,11 @@ def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]
     try:
         # Not by its name: Pillow would map the file into memory, and a TIFF that lies sideways would be scrambled.
         with open(path, "rb") if data is None else io.BytesIO(data) as file, _header(file) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _too_large(path)
+            if image.width * image.height > limit("MEGAPIXELS") * 10**6:
+                raise too_large(path)
             yield image
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise too_large(path) from error
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file", "restore it, or remove what refers to it") from error
     except _BROKEN as error:
@@ -55,15 +54,17 @@ def _header(file: IO[bytes]) -> Image.Image:
     with warnings.catch_warnings():
         # What is wrong is said in one line, by us; of many pixels Pillow would warn at 89 megapixels.
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit("MEGAPIXELS") * 10**6
         try:
             return Image.open(file)
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS = usual
 
 
-def _too_large(path: Path | str) -> DatasetError:
-    return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
+def too_large(path: Path | str) -> DatasetError:
+    """The error for an image, or a video's frames, of too many pixels: a few kB on disk can claim gigabytes."""
+    fault = f"{path}: more than {limit('MEGAPIXELS')} megapixels"
+    return DatasetError(fault, f"check the file, make it smaller, or {raised('MEGAPIXELS')}")
 
 
 def image_size(path: Path | str, data: bytes | None = None) -> tuple[int, int]:
