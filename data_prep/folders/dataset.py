@@ -16,6 +16,7 @@ times the usual step).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,12 @@ from ifrkit.media.litter import Left, shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
 
+_VOID = re.compile(
+    r"ego[ _-]?vehicle|out[ _-]of[ _-]roi|rectification[ _-]border|license[ _-]plate|_*ignored?_*|void"
+    r"|unlabell?ed|unknown|don'?t[ _-]?care",
+    re.IGNORECASE,
+)
+"""What datasets and tools call that which is not to be trained."""
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
 
@@ -78,7 +85,15 @@ class Dataset(CatalogDataset):
         path = self.root / self.config.classes
         if path.is_file():
             return read_table(path)
-        return self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        table = self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        if void := [name for name in table.space.names if _VOID.fullmatch(name)]:
+            names = ", ".join(f"{name}: " for name in table.space.names if name not in void)
+            raise DatasetError(
+                f"{self.export.reader.files.path}: labels have the classes {shown(map(repr, void), 8)}, whose names "
+                f"say that they are none, and there is no {path.name}",
+                f"write it, to train without them: `classes: {{{names}}}` and `ignore: [255, {', '.join(void)}]`",
+            )
+        return table
 
     @cached_property
     def found(self) -> Found:

@@ -17,7 +17,8 @@ from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outlines, paint, polygon, table_of_names
+from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, table_of_names
+from ifrkit.labels._unread import unread
 from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
 
@@ -30,6 +31,7 @@ __all__ = [
     "Shape",
     "known_format",
     "open_labels",
+    "outline",
     "outlines",
     "paint",
     "polygon",
@@ -148,6 +150,9 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
     claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
+    if not claimed and (known := unread(files)):
+        what, first = known
+        raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
         fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
         known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
+from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
 from ifrkit.media.images import save_label
@@ -78,7 +79,7 @@ class _Run:
         """Read, predict and write one video, at the same time."""
         (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
-        record = Video(name=source.name, source=source.path.resolve().name, size=fact.size, seen_at=seen_at)
+        record = Video(name=source.name, source=readable(source.path.resolve().name), size=fact.size, seen_at=seen_at)
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
