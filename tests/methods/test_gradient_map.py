@@ -29,6 +29,7 @@ REACHED: dict[tuple[str, str], tuple[set[str], bool]] = {
     ("tps", ""): ({"v1_0_t"}, True),
     ("self-training", ""): ({"pseudo_s"}, True),
     ("pseudoseg", ""): ({"v1_0_p"}, True),
+    ("dars", ""): ({"aligned_b"}, True),
     ("advsemi", ""): ({"v0_0", "v1_0"}, True),
     ("s4gan", ""): ({"v0_0", "v1_0"}, True),  # its discriminator looks at the labeled image itself
 }
