@@ -51,8 +51,9 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
         raise ConfigError(f"--plot {plot}: not a PNG in a directory that exists", "name it like curves.png")
     if follow and as_json:
         raise ConfigError("--follow prints lines, --json one object", "leave one out")
-    directory = _directory(workspace, ref)
-    runs = [run for run in curves.read_runs(directory) if run.loss or run.metric]
+    made = _made(workspace, ref)
+    directory = made if isinstance(made, Path) else made.path
+    runs = [run for run in curves.read_runs(made) if run.loss or run.metric]
     if not runs:
         raise ArtifactError(f"{directory} has no events of a training", "name branches, a flow or a video-model")
     if plot is not None:
@@ -65,13 +66,13 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
         _follow(directory, runs, plot)
 
 
-def _directory(workspace: Path, ref: str) -> Path:
+def _made(workspace: Path, ref: str) -> Path | store.Artifact:
     """The artifact, or the partial directory of a run that is not finished."""
     if Path(ref).name.startswith(store.PARTIAL) and Path(ref).is_dir():
         return Path(ref)
     running = [path for path in workspace.glob(f"*/{store.PARTIAL}*") if _changed(path)]
     named = [p for p in running if p.parent.name == ref or (len(ref) >= 4 and _id(p).startswith(ref))]
-    return max(named, key=_changed) if named else store.resolve(workspace, ref).path
+    return max(named, key=_changed) if named else store.resolve(workspace, ref)
 
 
 def _id(partial: Path) -> str:

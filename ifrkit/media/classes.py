@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
+from ifrkit.config.yamlio import read_yaml
 from ifrkit.core.config import Config
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import IGNORE, Label, LabelSpace
 from ifrkit.media.palette import RGB, distinct_colors, ids_of_colors
 
@@ -114,9 +114,9 @@ def ids_of_ids(raw_hw: NDArray[np.int64], by_id: dict[int, int], where: Path | s
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
-        file = _File.model_validate(yaml.load(path.read_text("utf-8"), _Loader))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise DatasetError(f"{path}: no readable YAML ({' '.join(str(error).split())})", "correct the file") from error
+        file = _File.model_validate(read_yaml(path))
+    except ConfigError as error:
+        raise DatasetError(error.message, "correct the class table") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -161,19 +161,6 @@ def _add(table: dict[Any, int], key: Any, index: int, what: str) -> None:
     if key in table:
         raise DatasetError(f"{what}: {key} is given twice", "every id and colour stands for one class")
     table[key] = index
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a class named twice (plain YAML keeps the last one silently)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)
 
 
 def derive_table(labels: Iterable[tuple[str, NDArray[np.int64]]]) -> ClassTable:

@@ -376,7 +376,7 @@ def test_indexed_label(tmp_path: Path) -> None:
         ("classes: {a: [1, 2, 300]}", r"classes\.a\.color\.2: Input should be less than or equal to 255"),
         ("classes: {a: {colour: [1, 2, 3]}}", r"classes\.a\.colour"),
         ("- a\n- b", "classes.yaml"),
-        ("classes: [", "no readable YAML"),
+        ("classes: [", r"classes\.yaml:1: "),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
