@@ -7,6 +7,7 @@ intervals (resampled clips), temporal consistency of each clip, and which frames
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ class Records:
 
 def read_records(report: Artifact) -> Records | None:
     """The records of a report; None for one that an older version made. Raises ArtifactError."""
-    if all(entry.path != FILE for entry in report.manifest.files):
+    if not report.has(FILE):
         return None
     path = report.file(FILE)
     try:
@@ -118,5 +119,5 @@ def read_records(report: Artifact) -> Records | None:
             arrays = {key: file[key] for key in file.files}
         clips, frames = ([str(name) for name in arrays.pop(key)] for key in ("clips", "frames"))
         return Records(clips, frames, arrays.pop("frame_miou"), arrays)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path}: cannot be read ({error})", REMAKE) from None

@@ -176,7 +176,7 @@ def loop(judged: Sequence[Model]) -> str:
     """A clip that moves, closed until it is wanted and still for readers who asked for less motion."""
     inner = ""
     for model in judged:
-        if all(entry.path != "clip.webp" for entry in model.artifact.manifest.files):
+        if not model.artifact.has("clip.webp"):
             continue
         moving, still = html.animation(model.artifact.file("clip.webp"))
         quiet = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
