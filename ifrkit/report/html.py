@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from importlib import resources
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +18,21 @@ Cell = str | tuple[str, float]
 
 WIDTH = 1440
 """Pixels of a strip of four panels at most."""
+
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The page forbids itself to load anything."""
+
+
+def document(title: str, main: str) -> str:
+    """A whole page: one file that needs no network and no script."""
+    style = resources.files("ifrkit.report").joinpath("page.css").read_text()
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
+        f'content="light dark"><title>ifrkit: {escape(title)}</title>\n<style>\n{style}</style>'
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
