@@ -62,7 +62,7 @@ def command(
       ifrkit eval --metric mIoU,ECE --fail-under mIoU=0.55 --fail-over ECE=0.1 --junit eval.xml
       ifrkit eval --recipe trust                               # all that `ifrkit report --trust` shows
     """
-    asked = [limits.parse(text, over) for over, texts in ((False, fail_under), (True, fail_over)) for text in texts]
+    asked = limits.parsed(fail_under, fail_over)
     if junit is not None and not asked:
         raise ConfigError("--junit: there is nothing to say without a limit", "add --fail-under or --fail-over")
     flags = named_flags(options, {"metric": "metrics"})

@@ -59,6 +59,12 @@ def parse(text: str, over: bool) -> Limit:
     return Limit(spelled(metric), bound, value, over)
 
 
+def parsed(under: Sequence[str], over: Sequence[str]) -> list[Limit]:
+    """All limits of a command; of several for one value the last one counts. Raises ConfigError."""
+    every = [*(parse(text, over=False) for text in under), *(parse(text, over=True) for text in over)]
+    return list({(limit.metric, limit.bound, limit.over): limit for limit in every}.values())
+
+
 def check(limits: Sequence[Limit], metrics: Sequence[str]) -> None:
     """Raise ConfigError for a limit of a metric that is not measured, or on the wrong side of one that is."""
     for limit in limits:

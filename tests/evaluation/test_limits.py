@@ -13,7 +13,7 @@ from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact, begin, commit
 from ifrkit.cli.eval import _require
 from ifrkit.core.errors import ConfigError, ThresholdError
-from ifrkit.evaluation.limits import Limit, check, outcomes, parse, write_junit
+from ifrkit.evaluation.limits import Limit, check, outcomes, parse, parsed, write_junit
 
 
 def tree(**changes: Any) -> dict[str, Any]:
@@ -44,6 +44,12 @@ def test_any_spelling() -> None:
     assert parse("mIoU=0.5", over=False) == Limit("miou", "", 0.5, False)
     assert parse("TC_ETC.low=0.5", over=False) == Limit("tc-etc", "low", 0.5, False)
     assert parse("TC_ETC.low=0.5", over=False).flag == "--fail-under tc-etc.low=0.5"
+
+
+def test_the_last_of_several_counts() -> None:
+    found = parsed(["miou=0.5", "miou.low=0.3", "mIoU=0.6"], ["ece=0.1"])
+    assert [limit.flag.split()[1] for limit in found] == ["miou=0.6", "miou.low=0.3", "ece=0.1"]
+    assert [limit.over for limit in found] == [False, False, True]
 
 
 def test_the_metric_is_measured_and_the_side_is_right() -> None:

@@ -169,7 +169,7 @@ def test_the_page_and_the_card_of_the_command(
         assert title in text
     readme = model.path / "README.md"
     assert readme.read_text() == card(tree)
-    assert artifacts.check(model.path) == [], "a card beside the weights is no damage"
+    assert artifacts.check(model.path) == [], "a card beside the weights harms nothing"
     with pytest.raises(ConfigError, match="a page is of one model"):
         CliRunner().invoke(command, ["--trust", str(report.path), str(report.path)[:-1]], catch_exceptions=False)
 
