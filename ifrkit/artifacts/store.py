@@ -30,6 +30,8 @@ from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.stage import maker
 
+CARD = "README.md"
+"""The model card, which `ifrkit report --trust` writes beside weights that were made before it."""
 SCRATCH = "scratch"
 """Folder of resume state and temporaries: never payload, gone when the artifact is in its place."""
 PARTIAL = ".partial-"
@@ -82,8 +84,8 @@ class Artifact:
         return [f"{self.path / name}: {problem}" for name, problem in found if problem]
 
     def unlisted(self) -> list[str]:
-        """Files that somebody put beside the payload."""
-        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files})
+        """Files that somebody put beside the payload; a model card may stand there."""
+        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files} - {CARD})
 
     def inputs(self) -> list[Artifact]:
         """The artifacts this one was made from: where they were, else found by id in a workspace."""

@@ -7,6 +7,7 @@ import contextlib
 import html
 import io
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +20,21 @@ Cell = str | tuple[str, float]
 
 WIDTH = 1440
 """Pixels of a strip of four panels at most."""
+
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The page forbids itself to load anything."""
+
+
+def document(title: str, main: str) -> str:
+    """A whole page: one file that needs no network and no script."""
+    style = resources.files("ifrkit.report").joinpath("page.css").read_text()
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
+        f'content="light dark"><title>ifrkit: {text(title)}</title>\n<style>\n{style}</style>'
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
 
 
 def text(foreign: object) -> str:
