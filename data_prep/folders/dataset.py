@@ -138,10 +138,7 @@ class Dataset(CatalogDataset):
                 "name them like their frames, or leave them out with --allow-missing",
             )
         sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
-        files = {
-            name: reader.files.where(entry.key.rpartition("#")[0] or entry.key)
-            for name, entry in matches.labels.items()
-        }
+        files = {name: reader.files.where(entry.key) for name, entry in matches.labels.items()}
         check_apart(files, (source.path for source in sources.values()), self.root / self.config.frames)
         reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
