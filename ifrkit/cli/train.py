@@ -190,7 +190,7 @@ def _told(stage: Stage) -> Iterator[None]:
 def _recipe_line(clips: Artifact, fitting: Sequence[str]) -> str:
     height, width = indexes.FrameSize.read(clips).size
     if fitting:
-        return f"recipe {fitting[0]}, which fits frames of {height}x{width} (--recipe names another)"
+        return f"recipe {fitting[0]}, for frames of {height}x{width} (--recipe names another)"
     return "no recipe: the published settings, for a GPU (--recipe tiny or compact are for a CPU)"
 
 

@@ -152,8 +152,8 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
     claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
-    if not claimed and (known := unread(files)):
-        what, first = known
+    if not claimed and (other := unread(files)):
+        what, first = other
         raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
         fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
