@@ -56,8 +56,8 @@ class LabelFiles:
             _check_archive(self.path, found)
             return sorted(info.filename for info in found if not _hidden(info.filename))
         if self.path.is_dir():
-            found = (name.as_posix() for name in _visible(self.path))
-            return [name for name in found if not self._below or name.rpartition("/")[0] in self._below]
+            visible = (name.as_posix() for name in _visible(self.path))
+            return [name for name in visible if not self._below or name.rpartition("/")[0] in self._below]
         return [self.path.name] if self.path.is_file() else []
 
     @property
@@ -96,9 +96,10 @@ class LabelFiles:
         However long its values are: some tools write the image first. Of a file that is cut off, those that are there.
         """
         if name not in self._keys:
+            data = self.read(name)
             try:
-                self._keys[name] = _top_keys(self.text(name))
-            except DatasetError:
+                self._keys[name] = _top_keys(decode(data))
+            except UnicodeError:
                 self._keys[name] = frozenset()
         return self._keys[name]
 
