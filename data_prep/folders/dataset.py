@@ -27,6 +27,7 @@ from pydantic import Field, field_validator
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
+from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
@@ -104,9 +105,17 @@ class Dataset(CatalogDataset):
         return find_videos(self.root / self.config.frames, self.root / self.config.labels)
 
     @cached_property
+    def masks(self) -> dict[str, str]:
+        """Directories of labels beside those of their frames, which are taken out of `found`."""
+        top = self.root / self.config.frames
+        return part_masks(self.found, top) if top.is_dir() else {}
+
+    @cached_property
     def export(self) -> Export:
         """The labels on disk, their format and their reader."""
-        path = self.root / self.config.labels
+        path, frames = self.root / self.config.labels, self.root / self.config.frames
+        if self.masks and (not path.exists() or path.resolve() == frames.resolve()):
+            return open_labels(frames, self.config.label_format, self.masks)
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
         return open_labels(path, self.config.label_format)
@@ -114,13 +123,14 @@ class Dataset(CatalogDataset):
     @cached_property
     def frames_found(self) -> Frames:
         """All frames that can be read. Counts the frames of video files."""
+        _ = self.masks
         return read_frames(self.found, self.root / self.config.frames)
 
     @cached_property
     def matches(self) -> Matches:
         """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
         reader = self.export.reader
-        matches = match_labels(reader, self.config.label_suffix, self.frames_found)
+        matches = match_labels(reader, self.config.label_suffix, self.frames_found, self.masks)
         if matches.unmatched and not self.config.allow_missing:
             count = len(matches.labels) + len(matches.unmatched)
             raise DatasetError(
@@ -129,6 +139,8 @@ class Dataset(CatalogDataset):
                 "name them like their frames, or leave them out with --allow-missing",
             )
         sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
+        files = {name: reader.files.where(entry.key) for name, entry in matches.labels.items()}
+        check_apart(files, (source.path for source in sources.values()), self.root / self.config.frames)
         reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
@@ -138,6 +150,7 @@ class Dataset(CatalogDataset):
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
+        _ = self.masks
         frames = {path for video in self.found.videos for path in video.images or (video.path,)}
         return frames | set(self.export.reader.files.paths())
 
@@ -236,6 +249,9 @@ class Dataset(CatalogDataset):
             if begins:
                 notes.append(f"{video}: the frame number jumps before {shown(begins)}; no clip crosses that")
         notes += frames.notes
+        if self.masks:
+            labels, own = next(iter(self.masks.items()))
+            notes.append(f"{len(self.masks)} directories of labels beside those of their frames, as {labels} and {own}")
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
