@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -23,10 +24,13 @@ from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.core.faults import is_disk_full, resource_errors
+from ifrkit.core.faults import resource_errors
 from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
+
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that say that the user named a wrong place; others may pass."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def _make_place(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         fault = "" if os.access(directory, os.W_OK | os.X_OK) else "permission denied"
     except OSError as error:
-        if is_disk_full(error):
+        if error.errno not in _PLACES:
             raise
         fault = error.strerror or str(error)
     if fault:

@@ -365,6 +365,10 @@ def test_table_maps_ids_and_colours(tmp_path: Path) -> None:
         ("classes: {a: {colour: [1, 2, 3]}}", r"classes\.a\.colour"),
         ("- a\n- b", "classes.yaml"),
         ("classes: [", r"classes\.yaml:1: "),
+        ("classes: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(4000)), "at most 254 items"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(30_000)), "more than 100000 values"),
+        ("x: &a [1]\ny: &b [*a, *a]\nclasses: &c {k: *c}", "an alias contains itself"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:

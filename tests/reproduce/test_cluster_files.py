@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from chains import Chain, wait_for
 from tiny_tables import FLAGS
 
 from ifrkit.artifacts.store import open_artifact
+from ifrkit.reproduce.cluster import write
 
 TINY = shlex.join(FLAGS)
 
@@ -41,6 +43,21 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     chain = Chain(directory)
     chain.env |= {"PATH": f"{directory / 'bin'}:{chain.env['PATH']}", "FAKE": str(directory / "fake")}
     return chain
+
+
+@pytest.mark.parametrize("name", ["a\ntouch${IFS}PWNED;#", "a b", "a\ttouch PWNED", "$(touch PWNED)", "plain"])
+def test_no_name_of_a_directory_becomes_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / name
+    directory.mkdir()
+    write(directory, [], [], ["--version"], 0)
+    text = (directory / "collect.sbatch").read_text()
+    assert ("--output" in text) == (name == "plain")
+    for script in ("collect.sbatch", "submit.sh"):
+        subprocess.run(["bash", str(directory / script)], capture_output=True, check=False)
+    assert not list(tmp_path.rglob("PWNED"))
+    lines = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+    assert len(lines) == text.count("#SBATCH")
 
 
 def test_printed_jobs_make_the_table(chain: Chain) -> None:
