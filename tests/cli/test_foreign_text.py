@@ -39,6 +39,8 @@ LETTERS = "Straße 日本　語 \u0645\u06cc\u200c\u062e 👩\u200d🚀 a\u0301"
 """Harmless, and shown as it is."""
 BYTES = os.fsdecode(b"caf\xe9\x9b31m")
 """A name that is not UTF-8."""
+LONG = "x" * 5000
+"""Too long for a path."""
 SIZE = "--set update.width=0.0625 --set reference.width=0.0625 --set crop.size=[24,32]"
 LOOP = "--steps 1 --set loop.batch=2 --set loop.eval_every=1 --set runtime.workers=0 -q"
 
@@ -114,7 +116,7 @@ def _commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 def _lines(words: tuple[str, ...], command: click.Command) -> Iterator[list[str]]:
     """The command with hostile text in each place that takes text: every argument, every option with a value."""
     quick = ["--seconds", "0"] if words == ("doctor",) else []
-    for text in (NAME, BYTES):
+    for text in (NAME, BYTES, LONG):
         yield [*words, *quick, text]
         yield [*words, f"--{text}"]
         for option in command.params:
