@@ -26,11 +26,11 @@ from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import Frame
 from ifrkit.media.images import SUFFIXES, read_rgb
+from ifrkit.media.palette import id_colors
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
-from ifrkit.predict.outputs import palette
 from ifrkit.predict.segmenter import open_segmenter
-from ifrkit.predict.sources import facts, find_sources, read
+from ifrkit.predict.sources import read, survey
 
 KINDS = ("video-model", "branches", "exported")
 
@@ -44,7 +44,7 @@ class Model:
         self._segmenter = open_segmenter(Job(config, [artifact], Path(), Path(), device=device))
         labels = self._segmenter.labels
         self.classes: tuple[str, ...] = tuple(labels.names)
-        self.colors: NDArray[np.uint8] = palette(labels)[: len(self.classes)]
+        self.colors: NDArray[np.uint8] = id_colors(labels)[: len(self.classes)]
 
     @overload
     def predict(self, source: Frame) -> Ids: ...  # type: ignore[overload-overlap]  # an array is iterable as well
@@ -107,8 +107,8 @@ def load(model: str | Path, *, workspace: str | Path | None = None, device: str 
 
 
 def _decoded(path: str) -> Iterator[Frame]:
-    sources = find_sources([path])
-    if len(sources) != 1:
-        raise ConfigError(f"{path}: holds {len(sources)} videos", "predict one after the other")
-    frames = read(sources[0], facts(sources[0]).size)
+    videos = survey([path]).videos
+    if len(videos) != 1:
+        raise ConfigError(f"{path}: holds {len(videos)} videos", "predict one after the other")
+    frames = read(*videos[0])
     return (item.frame for item in frames if item.frame is not None)

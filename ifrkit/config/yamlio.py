@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ifrkit.core.encoding import decode
 from ifrkit.core.errors import ConfigError
 
 _MAX_BYTES = 1 << 20
@@ -97,11 +98,11 @@ def read_yaml(path: Path) -> Any:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ConfigError(f"{path} is larger than 1 MiB", "give a config file")
-        return parse_yaml(data.decode(), str(path))
+        return parse_yaml(decode(data), str(path))
     except FileNotFoundError:
         raise ConfigError(f"no config file {path}", "check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", "give a text file in UTF-8") from None
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", "save it as UTF-8") from None
 
 
 def _unfolded_size(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
