@@ -146,6 +146,8 @@ def test_a_directory_is_never_a_line_of_a_script(
     assert (done.returncode, done.stdout.split()[0]) == (0, "ifrkit"), done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.name == "PWNED"]
     for script in directory.glob("*.sbatch"):
-        options = [line.split("=")[0] for line in os.fsdecode(script.read_bytes()).splitlines() if line.startswith("#S")]
+        options = [
+            line.split("=")[0] for line in os.fsdecode(script.read_bytes()).splitlines() if line.startswith("#S")
+        ]
         output = ["#SBATCH --output"] if listed and str(tmp_path).isascii() else []
         assert options == ["#SBATCH --job-name", "#SBATCH --time", *output]
