@@ -131,7 +131,7 @@ class Artifact:
 
 def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | None = None) -> Artifact:
     """Open a committed artifact and check kind, schema, and the size of every file. Raises ArtifactError."""
-    if not path.exists():
+    if not os.path.exists(path):  # of any text, also one that is too long for a path
         raise ArtifactError(f"no artifact at {path}", "check the path; `ifrkit artifacts ls` lists what there is")
     if path.name.startswith((PARTIAL, SUPERSEDED)):
         raise ArtifactError(f"{path} is not a finished artifact", "run its stage again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,7 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
             raise ArtifactError(f"no workspace at {workspace}", "name another --workspace")
         checked = {path: store.check(path) for path in store.directories(workspace)}
     else:
-        path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path
+        path = Path(ref) if os.path.exists(ref) else store.resolve(workspace, ref).path
         checked = {path: store.check(path)}
     if as_json:
         say.line(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))

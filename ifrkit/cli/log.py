@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
 
 def _made(workspace: Path, ref: str) -> tuple[Path, store.Artifact | None]:
     """The artifact, or the partial directory of a run that is not finished (and no artifact)."""
-    if Path(ref).name.startswith(store.PARTIAL) and Path(ref).is_dir():
+    if Path(ref).name.startswith(store.PARTIAL) and os.path.isdir(ref):
         return Path(ref), None
     running = [path for path in workspace.glob(f"*/{store.PARTIAL}*") if _changed(path)]
     named = [p for p in running if p.parent.name == ref or (len(ref) >= 4 and _id(p).startswith(ref))]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ifrkit.core.text import file_name
 from ifrkit.evaluation.records import EXTREMES
 from ifrkit.evaluation.tables import evidence, headlines, measured, percent, titles
 from ifrkit.report import html
@@ -176,7 +177,7 @@ def _scores(model: Model) -> dict[str, float]:
     if model.records is None:
         return {}
     values = zip(model.records.frames, model.records.frame_miou.tolist(), strict=True)
-    return {name.replace("/", "_"): value for name, value in values}
+    return {file_name(name): value for name, value in values}
 
 
 def loop(judged: Sequence[Model]) -> str:
