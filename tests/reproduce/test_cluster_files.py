@@ -47,6 +47,21 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return chain
 
 
+@pytest.mark.parametrize("name", ["a\ntouch${IFS}PWNED;#", "a b", "a\ttouch PWNED", "$(touch PWNED)", "plain"])
+def test_no_name_of_a_directory_becomes_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / name
+    directory.mkdir()
+    write(directory, [], [], ["--version"], 0)
+    text = (directory / "collect.sbatch").read_text()
+    assert ("--output" in text) == (name == "plain")
+    for script in ("collect.sbatch", "submit.sh"):
+        subprocess.run(["bash", str(directory / script)], capture_output=True, check=False)
+    assert not list(tmp_path.rglob("PWNED"))
+    lines = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+    assert len(lines) == text.count("#SBATCH")
+
+
 def test_printed_jobs_make_the_table(chain: Chain) -> None:
     line = f"ifrkit reproduce 5 --only baseline,all {TINY} --executor print -q"
     directory = Path(chain.ok(line).stdout.strip())
