@@ -97,7 +97,7 @@ def spread(rows: list[dict[str, Any]], key: str) -> str:
 
 
 def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
-    """Mean mIoU less that of the baseline's same seeds, with the paired interval over clips and seeds."""
+    """Mean mIoU less that of the baseline's same seeds, with the paired interval over videos and seeds."""
     seeds = {row["key"][3]: row for row in base}
     pairs = [(row, seeds[row["key"][3]]) for row in rows if row["key"][3] in seeds]
     if not pairs or pairs[0][0]["key"][0] == "none":
@@ -109,10 +109,10 @@ def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
 
 
 def confusions(row: dict[str, Any]) -> Any:
-    """(clips, k, k) of a cell."""
+    """(videos, k, k) of a cell."""
     records = read_records(open_artifact(Path(row["report"])))
     assert records is not None
-    return records.of(row["system"], "miou")["confusion"]
+    return records.by_video(row["system"], "miou")["confusion"]
 
 
 def tables(args: argparse.Namespace) -> None:

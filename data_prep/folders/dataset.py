@@ -25,15 +25,16 @@ from typing import get_args
 from pydantic import Field, field_validator
 
 from data_prep._catalog import Catalog, CatalogDataset
-from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists
+from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
 from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
+from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
-from ifrkit.media.litter import Left, shown
+from ifrkit.media.litter import shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
 
@@ -162,12 +163,11 @@ class Dataset(CatalogDataset):
         frames = self.frames_found.table
         sources = {name: source for table in frames.values() for name, source in table.items()}
         usable = self._usable_labels(sources)
-        videos = {video: list(table) for video, table in frames.items()}
-        numbers = {v: [i for i, name in enumerate(own) if name in usable] for v, own in videos.items()}
         catalog = Catalog(frames=sources, labels=usable)
         catalog.notes = self._found(usable)
-        for video, owners in self._owners(videos, numbers, catalog).items():
-            catalog.clips += self._cut(video, videos[video], owners, numbers[video])
+        videos = {video: self._labeled(video, usable) for video in frames}
+        for video, owners in self._owners(videos, catalog).items():
+            catalog.clips += self._cut(video, videos[video], owners)
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
@@ -194,20 +194,24 @@ class Dataset(CatalogDataset):
             raise DatasetError((count if len(self.matches.labels) > 1 else "") + faults[0].message, faults[0].remedy)
         return usable
 
-    def _cut(self, video: str, names: list[str], owners: Owners, labeled: list[int]) -> Iterator[ClipRecord]:
-        for begin, end in self.frames_found.stretches(video):
-            inside = [i - begin for i in labeled if begin <= i < end]
-            for piece in cut(owners[begin:end], inside, self.config.clip_length):
-                own = names[begin + piece.start : begin + piece.stop]
-                at = None if piece.annotated is None else piece.annotated - piece.start
-                yield ClipRecord(
-                    name=own[-1] if at is None else own[at],
-                    video=video,
-                    split=piece.split,
-                    frames=tuple(own),
-                    annotated=at,
-                    labeled=() if at is None else (at,),
-                )
+    def _labeled(self, video: str, usable: dict[str, Path]) -> Labeled:
+        names, stretches = list(self.frames_found.table[video]), self.frames_found.stretches(video)
+        labels = [i for b, e in stretches for i in range(b, e) if e - b >= 2 and names[i] in usable]
+        return Labeled(len(names), labels, stretches)
+
+    def _cut(self, video: str, labeled: Labeled, owners: Owners) -> Iterator[ClipRecord]:
+        names = list(self.frames_found.table[video])
+        for piece in labeled.clips(owners, self.config.clip_length):
+            own = names[piece.start : piece.stop]
+            at = None if piece.annotated is None else piece.annotated - piece.start
+            yield ClipRecord(
+                name=own[-1] if at is None else own[at],
+                video=video,
+                split=piece.split,
+                frames=tuple(own),
+                annotated=at,
+                labeled=() if at is None else (at,),
+            )
 
     def summary(self) -> list[str]:
         """What was found, which splits it gives, and the classes."""
@@ -218,18 +222,18 @@ class Dataset(CatalogDataset):
         names = self.label_space().names
         return [*super().summary(), f"{len(names)} classes ({source}): {shown(names, 12)}"]
 
-    def _owners(
-        self, videos: dict[str, list[str]], numbers: dict[str, list[int]], catalog: Catalog
-    ) -> dict[str, Owners]:
+    def _owners(self, videos: dict[str, Labeled], catalog: Catalog) -> dict[str, Owners]:
         lists = {split: self.root / f"{split}.txt" for split in get_args(Split)}
         lists = {split: path for split, path in lists.items() if path.is_file()}
         if lists:
             catalog.notes.append(f"splits from {', '.join(path.name for path in lists.values())}")
             frames = self.frames_found
             names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
-            return owners_by_lists(videos, lists, names.find, lambda written: bool(lost.find(written)))
-        owners, note = owners_by_fraction(videos, numbers, self.config.val_fraction, self.config.clip_length, self.seed)
+            own = {video: list(table) for video, table in frames.table.items()}
+            return owners_by_lists(own, lists, names.find, lambda written: bool(lost.find(written)))
+        owners, note, warning = owners_by_fraction(videos, self.config.val_fraction, self.config.clip_length, self.seed)
         catalog.notes.append(note)
+        catalog.warnings += [warning] if warning else []
         return owners
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
@@ -281,8 +285,10 @@ class Dataset(CatalogDataset):
         if idle:
             catalog.notes.append(f"{idle} frames are in no clip")
 
-    def left_out(self) -> Left:
-        return self.frames_found.left
+    def tell(self, display: Display) -> None:
+        self.frames_found.left.tell(display)
+        for line in [*self.frames_found.notes, *self.catalog.warnings]:
+            display.warn(line)
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
