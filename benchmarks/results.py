@@ -42,11 +42,11 @@ def command(args: argparse.Namespace, *words: str) -> Path:
 
 
 def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> Path:
-    """The update branch of one cell. Self-training has a teacher first; at equal passes both share the budget."""
+    """The update branch of one cell. Self-training and dars have a teacher, which shares the budget at equal passes."""
     words = ["train-branches", "--recipe", "compact", "--branch", "update", "--threads", "1", "--resume"]
     words += ["--seed", str(seed), "--labeled-count", str(labels), "--set", f"labeled.seed={seed}", *args.extra]
     steps, source = args.steps, clips
-    if ssl == "self-training":
+    if ssl.partition(":")[0] in ("self-training", "dars"):
         steps = steps // 2 if args.budget == "passes" else steps
         teacher = command(args, *words, "--ssl", "none", "--steps", str(steps), "--from", str(clips))
         last = ["--branch", "update", "--set", "checkpoint=last"]

@@ -91,7 +91,7 @@ class CatalogDataset(Dataset):
         for path in sorted(self.source_files()):
             stat = path.stat()
             name = os.path.relpath(path, self.root)
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(name) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         for path in sorted(self.table_files()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
@@ -120,10 +120,3 @@ def split_lines(clips: Iterable[ClipRecord]) -> list[str]:
                 f"{sum(len(c.labeled) for c in own)} labeled, {sum(len(c.hidden) for c in own)} hidden labels"
             )
     return lines
-
-
-def shown(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more."""
-    names = list(names)
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.records import Split
+from ifrkit.media.lists import read_list, readings
 
 Owners = list[Split | None]
 """The split of every frame of a video; None: in no split, but may fill up a clip."""
@@ -24,20 +23,6 @@ class Cut(NamedTuple):
     start: int
     stop: int
     annotated: int | None
-
-
-def segments(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Stretches (begin, end) of a video's frames without a jump: a step of the frame number above five usual ones.
-
-    Frames that are not all numbered, or numbered by time stamps of any unit, are one stretch if they are even enough.
-    """
-    found = [re.search(r"\d+$", name) for name in names]
-    numbers = [int(m[0]) for m in found if m]
-    if len(numbers) < max(2, len(names)):
-        return [(0, len(names))]
-    steps = [b - a for a, b in pairwise(numbers)]
-    jumps = [i for i, step in enumerate(steps, start=1) if step > 5 * median(steps)]
-    return list(pairwise([0, *jumps, len(names)]))
 
 
 def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> list[Cut]:
@@ -92,21 +77,29 @@ def _unlabeled(owners: Owners, begin: int, end: int, length: int) -> Iterator[Cu
 
 
 def owners_by_lists(
-    videos: dict[str, list[str]], lists: dict[Split, Path], find: Callable[[str], list[str]]
+    videos: dict[str, list[str]],
+    lists: dict[Split, Path],
+    find: Callable[[str], list[str]],
+    is_lost: Callable[[str], bool],
 ) -> dict[str, Owners]:
-    """Splits from train.txt, val.txt, test.txt: each line names a video (all its frames) or one frame.
+    """Splits from train.txt, val.txt, test.txt: each line names a video, a directory of videos, or one frame.
 
-    Without train.txt, training gets every video that no other list mentions.
+    is_lost: whether a line names a frame that is left out. Without train.txt, training gets every video that no other
+    list mentions.
     """
     place = {name: (video, i) for video, names in videos.items() for i, name in enumerate(names)}
     owners: dict[str, Owners] = {video: [None] * len(names) for video, names in videos.items()}
     for split, path in lists.items():
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            written = line.partition("#")[0].strip()
-            if not written:
+        for number, line in enumerate(read_list(path), start=1):
+            meant = readings(line)
+            if not meant:
                 continue
-            named = videos.get(written) or find(written) or find(written.rpartition(".")[0])
-            if not named or (written not in videos and len(named) > 1):
+            written = meant[0].strip()
+            below = next((found for name in meant if (found := _below(videos, name))), [])
+            named = below or next((found for name in meant if (found := find(name))), [])
+            if not named and any(map(is_lost, meant)):
+                continue
+            if not named or (not below and len(named) > 1):
                 what = "several frames have" if named else "no video and no frame has"
                 raise DatasetError(f"{path}:{number}: {what} the name {written!r}", "correct or remove the line")
             for video, i in (place[name] for name in named):
@@ -118,6 +111,12 @@ def owners_by_lists(
     if "train" not in lists:
         owners = {v: own if any(own) else ["train"] * len(own) for v, own in owners.items()}
     return owners
+
+
+def _below(videos: dict[str, list[str]], written: str) -> list[str]:
+    """The frames of a video, or of all in a directory."""
+    written = written.removesuffix("/")
+    return [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
 
 
 def owners_by_fraction(

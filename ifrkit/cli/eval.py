@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.common import Shared, metrics, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.core.lazy import lazy
@@ -82,6 +82,6 @@ def _require(artifact: Artifact, asked: list[Limit], junit: Path | None) -> None
     missed = [outcome.said for outcome in found if not outcome.kept]
     if os.environ.get("GITHUB_ACTIONS") == "true":  # its log shows such lines beside the change
         for said in missed:
-            click.echo(f"::error title=ifrkit eval::{said}", err=True)
+            say.error(f"::error title=ifrkit eval::{said}")
     if missed:
         raise ThresholdError("; ".join(missed), f"see {artifact.path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -58,15 +58,14 @@ def command(references: tuple[str, ...], trust: bool, out: Path | None, workspac
     unique = list({artifact.id: artifact for artifact in found}.values())
     data = _trust(unique, target) if trust else page.page(unique).encode()
     atomic.write_atomic(target, data)
-    path = str(target.resolve())
-    if as_json:
-        click.echo(json.dumps({"path": path, "bytes": len(data), "from": [artifact.id for artifact in unique]}))
-    else:
-        click.echo(path)
+    path = target.resolve()
+    say.result_path(path, as_json, {"path": str(path), "bytes": len(data), "from": [made.id for made in unique]})
 
 
 def _trust(reports: list[store.Artifact], target: Path) -> bytes:
     """The page of one report; writes the facts beside it, and the model card beside the weights."""
+    if target.suffix == ".json":
+        raise ConfigError(f"--out {target}: the page is HTML, its facts go to a .json beside it", "name it trust.html")
     if len(reports) != 1:
         raise ConfigError(f"--trust: {len(reports)} reports were named, a page is of one model", "name one of them")
     facts = trusting.facts(reports[0])
@@ -76,7 +75,7 @@ def _trust(reports: list[store.Artifact], target: Path) -> bytes:
     try:
         atomic.write_atomic(model.path / store.CARD, card.card(facts).encode())
     except OSError as error:  # somebody else's model: the page is still worth having
-        click.echo(f"ifrkit report: no model card in {model.path} ({error.strerror})", err=True)
+        say.error(f"ifrkit report: no model card in {model.path} ({error.strerror})")
     return trust_page.page(facts).encode()
 
 

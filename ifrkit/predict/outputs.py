@@ -10,23 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrkit.core.encoding import is_utf8, readable
 from ifrkit.core.errors import ResourceError
-from ifrkit.core.records import Frame, LabelSpace
+from ifrkit.core.records import Frame
 from ifrkit.metrics.base import Ids
-
-
-def palette(labels: LabelSpace) -> NDArray[np.uint8]:
-    """RGB of every id, (256, 3); ids without a class are black."""
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: labels.num_classes] = labels.colors
-    return colors
-
-
-def save_label(path: Path, ids_hw: Ids, colors: NDArray[np.uint8]) -> None:
-    """An indexed PNG: its pixels are the class ids, its palette their colours."""
-    image = Image.fromarray(ids_hw)
-    image.putpalette(colors.tobytes())
-    image.save(path, compress_level=1)
 
 
 def load_label(path: Path) -> Ids:
@@ -50,6 +37,9 @@ class Overlay:
         even = size[1] + self._odd[1], size[0] + self._odd[0]
         # MPEG-4 counts time in at most 65535ths of a second.
         rate = round(fps, 3 if fps < 65 else 2 if fps < 655 else 0)
+        if not is_utf8(str(path)):
+            fault = f"{readable(str(path))}: OpenCV cannot write to a place whose name is not UTF-8"
+            raise ResourceError(fault, "name another place with --workspace or --out")
         self._video: Any = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, even)
         self._last: NDArray[np.uint8] | None = None
         if not self._video.isOpened():

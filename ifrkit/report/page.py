@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from ifrkit.artifacts.store import Artifact
@@ -31,8 +30,8 @@ def page(artifacts: Sequence[Artifact]) -> str:
         parts.curves(models),
         parts.lineage(models),
     ]
-    said = f"<p>{escape(_measured(judged[0].tree))}</p>\n" if judged else ""
-    return html.document(title, f"<h1>{escape(title)}</h1>\n{said}{''.join(sections)}")
+    said = f"<p>{html.text(_measured(judged[0].tree))}</p>\n" if judged else ""
+    return html.document(title, f"<h1>{html.text(title)}</h1>\n{said}{''.join(sections)}")
 
 
 def _measured(tree: dict[str, Any]) -> str:

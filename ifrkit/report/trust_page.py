@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.lazy import lazy
@@ -43,11 +42,11 @@ def page(facts: Facts) -> str:
         f"{model['kind']} {model['id'][:12]}, {model['system']}, {'/'.join(model['backbones'].values())}, "
         f"{model['checkpoint']} weights, seed {model['seed']}."
     )
-    return html.document(title, f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n{''.join(sections)}")
+    return html.document(title, f"<h1>{html.text(title)}</h1>\n<p>{html.text(about)}</p>\n{''.join(sections)}")
 
 
 def _items(lines: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(said)}</li>' for said in lines)}</ul>\n"
+    return f"<ul>{''.join(f'<li>{html.text(said)}</li>' for said in lines)}</ul>\n"
 
 
 def _uses(facts: Facts) -> str:
@@ -88,7 +87,7 @@ def _trained_on(facts: Facts) -> str:
 
 def _worst(facts: Facts) -> str:
     if facts["classes"] is None:
-        return html.section("Worst class, worst video", f"<p>{escape(MISSING)}</p>\n")
+        return html.section("Worst class, worst video", f"<p>{html.text(MISSING)}</p>\n")
     classes: list[list[Cell]] = [
         [row["class"], (percent(row["iou"]), row["iou"]), str(row["pixels"])] for row in facts["classes"]
     ]
@@ -103,7 +102,7 @@ def _worst(facts: Facts) -> str:
 def _calibration(found: Facts | None) -> str:
     title = "Does it know when it is wrong?"
     if found is None or found["ece"] is None:
-        return html.section(title, f"<p>{escape(MISSING)}</p>\n")
+        return html.section(title, f"<p>{html.text(MISSING)}</p>\n")
     drawn = svg(draw_reliability(found["curve"], INK), "Share of right pixels over their confidence")
     inner = f'<div class="curves">{html.scroller(drawn, "Reliability curve")}</div>\n'
     rows: list[list[Cell]] = [[name, percent(value)] for name, value in found["classes"].items()]
@@ -138,7 +137,7 @@ def _triage(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Cel
 def _stability(found: Facts | None) -> str:
     title = "Is it steady over time?"
     if found is None:
-        return html.section(title, f"<p>{escape(MISSING)}</p>\n")
+        return html.section(title, f"<p>{html.text(MISSING)}</p>\n")
     flow = "; ".join(f"{key}: {value}" for key, value in (found["flow"] or {}).items())
     rows: list[list[Cell]] = [
         ["TC", percent(found["tc"])],
@@ -156,7 +155,7 @@ def _stability(found: Facts | None) -> str:
 def _corruptions(found: Facts | None) -> str:
     title = "How does it degrade?"
     if found is None:
-        return html.section(title, f"<p>{escape(MISSING)}</p>\n")
+        return html.section(title, f"<p>{html.text(MISSING)}</p>\n")
     drawn = svg(draw_corruptions(found, INK), "mIoU over the strength of each corruption")
     inner = f'<div class="curves">{html.scroller(drawn, "mIoU over the strength")}</div>\n'
     rows: list[list[Cell]] = []

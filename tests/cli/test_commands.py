@@ -11,7 +11,7 @@ import pytest
 from toystages import Shell
 
 from ifrkit.cli.main import COMMANDS, load, root
-from ifrkit.cli.train_branches import _flags
+from ifrkit.cli.train_branches import flags_of
 from ifrkit.config.resolve import resolve
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
@@ -168,7 +168,7 @@ def _branches(**given: object) -> TrainBranchesConfig:
         "steps",
         "budget",
     )
-    flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
+    flags = flags_of(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
     return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
 
 
@@ -189,6 +189,6 @@ def test_train_branches_flags() -> None:
 
 
 def test_a_count_replaces_the_share_of_a_recipe() -> None:
-    flags = _flags(None, None, partition=None, labeled_list=None, labeled_count=5)
+    flags = flags_of(None, None, partition=None, labeled_list=None, labeled_count=5)
     config = resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
     assert (config.labeled.count, config.labeled.partition) == (5, "1/1")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-import ifrkit.predict.outputs
+import ifrkit.media.images
 import ifrkit.stages._predict
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
@@ -146,7 +146,7 @@ def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) ->
     a, b = _index(done)["videos"]
     assert [item["frame"] for item in a["broken"]] == ["000004"]
     assert [item["frame"] for item in b["broken"]] == ["f3", "f6"]
-    assert "32x50 pixels, the others have 32x48" in b["broken"][1]["fault"]
+    assert "32x50 pixels, most have 32x48" in b["broken"][1]["fault"]
     assert (a["frames"], b["frames"]) == (7, 6)
     assert (a["key_frames"], b["key_frames"]) == ([0, 5], [0, 3, 6])  # nothing is carried over a gap
     assert len(told.warnings) == 3
@@ -208,7 +208,7 @@ def test_memory_does_not_grow_with_the_video(
             yield Item(number, f"{number:06}", frame)
             del frame
 
-    save = ifrkit.predict.outputs.save_label
+    save = ifrkit.media.images.save_label
 
     def slowly(*args: Any) -> None:
         time.sleep(0.01 if slow == "encoder" else 0)
