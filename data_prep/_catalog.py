@@ -28,13 +28,15 @@ T = TypeVar("T")
 class Catalog:
     """Everything found under a root, as plain values.
 
-    frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`.
+    frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`; warnings: what
+    the run says, too.
     """
 
     clips: list[ClipRecord] = field(default_factory=list)
     frames: dict[str, Source] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class CatalogDataset(Dataset):
@@ -97,7 +99,8 @@ class CatalogDataset(Dataset):
         return digest.hexdigest()
 
     def summary(self) -> list[str]:
-        return [*self.catalog.notes, *split_lines(self.catalog.clips)]
+        notes = self.catalog.notes
+        return [*notes, *(w for w in self.catalog.warnings if w not in notes), *split_lines(self.catalog.clips)]
 
     def _known(self, name: str, table: dict[str, T], what: str) -> T:
         if name not in table:

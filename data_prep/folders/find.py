@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from data_prep.folders.layout import moved
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
 from ifrkit.labels.base import Entry, LabelReader
@@ -179,13 +180,13 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", readable(name))
 
 
-def match_labels(reader: LabelReader, suffix: str, frames: Frames) -> Matches:
-    """Give every label its frame. suffix: end of label names that frame names lack ("_L")."""
+def match_labels(reader: LabelReader, suffix: str, frames: Frames, masks: Mapping[str, str]) -> Matches:
+    """Give every label its frame. suffix: end of label names that frame names lack ("_L"). masks: of `part_masks`."""
     matches = Matches()
     names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
     entries = reader.entries()
     for entry in entries:
-        written = [name.removesuffix(suffix) for name in entry.names]
+        written = [moved(name.removesuffix(suffix), masks) for name in entry.names]
         meant = [found for name in written if (found := names.find(name))]
         found = next((found for found in meant if len(found) == 1), meant[0] if meant else [])
         if not found and any(lost.find(name) for name in written):

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, ValidationError
 
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.plain import read_plain
 
 Metrics = dict[str, int | float]
 
@@ -31,7 +33,7 @@ class Index(Config):
         """The index of an artifact. Raises ArtifactError if it is missing or damaged."""
         path = artifact.file(cls.FILE)
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_plain(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
@@ -39,7 +41,7 @@ class Index(Config):
 
     def write(self, directory: Path) -> None:
         """Put it into the directory of an artifact that is being made."""
-        (directory / self.FILE).write_text(json.dumps(self.tree(), indent=self.INDENT) + "\n")
+        write_atomic(directory / self.FILE, (json.dumps(self.tree(), indent=self.INDENT) + "\n").encode())
 
     def tree(self) -> dict[str, Any]:
         """The same in JSON's types."""

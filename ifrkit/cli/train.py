@@ -47,7 +47,7 @@ STAGES = (BRANCHES, FLOW, FUSION)
     "--arch",
     metavar="NAME",
     shell_complete=completion.plugins("architectures"),
-    help="Video architecture: accel, dff, davss.",
+    help="Video architecture: accel, dff, davss, tdnet.",
 )
 def command(shared: Shared, ssl: str | None, backbone: str | None, labeled_count: int | None, arch: str | None) -> None:
     """Train a video model from your clips, in one go: branches, flow, and what joins them.

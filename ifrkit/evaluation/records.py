@@ -7,6 +7,7 @@ intervals (resampled videos), temporal consistency of each clip, and which frame
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ class Records:
 
 def read_records(report: Artifact) -> Records | None:
     """The records of a report; None for one that an older version made. Raises ArtifactError."""
-    if all(entry.path != FILE for entry in report.manifest.files):
+    if not report.has(FILE):
         return None
     path = report.file(FILE)
     try:
@@ -164,5 +165,5 @@ def read_records(report: Artifact) -> Records | None:
         clips, videos, frames = ([str(name) for name in arrays.pop(key)] for key in TEXTS)
         classes, (miou, accuracy, confidence) = int(arrays.pop("num_classes")), [arrays.pop(key) for key in OF_FRAMES]
         return Records(clips, videos, frames, classes, miou, accuracy, confidence, arrays)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path}: cannot be read ({error})", REMAKE) from None

@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,17 +26,26 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EO
 
 
 class LabelFiles:
-    """Files below `path` by their names, "/" between the parts. A directory with one zip in it is that zip."""
+    """Files below `path` by their names, "/" between the parts. A directory with one zip in it is that zip.
 
-    def __init__(self, path: Path) -> None:
+    below: the only directories in it that count; none for all.
+    """
+
+    def __init__(self, path: Path, below: Collection[str] = ()) -> None:
         self.path = path
+        self._below = frozenset(below)
         self._keys: dict[str, frozenset[str]] = {}
         inside = _visible(path) if path.is_dir() else []
         if len(inside) == 1 and inside[0].suffix.lower() == ".zip":
             self.path = path / inside[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "names": self.names, "_keys": {}}  # an open archive stays in its process
+        return {
+            "path": self.path,
+            "names": self.names,
+            "_keys": {},
+            "_below": self._below,
+        }  # an open archive stays in its process
 
     @cached_property
     def names(self) -> list[str]:
@@ -47,7 +56,8 @@ class LabelFiles:
             _check_archive(self.path, found)
             return sorted(info.filename for info in found if not _hidden(info.filename))
         if self.path.is_dir():
-            return [name.as_posix() for name in _visible(self.path)]
+            visible = (name.as_posix() for name in _visible(self.path))
+            return [name for name in visible if not self._below or name.rpartition("/")[0] in self._below]
         return [self.path.name] if self.path.is_file() else []
 
     @property
@@ -86,9 +96,10 @@ class LabelFiles:
         However long its values are: some tools write the image first. Of a file that is cut off, those that are there.
         """
         if name not in self._keys:
+            data = self.read(name)
             try:
-                self._keys[name] = _top_keys(self.text(name))
-            except DatasetError:
+                self._keys[name] = _top_keys(decode(data))
+            except UnicodeError:
                 self._keys[name] = frozenset()
         return self._keys[name]
 

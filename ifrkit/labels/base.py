@@ -8,7 +8,7 @@ format that can be written too names its `LabelWriter`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -129,12 +129,14 @@ def writer_of(name: str) -> type[LabelWriter]:
     return found.writer
 
 
-def open_labels(path: Path, name: str) -> Export:
+def open_labels(path: Path, name: str, below: Collection[str] = ()) -> Export:
     """The labels in a file or directory. name: their format, or auto for the one that claims them.
+
+    below: the directories in it that hold labels, where others hold something else.
 
     A directory without files is plain PNGs, none yet. Raises DatasetError for files that nobody claims, or several.
     """
-    files = LabelFiles(path)
+    files = LabelFiles(path, below)
     notes: list[str] = []
     if name == "auto":
         name, notes = _guess(files) if files.names else ("png", [])

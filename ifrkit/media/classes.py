@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from ifrkit.config.yamlio import read_yaml
 from ifrkit.core.config import Config
-from ifrkit.core.encoding import decode
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import IGNORE, LabelSpace
 from ifrkit.media.palette import RGB, distinct_colors
 
@@ -85,11 +84,9 @@ class ClassTable(Config):
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
-        file = _File.model_validate(yaml.load(decode(path.read_bytes()), _Loader))
-    except (yaml.YAMLError, OSError) as error:
-        raise DatasetError(f"{path}: no readable YAML ({' '.join(str(error).split())})", "correct the file") from error
-    except UnicodeError as error:
-        raise DatasetError(f"{path}: cannot be read as text ({error})", "save it as UTF-8") from error
+        file = _File.model_validate(read_yaml(path))
+    except ConfigError as error:
+        raise DatasetError(error.message, "correct the class table") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -143,16 +140,3 @@ def _add(table: dict[Any, int], key: Any, index: int, what: str) -> None:
     if key in table:
         raise DatasetError(f"{what}: {key} is given twice", "every id and colour stands for one class")
     table[key] = index
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a class named twice (plain YAML keeps the last one silently)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)

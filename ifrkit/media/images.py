@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import Frame
@@ -126,7 +127,9 @@ def save_label(path: Path, ids_hw: NDArray[np.uint8], colors_n3: NDArray[np.uint
     """An indexed PNG: its pixels are the class ids, its palette their colours (256, 3)."""
     image = Image.fromarray(ids_hw)
     image.putpalette(colors_n3.tobytes())
-    image.save(path, compress_level=1)
+    data = io.BytesIO()
+    image.save(data, "png", compress_level=1)
+    write_atomic(path, data.getvalue(), durable=False)  # the commit makes all of them durable
 
 
 def save_colors(path: Path, colors_hw3: NDArray[np.uint8]) -> None:

@@ -115,7 +115,7 @@ def search(top: Path, without: Path | None = None) -> Found:
 
 
 def _walk(top: Path, without: Path | None, left: Left) -> Iterator[tuple[Path, list[Path]]]:
-    """Directories below `top` (itself too) and their files, sorted. A link comes after all that is no link."""
+    """Directories below `top` (itself too) and their files, sorted. A link comes after all that is not a link."""
     seen: set[str] = set()
     waiting, links = deque([top]), deque[Path]()
     while waiting or links:

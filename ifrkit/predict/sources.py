@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError, IfrkitError
 from ifrkit.core.records import Frame
+from ifrkit.core.text import file_name
 from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.images import read_rgb
 from ifrkit.media.litter import Left, is_litter
@@ -87,7 +88,7 @@ def _named(videos: Sequence[Video]) -> list[Source]:
     sources: dict[str, Source] = {}
     for video in videos:
         own = readable(video.path.resolve().name) if video.alone else video.name.rpartition("/")[2]
-        stem = own.lstrip(".") or "video"
+        stem = file_name(own.lstrip(".")) or "video"
         names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
         name = next(name for name in names if name not in sources)
         sources[name] = Source(name, video)
@@ -156,7 +157,7 @@ def read(source: Source, facts: Facts) -> Iterator[Item]:
 
 def _images(video: Video, facts: Facts) -> Iterator[Item]:
     for number, path in enumerate(video.images):
-        name = readable(path.stem)
+        name = file_name(readable(path.stem))
         try:
             if path in facts.faults:
                 yield Item(number, name, None, facts.faults[path], told=True)

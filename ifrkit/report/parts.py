@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ifrkit.core.text import file_name
 from ifrkit.evaluation.records import EXTREMES
 from ifrkit.evaluation.tables import evidence, headlines, measured, percent, titles
 from ifrkit.report import html
@@ -176,14 +177,14 @@ def _scores(model: Model) -> dict[str, float]:
     if model.records is None:
         return {}
     values = zip(model.records.frames, model.records.frame_miou.tolist(), strict=True)
-    return {name.replace("/", "_"): value for name, value in values}
+    return {file_name(name): value for name, value in values}
 
 
 def loop(judged: Sequence[Model]) -> str:
     """A clip that moves, closed until it is wanted and still for readers who asked for less motion."""
     inner = ""
     for model in judged:
-        if all(entry.path != "clip.webp" for entry in model.artifact.manifest.files):
+        if not model.artifact.has("clip.webp"):
             continue
         moving, still = html.animation(model.artifact.file("clip.webp"))
         quiet = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'

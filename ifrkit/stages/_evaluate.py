@@ -13,6 +13,7 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.network import branch_title
 from ifrkit.config.training import LabeledSet
+from ifrkit.core.text import file_name
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation import tables
 from ifrkit.evaluation.corruptions import Robustness
@@ -168,7 +169,7 @@ class _Pictures:
         save_loop(frames, stream, self.store.labels, self.directory / "clip.webp")
 
     def _name(self, clip: int, index: int) -> str:
-        return self.store.clips[clip].frames[index].replace("/", "_")
+        return file_name(self.store.clips[clip].frames[index])
 
     def _draw(self, clip: int, index: int, label_hw: Any, ids_hw: Any, name: str) -> None:
         sheet = strip(self.store.frame(clip, index), label_hw, ids_hw, self.store.labels, self.system.name)

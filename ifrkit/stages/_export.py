@@ -14,6 +14,7 @@ from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.export import ExportConfig
 from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.core.faults import resource_error
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export.check import TRIM, Difference, compare, real_frames
@@ -76,6 +77,8 @@ def _export(
         except (ConfigError, OSError, MemoryError):
             raise
         except Exception as error:  # torch.export and the ONNX exporter raise errors of many kinds
+            if resource_error(error, "export") is not None:
+                raise
             fault = " ".join(str(error).split())[:160]
             job.display.warn(f"{name}: no graph with dynamic {', '.join(dynamic) or 'nothing'} ({fault})")
     raise ConfigError(f"{name}: cannot be exported as {job.config.format} ({fault})", "try the other --format")

@@ -1,4 +1,4 @@
-"""Every line that names an artifact says what it is: dataset, root, size and age; and what is printed is a reference."""
+"""Every line that names an artifact says what it is: dataset, root, size, age; and what is printed is a reference."""
 
 from __future__ import annotations
 

@@ -232,6 +232,57 @@ def test_one_video_is_split_by_time_with_a_gap(tmp_path: Path) -> None:
     assert any("frames from 55 on are val, 6 frames before are a gap" in line for line in dataset.summary())
 
 
+@pytest.mark.parametrize(
+    ("total", "labels", "split"),
+    [
+        (5, (0, 1, 2, 3, 4), "tttvv"),
+        (30, (10, 11, 12, 13, 14), "ttttv"),
+        (4, (1, 2), "tv"),
+        (6, (0, 1, 5), "ttv"),
+        (40, (0, 39), "tv"),
+    ],
+)
+def test_labels_that_lie_close_are_split_inside_the_clip(
+    tmp_path: Path, total: int, labels: tuple[int, ...], split: str
+) -> None:
+    """Both splits get labels where that can be, no frame is in both, and the run says what that means."""
+    _frames(tmp_path, "a", total)
+    for n in labels:
+        _label(tmp_path, f"a/{n:04}")
+    dataset = _open(tmp_path)
+    names = {"t": "train", "v": "val"}
+    assert _annotated(dataset) == {f"a/{n:04}": names[s] for n, s in zip(labels, split, strict=True)}
+    check_dataset(dataset)
+    near = "a: val begins right after the frames of training, which flatters its scores"
+    assert (near in dataset.summary()) == (near in dataset.catalog.warnings) == (total < 40)
+
+
+@pytest.mark.parametrize(("total", "labels"), [(3, (1, 2)), (3, (0, 1)), (3, (0, 1, 2)), (9, (0, 1))])
+def test_labels_too_close_to_hold_one_back_are_for_training(
+    tmp_path: Path, total: int, labels: tuple[int, ...]
+) -> None:
+    _frames(tmp_path, "a", total)
+    for n in labels:
+        _label(tmp_path, f"a/{n:04}")
+    dataset = _open(tmp_path)
+    assert _annotated(dataset) == {f"a/{n:04}": "train" for n in labels}
+    told = f"the {len(labels)} labels of a lie too close together to hold one back: all are for training"
+    assert dataset.catalog.warnings == [told]
+    assert dataset.summary().count(told) == 1
+
+
+def test_a_label_alone_in_its_stretch_takes_no_video_for_validation(tmp_path: Path) -> None:
+    _frames(tmp_path, "a", 8)
+    _label(tmp_path, "a/0006")
+    for n in (0, 1, 2, 90):
+        save(tmp_path / "frames" / "b" / f"{n:04}.png", np.zeros((6, 8, 3), np.uint8))
+    _label(tmp_path, "b/0090")
+    assert _annotated(_open(tmp_path)) == {"a/0006": "train"}
+    assert any(
+        line.startswith("1 labels are in no split or have no second frame") for line in _open(tmp_path).summary()
+    )
+
+
 def test_lists_of_videos_and_frames(tmp_path: Path) -> None:
     for k in range(3):
         _frames(tmp_path, f"v{k}", 20)
@@ -313,7 +364,11 @@ def test_table_maps_ids_and_colours(tmp_path: Path) -> None:
         ("classes: {a: [1, 2, 300]}", r"classes\.a\.color\.2: Input should be less than or equal to 255"),
         ("classes: {a: {colour: [1, 2, 3]}}", r"classes\.a\.colour"),
         ("- a\n- b", "classes.yaml"),
-        ("classes: [", "no readable YAML"),
+        ("classes: [", r"classes\.yaml:1: "),
+        ("classes: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(4000)), "at most 254 items"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(30_000)), "more than 100000 values"),
+        ("x: &a [1]\ny: &b [*a, *a]\nclasses: &c {k: *c}", "an alias contains itself"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
