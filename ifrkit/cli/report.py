@@ -64,6 +64,8 @@ def command(references: tuple[str, ...], trust: bool, out: Path | None, workspac
 
 def _trust(reports: list[store.Artifact], target: Path) -> bytes:
     """The page of one report; writes the facts beside it, and the model card beside the weights."""
+    if target.suffix == ".json":
+        raise ConfigError(f"--out {target}: the page is HTML, its facts go to a .json beside it", "name it trust.html")
     if len(reports) != 1:
         raise ConfigError(f"--trust: {len(reports)} reports were named, a page is of one model", "name one of them")
     facts = trusting.facts(reports[0])

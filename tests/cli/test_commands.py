@@ -56,7 +56,7 @@ def test_flags_of_artifacts_are_frozen() -> None:
 
 
 def test_flags_of_compare_are_frozen() -> None:
-    assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
+    assert _long(load("compare")) == {"--workspace", "--json", "--verbose", "--power"}
 
 
 def test_flags_of_init_are_frozen() -> None:
@@ -65,7 +65,7 @@ def test_flags_of_init_are_frozen() -> None:
 
 
 def test_flags_of_report_and_log_are_frozen() -> None:
-    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out"}
+    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out", "--trust"}
     assert _long(load("log")) == {"--workspace", "--json", "--verbose", "--plot", "--follow"}
 
 
