@@ -32,6 +32,8 @@ from ifrkit.predict.segmenter import open_segmenter
 from ifrkit.predict.sources import read, survey
 
 KINDS = ("video-model", "branches", "exported")
+_COMMAND = ("videos", "frames", "write", "overlay", "legend", "codec", "fps", "runtime")
+"""Options that say what is read and written."""
 
 
 class Model:
@@ -90,7 +92,7 @@ def load(
     Raises ArtifactError where there is none, ConfigError for options that do not fit it.
     """
     artifact = store.resolve(Path(workspace), str(model), KINDS)
-    fixed: Sequence[str] = [name for name in ("videos", "overlay", "fps", "runtime") if name in options]
+    fixed: Sequence[str] = [name for name in _COMMAND if name in options]
     if fixed:
         raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")
     return Model(artifact, PredictConfig.model_validate({"videos": ("-",), **options}), device)
