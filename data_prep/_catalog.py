@@ -93,7 +93,7 @@ class CatalogDataset(Dataset):
         for path in sorted(self.source_files()):
             stat = path.stat()
             name = os.path.relpath(path, self.root)
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(name) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         for path in sorted(self.table_files()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.records import Split
+from ifrkit.media.lists import read_list, readings
 
 Owners = list[Split | None]
 """The split of every frame of a video; None: in no split, but may fill up a clip."""
@@ -90,13 +91,14 @@ def owners_by_lists(
     place = {name: (video, i) for video, names in videos.items() for i, name in enumerate(names)}
     owners: dict[str, Owners] = {video: [None] * len(names) for video, names in videos.items()}
     for split, path in lists.items():
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            written = line.partition("#")[0].strip()
-            if not written:
+        for number, line in enumerate(read_list(path), start=1):
+            meant = readings(line)
+            if not meant:
                 continue
-            below = [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
-            named = below or find(written) or find(written.rpartition(".")[0])
-            if not named and (is_lost(written) or is_lost(written.rpartition(".")[0])):
+            written = meant[0].strip()
+            below = next((found for name in meant if (found := _below(videos, name))), [])
+            named = below or next((found for name in meant if (found := find(name))), [])
+            if not named and any(map(is_lost, meant)):
                 continue
             if not named or (not below and len(named) > 1):
                 what = "several frames have" if named else "no video and no frame has"
@@ -110,6 +112,12 @@ def owners_by_lists(
     if "train" not in lists:
         owners = {v: own if any(own) else ["train"] * len(own) for v, own in owners.items()}
     return owners
+
+
+def _below(videos: dict[str, list[str]], written: str) -> list[str]:
+    """The frames of a video, or of all in a directory."""
+    written = written.removesuffix("/")
+    return [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
 
 
 class Labeled(NamedTuple):

@@ -16,6 +16,7 @@ times the usual step).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydantic import Field, field_validator
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
+from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
@@ -36,6 +38,12 @@ from ifrkit.media.litter import shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
 
+_VOID = re.compile(
+    r"ego[ _-]?vehicle|out[ _-]of[ _-]roi|rectification[ _-]border|license[ _-]plate|_*ignored?_*|void"
+    r"|unlabell?ed|unknown|don'?t[ _-]?care",
+    re.IGNORECASE,
+)
+"""What datasets and tools call that which is not to be trained."""
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
 
@@ -79,7 +87,15 @@ class Dataset(CatalogDataset):
         path = self.root / self.config.classes
         if path.is_file():
             return read_table(path)
-        return self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        table = self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        if void := [name for name in table.space.names if _VOID.fullmatch(name)]:
+            names = ", ".join(f"{name}: " for name in table.space.names if name not in void)
+            raise DatasetError(
+                f"{self.export.reader.files.path}: labels have the classes {shown(map(repr, void), 8)}, whose names "
+                f"say that they are none, and there is no {path.name}",
+                f"write it, to train without them: `classes: {{{names}}}` and `ignore: [255, {', '.join(void)}]`",
+            )
+        return table
 
     @cached_property
     def found(self) -> Found:
@@ -89,9 +105,17 @@ class Dataset(CatalogDataset):
         return find_videos(self.root / self.config.frames, self.root / self.config.labels)
 
     @cached_property
+    def masks(self) -> dict[str, str]:
+        """Directories of labels beside those of their frames, which are taken out of `found`."""
+        top = self.root / self.config.frames
+        return part_masks(self.found, top) if top.is_dir() else {}
+
+    @cached_property
     def export(self) -> Export:
         """The labels on disk, their format and their reader."""
-        path = self.root / self.config.labels
+        path, frames = self.root / self.config.labels, self.root / self.config.frames
+        if self.masks and (not path.exists() or path.resolve() == frames.resolve()):
+            return open_labels(frames, self.config.label_format, self.masks)
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
         return open_labels(path, self.config.label_format)
@@ -99,13 +123,14 @@ class Dataset(CatalogDataset):
     @cached_property
     def frames_found(self) -> Frames:
         """All frames that can be read. Counts the frames of video files."""
+        _ = self.masks
         return read_frames(self.found, self.root / self.config.frames)
 
     @cached_property
     def matches(self) -> Matches:
         """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
         reader = self.export.reader
-        matches = match_labels(reader, self.config.label_suffix, self.frames_found)
+        matches = match_labels(reader, self.config.label_suffix, self.frames_found, self.masks)
         if matches.unmatched and not self.config.allow_missing:
             count = len(matches.labels) + len(matches.unmatched)
             raise DatasetError(
@@ -113,6 +138,10 @@ class Dataset(CatalogDataset):
                 f"{shown(matches.unmatched)}",
                 "name them like their frames, or leave them out with --allow-missing",
             )
+        sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
+        files = {name: reader.files.where(entry.key) for name, entry in matches.labels.items()}
+        check_apart(files, (source.path for source in sources.values()), self.root / self.config.frames)
+        reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
     def label(self, name: str) -> Label:
@@ -121,6 +150,7 @@ class Dataset(CatalogDataset):
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
+        _ = self.masks
         frames = {path for video in self.found.videos for path in video.images or (video.path,)}
         return frames | set(self.export.reader.files.paths())
 
@@ -219,6 +249,9 @@ class Dataset(CatalogDataset):
             if begins:
                 notes.append(f"{video}: the frame number jumps before {shown(begins)}; no clip crosses that")
         notes += frames.notes
+        if self.masks:
+            labels, own = next(iter(self.masks.items()))
+            notes.append(f"{len(self.masks)} directories of labels beside those of their frames, as {labels} and {own}")
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
@@ -261,3 +294,11 @@ class Dataset(CatalogDataset):
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """Directories of frames, a video file, colour labels and a class table."""
         make_tree(root, seed)
+
+
+def _size(source: Source) -> tuple[int, int] | None:
+    """(height, width) of a frame; None where its file is broken, which is said when it is read."""
+    try:
+        return source.size()
+    except DatasetError:
+        return None

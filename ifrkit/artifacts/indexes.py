@@ -57,6 +57,8 @@ class Branch(Config):
     best: Metrics
     last: Metrics
     best_step: int
+    temperature: dict[str, float] = {}
+    """Of each checkpoint: softmax(logits / temperature) is the probability. Empty: there was no held-out label."""
     pretrained: dict[str, str] = {}
     """Package or model, file, licence and sha256 of the public weights that it started from; empty: others, or none."""
 
@@ -110,6 +112,8 @@ class VideoModel(Index):
     best: Metrics
     last: Metrics
     best_step: int
+    temperature: dict[str, float] = {}
+    """See Branch."""
 
 
 class Pseudo(Index):
@@ -155,6 +159,8 @@ class Exported(Index):
     colors: tuple[tuple[int, int, int], ...]
     ignore: int
     normalisation: dict[str, Any]
+    temperature: dict[str, float] = {}
+    """Of each model, inside its graphs: the softmax of their logits is a probability."""
     size: tuple[int, int]
     key_interval: int | None
     tolerance: float
@@ -218,6 +224,14 @@ class Report(Index):
     flow: dict[str, Any] | None
     classes: tuple[str, ...]
     systems: dict[str, dict[str, Any]]
+    videos: int = 0
+    """How many different ones the clips are of; 0: made by a version that did not count them."""
+    intervals: dict[str, dict[str, tuple[float, float] | None]] = {}
+    """95 % intervals of the headlines over videos, by system and metric."""
+    triage: list[dict[str, Any]] = []
+    """Thresholds of a frame's mean confidence; see `ifrkit/evaluation/triage.py`."""
+    corruptions: dict[str, Any] = {}
+    """The model on worse frames; see `ifrkit/evaluation/corruptions.py`."""
     distances: dict[str, Any] = {}
     inner_video: dict[str, Any] = {}
 

@@ -26,9 +26,12 @@ from pathlib import Path
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
 from ifrkit.artifacts.manifest import FILE, FileEntry, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.artifacts.place import SUPERSEDED, put, taken
+from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.stage import maker
 
+CARD = "README.md"
+"""The model card, which `ifrkit report --trust` writes beside weights that were made before it."""
 SCRATCH = "scratch"
 """Folder of resume state and temporaries: never payload, gone when the artifact is in its place."""
 PARTIAL = ".partial-"
@@ -81,8 +84,8 @@ class Artifact:
         return [f"{self.path / name}: {problem}" for name, problem in found if problem]
 
     def unlisted(self) -> list[str]:
-        """Files that somebody put beside the payload."""
-        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files})
+        """Files that somebody put beside the payload; a model card may stand there."""
+        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files} - {CARD})
 
     def inputs(self) -> list[Artifact]:
         """The artifacts this one was made from: where they were, else found by id in a workspace."""
@@ -128,7 +131,7 @@ class Artifact:
 
 def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | None = None) -> Artifact:
     """Open a committed artifact and check kind, schema, and the size of every file. Raises ArtifactError."""
-    if not path.exists():
+    if not os.path.exists(path):  # of any text, also one that is too long for a path
         raise ArtifactError(f"no artifact at {path}", "check the path; `ifrkit artifacts ls` lists what there is")
     if path.name.startswith((PARTIAL, SUPERSEDED)):
         raise ArtifactError(f"{path} is not a finished artifact", "run its stage again")
@@ -199,7 +202,7 @@ def find(workspace: Path, kind: str, id: str) -> Artifact | None:
 
 
 def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Artifact:
-    """What a user names: a path, a kind (its newest artifact), or the beginning of an id."""
+    """What a user names: a path, a kind (its newest artifact), a directory as printed, the beginning of an id."""
     if maker(reference) is not None or reference in kinds:
         if kinds and reference not in kinds:
             raise ArtifactError(f"{reference} is a kind, needed is {' or '.join(kinds)}", "name another")
@@ -207,7 +210,12 @@ def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Art
         if found is None:
             raise missing(workspace, (reference,))
         return found
-    if Path(reference).exists() or "/" in reference:
+    if reference.startswith("{"):  # the line of a stage, where its path could not be one
+        return open_artifact(parse_reference(reference).path, kinds, workspace=workspace)
+    named = [] if os.path.lexists(reference) else _named(workspace, reference)
+    if len(named) == 1:
+        return open_artifact(named[0], kinds, workspace=workspace)
+    if os.path.lexists(reference) or "/" in reference:
         return open_artifact(Path(reference), kinds, workspace=workspace)
     if len(reference) >= 4 and set(reference) <= set("0123456789abcdef"):
         matches = [a for a in artifacts(workspace) if a.id.startswith(reference)]
@@ -215,7 +223,15 @@ def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Art
             return open_artifact(matches[0].path, kinds, workspace=workspace)
         if matches:
             raise ArtifactError(f"{len(matches)} artifacts in {workspace} begin with {reference}", "give more digits")
-    raise ArtifactError(f"no artifact {reference!r} in {workspace}", "give a path, the beginning of an id, or a kind")
+    raise ArtifactError(
+        f"no artifact {reference!r} in {workspace}",
+        "give a path, a name or the beginning of an id that `ifrkit artifacts ls` prints, or a kind",
+    )
+
+
+def _named(workspace: Path, name: str) -> list[Path]:
+    """Artifacts whose directory has this name, with or without its kind in front."""
+    return [path for path in directories(workspace) if name in (path.name, f"{path.parent.name}/{path.name}")]
 
 
 def sha256(path: Path) -> str:

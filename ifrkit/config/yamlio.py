@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ifrkit.core.encoding import decode
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.plain import read_plain
 
@@ -56,6 +57,14 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
     return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
+def _str(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """What JSON writes as two halves becomes one character; a half alone is not text, and no file could hold it."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise yaml.constructor.ConstructorError(None, None, "half a character (\\ud...)", node.start_mark) from None
+
+
 _FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -66,6 +75,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", _int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
+_Loader.add_constructor("tag:yaml.org,2002:str", _str)
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -93,13 +103,13 @@ def parse_yaml(text: str, name: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """The value of a YAML file. Raises ConfigError naming file and line."""
     try:
-        return parse_yaml(read_plain(path, _MAX_BYTES).decode(), str(path))
+        return parse_yaml(decode(read_plain(path, _MAX_BYTES)), str(path))
     except FileNotFoundError:
         raise ConfigError(f"no config file {path}", "check the path") from None
     except ArtifactError as error:  # a pipe, or too long
         raise ConfigError(error.message, "give a config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", "give a text file in UTF-8") from None
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", "save it as UTF-8") from None
 
 
 def _unfolded_size(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:

@@ -81,11 +81,6 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Whether the disk, a quota or a file-size limit took no more."""
-    return _number(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def _number(error: BaseException) -> int | None:
     """The errno. HDF5 says it only in its text."""
     if isinstance(error, OSError) and error.errno is not None:

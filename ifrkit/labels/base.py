@@ -1,22 +1,25 @@
 """What a label format defines, and how the format that fits is found.
 
 A format is one file, `ifrkit/labels/NAME.py` with a class `Labels`, or an entry point of the group `ifrkit.labels`.
-Everything that a format needs is here: its base class `LabelReader`, the files of an export, and shapes to paint.
+Everything that a format needs is here: its base class `LabelReader`, the files of an export, and shapes to paint. A
+format that can be written too names its `LabelWriter`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outlines, paint, polygon, table_of_names
+from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, table_of_names
+from ifrkit.labels._unread import unread
+from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
 
 __all__ = [
@@ -24,14 +27,17 @@ __all__ = [
     "Export",
     "LabelFiles",
     "LabelReader",
+    "LabelWriter",
     "Shape",
     "known_format",
     "open_labels",
+    "outline",
     "outlines",
     "paint",
     "polygon",
     "table_of_names",
     "well_formed",
+    "writer_of",
 ]
 
 
@@ -48,6 +54,9 @@ class Entry(NamedTuple):
 class LabelReader(ABC):
     """The labels of one export. It is pickled into worker processes, so it holds its files and nothing opened."""
 
+    writer: ClassVar[type[LabelWriter] | None] = None
+    """Its other half; None: this format is read only."""
+
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
 
@@ -62,6 +71,13 @@ class LabelReader(ABC):
     @abstractmethod
     def entries(self) -> list[Entry]:
         """Every label in it, in order."""
+
+    def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
+        """Look at all labels in use together, before `table` and `read`; what it finds is pickled along.
+
+        labels: key -> (height, width) of its frame, None where that is not known. Faults are for `read` to say.
+        """
+        return
 
     @abstractmethod
     def table(self, keys: Sequence[str]) -> ClassTable:
@@ -79,9 +95,12 @@ class LabelReader(ABC):
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
         """The files of an export of these labels, name -> content: contract tests read them back.
 
-        labels: frame name -> ids, places in `classes`; 255 where nothing is labeled.
+        labels: frame name -> ids, places in `classes`; 255 where nothing is labeled. A format with a writer has them
+        from there.
         """
-        raise NotImplementedError
+        if cls.writer is None:
+            raise NotImplementedError
+        return toy_files(cls.writer, labels, classes)
 
 
 class Export(NamedTuple):
@@ -100,12 +119,24 @@ def known_format(name: str) -> str:
     return name
 
 
-def open_labels(path: Path, name: str) -> Export:
+def writer_of(name: str) -> type[LabelWriter]:
+    """What writes a format. Raises ConfigError for one that is read only."""
+    found: type[LabelReader] = load("labels", name)
+    if found.writer is None:
+        formats, _ = _loaded()
+        written = ", ".join(name for name, labels in formats.items() if labels.writer is not None)
+        raise ConfigError(f"labels of the format {spelled(name)} are read only", f"written are: {written}")
+    return found.writer
+
+
+def open_labels(path: Path, name: str, below: Collection[str] = ()) -> Export:
     """The labels in a file or directory. name: their format, or auto for the one that claims them.
+
+    below: the directories in it that hold labels, where others hold something else.
 
     A directory without files is plain PNGs, none yet. Raises DatasetError for files that nobody claims, or several.
     """
-    files = LabelFiles(path)
+    files = LabelFiles(path, below)
     notes: list[str] = []
     if name == "auto":
         name, notes = _guess(files) if files.names else ("png", [])
@@ -121,6 +152,9 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
     claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
+    if not claimed and (other := unread(files)):
+        what, first = other
+        raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
         fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
         known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"

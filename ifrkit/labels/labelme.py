@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from ifrkit.core.records import IGNORE, Label
+from ifrkit.core.records import Label
+from ifrkit.labels._drawn import DrawnLabels
+from ifrkit.labels._to_labelme import Writer
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
-    LabelReader,
     Shape,
+    outline,
     outlines,
     paint,
     polygon,
@@ -29,28 +31,34 @@ from ifrkit.labels.base import (
     well_formed,
 )
 from ifrkit.media.classes import BACKGROUND, ClassTable
-from ifrkit.media.images import check_size, read_raw_label
+from ifrkit.media.images import check_size
+from ifrkit.media.label_image import read_label_image
 
 _SPECIAL = {"_background_": BACKGROUND}
-_IGNORED = "__ignore__"
+_KEYS = {"shapes", "imagePath"}
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Labels are named by their JSON, or by the image that it says. `__ignore__` and `_background_` mean that."""
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
         return bool(_documents(files))
 
     def entries(self) -> list[Entry]:
-        return [Entry(name, (name[: -len(".json")], self._image(name))) for name in _documents(self.files)]
+        return [Entry(name, (name[: -len(".json")], *self._image(name))) for name in _documents(self.files)]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        found = {shape.name for key in keys for shape in self._parse(key, (0, 0))}
-        return _with_ignored(table_of_names(str(self.files.path), found - {_IGNORED}))
+        found = {shape.name for key in keys for shape in self.drawn(key) if not shape.stray}
+        return table_of_names(str(self.files.path), found)
+
+    def drawn(self, key: str) -> list[Shape]:
+        return self._parse(key, (0, 0))
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
-        return paint(self.files.where(key), size, self._parse(key, size), _with_ignored(table))
+        return paint(self.files.where(key), size, self._parse(key, size), table)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
@@ -62,10 +70,12 @@ class Labels(LabelReader):
             files[f"{name}.json"] = json.dumps(tree).encode()
         return files
 
-    def _image(self, key: str) -> str:
+    def _image(self, key: str) -> tuple[str, str]:
+        """The image that a file says, with its directories and without."""
         with well_formed(self.files.where(key), "LabelMe"):
             path = str(self.files.json(key)["imagePath"]).replace("\\", "/")
-            return PurePosixPath(path).with_suffix("").name
+            stem = PurePosixPath(path).with_suffix("")
+            return "/".join(part for part in stem.parts if part.strip("./")), stem.name
 
     def _parse(self, key: str, size: tuple[int, int]) -> list[Shape]:
         """The shapes of a file; of masks their class alone where size is (0, 0)."""
@@ -78,15 +88,7 @@ class Labels(LabelReader):
 
 
 def _documents(files: LabelFiles) -> list[str]:
-    return [name for name in files.ending(".json") if (head := files.head(name)).lstrip()[:1] == b"{" and _like(head)]
-
-
-def _like(head: bytes) -> bool:
-    return b'"shapes"' in head or b'"imagePath"' in head
-
-
-def _with_ignored(table: ClassTable) -> ClassTable:
-    return table.model_copy(update={"by_name": {_IGNORED: IGNORE, **table.by_name}})
+    return [name for name in files.ending(".json") if _KEYS & files.keys(name) and "[]" not in files.keys(name)]
 
 
 def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
@@ -94,9 +96,11 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     name = _SPECIAL.get(name, name)
     kind, points = tree.get("shape_type") or "polygon", tree["points"]
     if kind in ("polygon", "oriented_rectangle"):
-        return Shape(name, polygon(points))
+        return outline(name, points)
     if kind not in ("rectangle", "circle", "mask"):
-        raise ValueError(f"a {kind} of class {name!r} has no area; draw a polygon")
+        return Shape(name, stray=f"a {kind}")
+    if len(points) < 2:
+        return Shape(name, stray=f"a {kind} of one point")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
@@ -113,5 +117,5 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     mask_hw = np.zeros(size, np.bool_)
     if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
         raise ValueError(f"a mask of class {name!r} lies outside the frame")
-    mask_hw[top : bottom + 1, left : right + 1] = read_raw_label(f"{where}: a mask", data, inside) != 0
+    mask_hw[top : bottom + 1, left : right + 1] = read_label_image(f"{where}: a mask", data, inside).codes_hw > 0
     return Shape(name, mask_hw=mask_hw)

@@ -11,25 +11,8 @@ from PIL import Image
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import ArtifactError
-from ifrkit.core.records import LabelSpace
 from ifrkit.media.images import png_bytes
 from ifrkit.metrics.base import Ids
-
-
-def palette(labels: LabelSpace) -> NDArray[np.uint8]:
-    """RGB of every id, (256, 3); ids without a class are black."""
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: labels.num_classes] = labels.colors
-    return colors
-
-
-def save_label(path: Path, ids_hw: Ids, colors: NDArray[np.uint8]) -> None:
-    """An indexed PNG: its pixels are the class ids, its palette their colours."""
-    image = Image.fromarray(ids_hw)
-    image.putpalette(colors.tobytes())
-    data = io.BytesIO()
-    image.save(data, "png", compress_level=1)
-    write_atomic(path, data.getvalue(), durable=False)  # the commit makes all of them durable
 
 
 def load_label(path: Path) -> Ids:

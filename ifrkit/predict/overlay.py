@@ -12,14 +12,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrkit.core.encoding import is_utf8, readable
 from ifrkit.core.errors import DatasetError, ResourceError
 from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame, LabelSpace
 from ifrkit.media.mp4 import TIMESCALE, retime
+from ifrkit.media.palette import id_colors
 from ifrkit.media.video import open_capture, quiet_opencv
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.legend import Legend
-from ifrkit.predict.outputs import palette
 
 Codec = Literal["auto", "h264", "vp9", "av1", "mpeg4"]
 ENCODERS = {"h264": "avc1", "vp9": "vp09", "av1": "av01", "mpeg4": "mp4v"}
@@ -79,11 +80,14 @@ class Overlay:
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, look: Look) -> None:
         self._path, self._look, self._odd = path, look, (size[0] % 2, size[1] % 2)
-        self._table = np.ascontiguousarray(palette(look.labels)[:, None, ::-1])
+        self._table = np.ascontiguousarray(id_colors(look.labels)[:, None, ::-1])
         self._legend = Legend(look.labels, size) if look.legend else None
         even = size[1] + self._odd[1], size[0] + self._odd[0]
         # MPEG-4 counts time in at most 65535ths of a second.
         self._fps = round(fps, 3 if fps < 65 else 2 if fps < 655 else 0)
+        if not is_utf8(str(path)):
+            fault = f"{readable(str(path))}: OpenCV cannot write to a place whose name is not UTF-8"
+            raise ResourceError(fault, "name another place with --workspace or --out")
         code = cv2.VideoWriter.fourcc(*ENCODERS[encoder(look.codec)])
         self._video: Any = cv2.VideoWriter(str(path), code, self._fps, even)
         self._last: NDArray[np.uint8] | None = None

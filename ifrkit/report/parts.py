@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
+from ifrkit.core.text import file_name
 from ifrkit.evaluation.records import EXTREMES
-from ifrkit.evaluation.tables import headlines, percent, titles
+from ifrkit.evaluation.tables import evidence, headlines, measured, percent, titles
 from ifrkit.report import html
 from ifrkit.report.curves import INK, draw, draw_distances, svg
 from ifrkit.report.gather import Model, command_line, trainings
@@ -22,12 +22,17 @@ def _bar(value: float | None) -> Cell:
     return percent(value) if value is None else (percent(value), min(1.0, max(0.0, value)))
 
 
+def _with_interval(model: Model, system: str, metric: str, value: float | None) -> Cell:
+    text = measured(value, model.tree.get("intervals", {}).get(system, {}).get(metric))
+    return text if value is None else (text, min(1.0, max(0.0, value)))
+
+
 def summary(judged: Sequence[Model]) -> str:
     """Every system of every model, beside each other."""
     numbers = [headlines(model.tree["systems"]) for model in judged]
     metrics = list(dict.fromkeys(metric for found in numbers for row in found.values() for metric in row))
     rows: list[list[Cell]] = [
-        [f"{model.name}: {system}", *(_bar(row[m]) if m in row else "-" for m in metrics)]
+        [f"{model.name}: {system}", *(_with_interval(model, system, m, row.get(m)) for m in metrics)]
         for model, found in zip(judged, numbers, strict=True)
         for system, row in found.items()
     ]
@@ -36,7 +41,9 @@ def summary(judged: Sequence[Model]) -> str:
     )
     if not rows:
         return ""
-    return html.section("Results", html.table(["model", *titles(metrics)], rows, "Percent; higher is better"), note)
+    videos = min(model.tree.get("videos", 0) for model in judged)
+    caption = f"Percent; {evidence(videos)}" if videos else "Percent"
+    return html.section("Results", html.table(["model", *titles(metrics)], rows, caption), note)
 
 
 def per_class(judged: Sequence[Model]) -> str:
@@ -74,12 +81,12 @@ def confusion(judged: Sequence[Model]) -> str:
 
 
 def _matrix(matrix: list[list[int]], classes: list[str], name: str) -> str:
-    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in classes)
+    head = "".join(f'<th scope="col">{html.text(c)}</th>' for c in classes)
     body = ""
     for row, label in zip(matrix, classes, strict=True):
         total = sum(row)
         cells = "".join(_shade(value / total if total else None) for value in row)
-        body += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>\n'
+        body += f'<tr><th scope="row">{html.text(label)}</th>{cells}</tr>\n'
     first = '<th scope="col">truth</th>'
     inner = f"<thead><tr>{first}{head}</tr></thead>\n<tbody>{body}</tbody>"
     return html.scroller(f'<table class="confusion">{inner}</table>', f"Confusion matrix of {name}")
@@ -101,8 +108,8 @@ def curves(models: Sequence[Model]) -> str:
     for name, runs in trainings(models).items():
         drawn = svg(draw(runs, INK), f"Curves of {name}: loss, validation metric and learning rate over the steps")
         last = "; ".join(f"{run.name}: last loss {run.loss[-1][1]:.4g}" for run in runs if run.loss)
-        inner += f'<h3>{escape(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
-        inner += f"<p>{escape(last)}</p>\n"
+        inner += f'<h3>{html.text(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
+        inner += f"<p>{html.text(last)}</p>\n"
     return html.section("Training", inner, "A ring marks the best step; checkpoint=best means its weights.")
 
 
@@ -132,7 +139,7 @@ def distances(judged: Sequence[Model]) -> str:
 def consistency(judged: Sequence[Model]) -> str:
     """TC of each clip by itself, where it was measured and recorded."""
     found = [
-        (model, model.records.by_clip(model.system, "tc"))
+        (model, model.records.each("tc", model.records.of(model.system, "tc")))
         for model in judged
         if model.records is not None and "tc" in model.tree["systems"][model.system]
     ]
@@ -170,7 +177,7 @@ def _scores(model: Model) -> dict[str, float]:
     if model.records is None:
         return {}
     values = zip(model.records.frames, model.records.frame_miou.tolist(), strict=True)
-    return {name.replace("/", "_"): value for name, value in values}
+    return {file_name(name): value for name, value in values}
 
 
 def loop(judged: Sequence[Model]) -> str:
@@ -181,7 +188,7 @@ def loop(judged: Sequence[Model]) -> str:
             continue
         moving, still = html.animation(model.artifact.file("clip.webp"))
         quiet = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
-        image = f'<img src="{moving}" alt="Frames of a clip beside the predictions of {escape(model.name)}, moving">'
+        image = f'<img src="{moving}" alt="Frames of a clip beside the predictions of {html.text(model.name)}, moving">'
         drawn = f'<figure class="loop"><picture>{quiet}{image}</picture></figure>'
         inner += html.details(f"Play: {model.name}, {model.system}", drawn)
     return html.section("A clip in motion", inner, "The first clip of the split: frame and prediction.")
@@ -193,13 +200,13 @@ def lineage(models: Sequence[Model]) -> str:
     for model in models:
         made = model.lineage[::-1]
         lines = [line for line in dict.fromkeys(command_line(artifact) for artifact in made) if line]
-        inner += f"<h3>{escape(model.name)}</h3>\n<pre>{escape(chr(10).join(lines))}</pre>\n"
-        inner += "".join(f"<p>{escape(line)}</p>\n" for line in model.gone)
+        inner += f"<h3>{html.text(model.name)}</h3>\n" + html.preformatted(lines)
+        inner += "".join(f"<p>{html.text(line)}</p>\n" for line in model.gone)
         for artifact in made:
             manifest = artifact.manifest
             facts: dict[str, Any] = {"id": artifact.id, "created": manifest.created, "seed": manifest.seed}
             facts["from"] = [f"{ref.kind} {ref.id[:12]}" for ref in manifest.inputs]
             facts |= {"config": manifest.config, "environment": manifest.environment}
-            text = escape(json.dumps(facts, indent=1))
-            inner += html.details(f"{artifact.kind} {artifact.path.name}", f"<pre>{text}</pre>\n")
+            shown = html.preformatted(json.dumps(facts, indent=1).splitlines())
+            inner += html.details(f"{artifact.kind} {artifact.path.name}", shown)
     return html.section("How they were made", inner, "The commands, first to last; below them every setting.")

@@ -39,6 +39,7 @@ def run(job: Job) -> None:
     graphs: dict[str, Any] = {}
     for name, model in job.display.track(list(models.items()), "export"):
         own = {**metadata, "normalisation": normalisation({name: model})}
+        own["temperature"] = {name: model.temperature}
         graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
     rows = [
@@ -133,6 +134,7 @@ def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoMod
         "colors": [list(color) for color in store.labels.colors],
         "ignore": IGNORE,
         "normalisation": normalisation(models),
+        "temperature": {name: model.temperature for name, model in models.items()},
         "size": list(store.size),
         "key_interval": given.manifest.config.get("key_interval"),
     }

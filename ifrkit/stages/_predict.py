@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
+from ifrkit.core.encoding import readable
 from ifrkit.core.errors import ArtifactError, DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
+from ifrkit.media.images import save_label
+from ifrkit.media.palette import id_colors
 from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
-from ifrkit.predict.outputs import load_label, palette, save_confidence, save_label
+from ifrkit.predict.outputs import load_label, save_confidence
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.overlay import Look, Overlay, encoder
 from ifrkit.predict.resume import Progress
@@ -61,7 +64,7 @@ class _Run:
 
     def __init__(self, job: Job, segmenter: Segmenter, progress: Progress) -> None:
         self.job, self.segmenter, self.predictor, self.progress = job, segmenter, segmenter.predictor, progress
-        self.colors: NDArray[np.uint8] = palette(segmenter.labels)
+        self.colors: NDArray[np.uint8] = id_colors(segmenter.labels)
         self._predicted, self._seconds = 0, 0.0
 
     def video(self, source: Source, fact: Facts) -> None:
@@ -80,9 +83,8 @@ class _Run:
         for folder in ("labels", *self.job.config.write):
             (self.job.directory / source.name / folder).mkdir(parents=True, exist_ok=True)
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
-        record = Video(
-            name=source.name, source=source.live or source.path.resolve().name, size=fact.size, seen_at=seen_at
-        )
+        origin = source.live or readable(source.path.resolve().name)
+        record = Video(name=source.name, source=origin, size=fact.size, seen_at=seen_at)
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:

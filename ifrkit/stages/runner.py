@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -16,16 +17,20 @@ from typing import NoReturn
 
 import ifrkit
 from ifrkit.artifacts import store
+from ifrkit.artifacts.about import named
 from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.artifacts.locks import is_locked, locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.core.faults import is_disk_full, resource_errors
+from ifrkit.core.faults import resource_errors
 from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
+
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that say that the user named a wrong place; others may pass."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _make_place(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         fault = "" if os.access(directory, os.W_OK | os.X_OK) else "permission denied"
     except OSError as error:
-        if is_disk_full(error):
+        if error.errno not in _PLACES:
             raise
         fault = error.strerror or str(error)
     if fault:
@@ -148,7 +153,7 @@ def _make_place(directory: Path) -> None:
 
 
 def _up_to_date(ranks: Ranks, display: Display, artifact: Artifact) -> Artifact:
-    display.info(f"up to date: {artifact.path}")
+    display.info(f"up to date: {named(artifact)}")
     ranks.tell("begin", json.dumps({"done": str(artifact.path)}))
     return artifact
 
@@ -160,6 +165,8 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
     if run.resume and not state:
         _warn_of_others(partial, run.display)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
+    for artifact in planned.inputs[len(run.inputs) :]:  # what the config named or implied
+        run.display.info(f"with {artifact.kind} {named(artifact)}")
     try:
         store.begin(planned.target, keep=state)
         scratch = partial / store.SCRATCH

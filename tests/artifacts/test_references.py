@@ -125,6 +125,13 @@ def test_write_atomic_replaces_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
         RuntimeError("Can't decrement id ref count (file write failed: errno = 27, error message = 'File too large')"),
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("std::bad_alloc"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("unable to mmap 1000 bytes from file </torch_1>: Cannot allocate memory (12)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
     ],
 )
 def test_a_full_disk_and_no_memory_are_resource_errors(error: Exception) -> None:

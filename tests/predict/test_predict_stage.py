@@ -20,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+import ifrkit.media.images
 import ifrkit.predict.outputs
 import ifrkit.predict.resume
 import ifrkit.stages._predict
@@ -77,10 +78,10 @@ def test_a_stream_is_what_eval_scores(tmp_path: Path, clips: Artifact, model: Ar
     folder = _clip_folder(tmp_path, store, 2)
     done = own_videos.run(tmp_path, model, folder, key_interval=interval)
     system = Video("accel", load_video_model(model, "best"), CPU)
-    wanted = list(system.stream(store, 2, interval))
+    wanted = [seen.ids_hw for seen in system.stream(store, 2, interval)]
     _same(own_videos.labels(done, "clip"), wanted)
     for index, ids in enumerate(wanted):  # one step a frame equals the whole clip at once
-        clip_ids = system.scored(store, 2, index, index - index % interval, store.size)
+        clip_ids = system.scored(store, 2, index, index - index % interval, store.size).ids_hw
         assert (clip_ids != ids).mean() < 0.01
     assert len(np.unique(wanted)) > 1
     (video,) = _index(done)["videos"]
@@ -97,7 +98,7 @@ def test_a_branch_alone(tmp_path: Path, clips: Artifact, branches: Artifact, bra
     store = ClipStore(clips.path)
     done = own_videos.run(tmp_path, branches, _clip_folder(tmp_path, store, 2), branch=branch)
     alone = PerFrame("", load_branch(branches, branch or "reference", "best"), CPU)
-    _same(own_videos.labels(done, "clip"), [alone.predict(store, 2, i, store.size) for i in range(5)])
+    _same(own_videos.labels(done, "clip"), [alone.predict(store, 2, i, store.size).ids_hw for i in range(5)])
 
 
 @pytest.mark.parametrize("size", [(45, 61), (7, 90), (1, 1)])
@@ -218,7 +219,7 @@ def test_memory_does_not_grow_with_the_video(
             yield Item(number, f"{number:06}", frame)
             del frame
 
-    save = ifrkit.predict.outputs.save_label
+    save = ifrkit.media.images.save_label
 
     def slowly(*args: Any) -> None:
         time.sleep(0.01 if slow == "encoder" else 0)
