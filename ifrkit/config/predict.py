@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from ifrkit.config.fields import Size
+from ifrkit.config.fields import Size, split_commas
 from ifrkit.core.config import ByInput, Config, Runtime
 
 
@@ -14,7 +14,9 @@ class PredictConfig(Config):
     """`ifrkit predict`: class ids of every frame of the user's own videos."""
 
     videos: Annotated[tuple[str, ...], ByInput()] = Field(min_length=1)
-    """Video files and folders of frames; what is in them counts for the id, not where they lie."""
+    """Video files, folders of frames, patterns, a camera's number, rtsp://...; what files hold counts for the id."""
+    frames: int | None = Field(None, ge=1)
+    """At most so many frames of each video: a camera has no end."""
     branch: Literal["update", "reference"] | None = None
     """Which one, of a branches artifact; None: the reference branch if there is one."""
     key_policy: Literal["fixed", "adaptive"] = "fixed"
@@ -25,8 +27,14 @@ class PredictConfig(Config):
     """Difference as a share of the contrast: 0 all is explained, 0.7 to 1.4 another scene (docs/predict.md)."""
     size: Literal["train", "own"] | Size = "train"
     """What the networks see: as many pixels as in training, the frame's own size, or a (height, width)."""
+    write: Annotated[tuple[Literal["confidence"], ...], BeforeValidator(split_commas)] = ()
+    """What else is written: confidence, grey PNGs of the probability of each pixel's class (flag --write)."""
     overlay: float = Field(0.5, ge=0, le=1)
     """Opacity of the colours in the overlay video; 0: no such video."""
+    legend: bool = True
+    """Names of the classes in the overlay, where it is large enough."""
+    codec: Literal["auto", "h264", "vp9", "av1", "mpeg4"] = "auto"
+    """Of the overlay; auto: the first of them that OpenCV can write here. Browsers do not play mpeg4, the fastest."""
     fps: float = Field(25.0, gt=0, le=1000)
     """Frames a second of the overlay, where the source does not say."""
     checkpoint: Literal["best", "last"] = "best"
