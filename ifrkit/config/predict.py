@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from ifrkit.config.fields import Size
+from ifrkit.config.fields import Size, label_formats, split_commas
 from ifrkit.core.config import ByInput, Config, Runtime
 
 
@@ -29,5 +29,17 @@ class PredictConfig(Config):
     """Opacity of the colours in the overlay video; 0: no such video."""
     fps: float = Field(25.0, gt=0, le=1000)
     """Frames a second of the overlay, where the source does not say."""
+    write: tuple[str, ...] = ()
+    """Label formats in which labeling tools take the ids (flag --write), each in NAME/FORMAT."""
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
+
+    _commas = field_validator("write", mode="before")(split_commas)
+    _formats = field_validator("write")(label_formats)
+
+    def identity(self) -> dict[str, Any]:
+        """Without `write` where nothing more is written."""
+        tree = super().identity()
+        if not self.write:
+            del tree["write"]
+        return tree

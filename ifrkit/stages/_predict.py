@@ -20,6 +20,7 @@ from ifrkit.media.images import save_label
 from ifrkit.media.palette import id_colors
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
+from ifrkit.predict.for_tools import tool_writer
 from ifrkit.predict.outputs import Overlay, load_label
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
@@ -126,6 +127,8 @@ class _Run:
                 save_label(place / "labels" / f"{item.name}.png", ids_hw, self.colors)
 
         yield label
+        for name in config.write:
+            yield tool_writer(stack, name, place / name, self.segmenter.labels, source)
         if config.overlay:
             overlay = Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, self.colors, config.overlay)
             stack.callback(overlay.close)
