@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -87,9 +86,8 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
             display.info(f"{project.classes} holds an example: write your classes there before you label")
     proposal = project.propose(count, clip_length, chosen_by, display)
     _tell(project, proposal, count, clip_length, display)
-    where = str(project.path.resolve())
-    result = {"path": where, "to_label": proposal.names, "classes": project.class_names()}
-    click.echo(json.dumps(result) if as_json else where)
+    where = project.path.resolve()
+    say.result_path(where, as_json, {"path": str(where), "to_label": proposal.names, "classes": project.class_names()})
 
 
 def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, display: Display) -> None:

@@ -18,6 +18,7 @@ from ifrkit.evaluation.judge import Judge, scored_frames
 from ifrkit.evaluation.records import FILE, Recorder
 from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
 from ifrkit.evaluation.tables import headlines
+from ifrkit.media import figures
 from ifrkit.media.pictures import save_confusion, save_loop, strip
 from ifrkit.report.curves import draw_distances
 from ifrkit.stages._judged import clips_to_score, source_of
@@ -84,8 +85,8 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
         for table in tables.distances(report):
             job.display.table(*table)
         figure = draw_distances(report["distances"]["systems"])
-        figure.suptitle(f"{store.name} {report['split']}")
-        figure.savefig(job.directory / "distances.png", dpi=100)
+        figure.suptitle(figures.drawn(f"{store.name} {report['split']}"))
+        figures.save(figure, job.directory / "distances.png", dpi=100)
     if "inner_video" in report:
         job.display.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":
