@@ -73,7 +73,8 @@ def test_modes(tmp_path: Path) -> None:
         with Image.open(path) as saved:
             assert saved.mode == mode
         assert np.array_equal(read_raw_label(path), ids), mode
-        assert read_rgb(path).shape == (3, 4, 3)
+        if mode != "I;16":  # as a frame it would be refused: nothing says what is white
+            assert read_rgb(path).shape == (3, 4, 3)
     colors = _noise(3, 4)
     Image.fromarray(colors).convert("RGBA").save(tmp_path / "rgba.png")
     assert np.array_equal(read_raw_label(tmp_path / "rgba.png"), colors)
