@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -20,7 +19,9 @@ from ifrkit.core.records import Frame
 from ifrkit.media.depth import eight_bits, is_deep
 from ifrkit.media.orientation import orientation, turn, turned_size
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".webp"}
+)
 """What counts as a frame's image file (lower case)."""
 MAX_PIXELS = 200_000_000
 """Larger images are refused from their header alone: a few kB on disk can claim gigabytes of pixels."""
@@ -121,8 +122,3 @@ def list_images(directory: Path) -> list[Path]:
     """Image files directly inside a directory, sorted by name; hidden files are skipped."""
     found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     return sorted(p for p in found if p.is_file())
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key under which frame2 comes before frame10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]

@@ -10,7 +10,7 @@ from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.predict.options import require_fit
-from ifrkit.predict.sources import facts, find_sources
+from ifrkit.predict.sources import survey
 from ifrkit.stages.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ else:
 
 def check(config: PredictConfig, inputs: list[Artifact]) -> None:
     """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
-    found = [facts(source) for source in find_sources(config.videos)]
+    found = [fact for _, fact in survey(config.videos).videos]
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
     given = inputs[0]

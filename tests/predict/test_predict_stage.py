@@ -146,7 +146,7 @@ def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) ->
     a, b = _index(done)["videos"]
     assert [item["frame"] for item in a["broken"]] == ["000004"]
     assert [item["frame"] for item in b["broken"]] == ["f3", "f6"]
-    assert "32x50 pixels, the others have 32x48" in b["broken"][1]["fault"]
+    assert "32x50 pixels, most have 32x48" in b["broken"][1]["fault"]
     assert (a["frames"], b["frames"]) == (7, 6)
     assert (a["key_frames"], b["key_frames"]) == ([0, 5], [0, 3, 6])  # nothing is carried over a gap
     assert len(told.warnings) == 3

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from ifrkit.data.store.clips import ClipStore as ClipStore
@@ -12,7 +13,7 @@ __all__ = ["ClipStore"]
 
 
 def __getattr__(name: str) -> Any:
-    """`ClipStore`, imported when it is first asked for: h5py takes its time."""
+    """`ClipStore` when it is first asked for: most that import from here need no HDF5."""
     if name in __all__:
-        return getattr(importlib.import_module("ifrkit.data.store.clips"), name)
+        return getattr(lazy("ifrkit.data.store.clips"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
