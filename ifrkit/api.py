@@ -25,9 +25,9 @@ from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import Frame
 from ifrkit.media.images import SUFFIXES, read_rgb
+from ifrkit.media.palette import id_colors
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
-from ifrkit.predict.outputs import palette
 from ifrkit.predict.segmenter import open_segmenter
 from ifrkit.predict.sources import read, survey
 
@@ -43,7 +43,7 @@ class Model:
         self._segmenter = open_segmenter(Job(config, [artifact], Path(), Path(), device=device))
         labels = self._segmenter.labels
         self.classes: tuple[str, ...] = tuple(labels.names)
-        self.colors: NDArray[np.uint8] = palette(labels)[: len(self.classes)]
+        self.colors: NDArray[np.uint8] = id_colors(labels)[: len(self.classes)]
 
     def predict(self, source: Any) -> Any:
         """Class ids (h, w) uint8 of an image; of a video an iterator over (frame, ids), in order.

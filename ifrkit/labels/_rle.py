@@ -71,25 +71,40 @@ def decode(data: bytes, count: int) -> NDArray[np.uint8]:
 
 
 def encode(words: NDArray[np.uint8], sizes: Sequence[int] = (3, 4, 8, 16), least: int = 3) -> bytes:
-    """The code of these words, for toy exports. sizes: bits of lengths. Runs of `least` words and more are packed."""
-    bits = [f"{len(words):032b}", f"{_WORD - 1:05b}", *(f"{size - 1:04b}" for size in sizes)]
-
-    def chunk(run: bool, own: NDArray[np.uint8]) -> None:
-        most = 1 << max(sizes)
-        for begin in range(0, len(own), most):
-            part = own[begin : begin + most]
-            size, place = min((s, k) for k, s in enumerate(sizes) if len(part) <= 1 << s)
-            bits.append(f"{int(run)}{place:02b}{len(part) - 1:0{size}b}")
-            bits.extend(f"{int(word):08b}" for word in (part[:1] if run else part))
-
-    ends = [*(np.flatnonzero(np.diff(words)) + 1).tolist(), len(words)] if len(words) else []
+    """The code of these words. sizes: bits of lengths. Runs of `least` words and more are packed."""
+    ends = [*(np.flatnonzero(words[1:] != words[:-1]) + 1).tolist(), len(words)] if len(words) else []
+    code = _Code(len(words), sizes)
     start = literal = 0
     for end in ends:
         if end - start >= least:
-            chunk(False, words[literal:start])
-            chunk(True, words[start:end])
+            code.chunks(False, words[literal:start])
+            code.chunks(True, words[start:end])
             literal = end
         start = end
-    chunk(False, words[literal:])
-    text = "".join(bits)
-    return bytes(int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8))
+    code.chunks(False, words[literal:])
+    return code.packed()
+
+
+def encode_mask(mask_hw: NDArray[np.bool_]) -> bytes:
+    """The code of a brush stroke: all four channels of a pixel are 255 in the mask and 0 elsewhere."""
+    return encode(np.repeat(mask_hw.ravel().view(np.uint8) * np.uint8(255), 4))
+
+
+class _Code:
+    """Bits that are being written."""
+
+    def __init__(self, total: int, sizes: Sequence[int]) -> None:
+        self._sizes, self._most = sizes, 1 << max(sizes)
+        self._bits = [f"{total:032b}", f"{_WORD - 1:05b}", *(f"{size - 1:04b}" for size in sizes)]
+
+    def chunks(self, run: bool, words: NDArray[np.uint8]) -> None:
+        """These words as one run, or as they are."""
+        for begin in range(0, len(words), self._most):
+            part = words[begin : begin + self._most]
+            size, place = min((s, k) for k, s in enumerate(self._sizes) if len(part) <= 1 << s)
+            self._bits.append(f"{int(run)}{place:02b}{len(part) - 1:0{size}b}")
+            self._bits.extend(f"{word:08b}" for word in (part[:1] if run else part).tolist())
+
+    def packed(self) -> bytes:
+        """All bits as bytes, the last one filled up with zeros."""
+        return np.packbits(np.frombuffer("".join(self._bits).encode(), np.uint8) - 48).tobytes()

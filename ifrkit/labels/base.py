@@ -1,7 +1,8 @@
 """What a label format defines, and how the format that fits is found.
 
 A format is one file, `ifrkit/labels/NAME.py` with a class `Labels`, or an entry point of the group `ifrkit.labels`.
-Everything that a format needs is here: its base class `LabelReader`, the files of an export, and shapes to paint.
+Everything that a format needs is here: its base class `LabelReader`, the files of an export, and shapes to paint. A
+format that can be written too names its `LabelWriter`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
 from ifrkit.labels._shapes import Shape, outlines, paint, polygon, table_of_names
+from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Export",
     "LabelFiles",
     "LabelReader",
+    "LabelWriter",
     "Shape",
     "known_format",
     "open_labels",
@@ -32,6 +35,7 @@ __all__ = [
     "polygon",
     "table_of_names",
     "well_formed",
+    "writer_of",
 ]
 
 
@@ -47,6 +51,9 @@ class Entry(NamedTuple):
 
 class LabelReader(ABC):
     """The labels of one export. It is pickled into worker processes, so it holds its files and nothing opened."""
+
+    writer: ClassVar[type[LabelWriter] | None] = None
+    """Its other half; None: this format is read only."""
 
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
@@ -79,9 +86,12 @@ class LabelReader(ABC):
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
         """The files of an export of these labels, name -> content: contract tests read them back.
 
-        labels: frame name -> ids, places in `classes`; 255 where nothing is labeled.
+        labels: frame name -> ids, places in `classes`; 255 where nothing is labeled. A format with a writer has them
+        from there.
         """
-        raise NotImplementedError
+        if cls.writer is None:
+            raise NotImplementedError
+        return toy_files(cls.writer, labels, classes)
 
 
 class Export(NamedTuple):
@@ -98,6 +108,16 @@ def known_format(name: str) -> str:
     if name != "auto" and name not in names("labels"):
         raise ValueError(f"no label format {name!r}; {nearest(name, ['auto', *names('labels')])}")
     return name
+
+
+def writer_of(name: str) -> type[LabelWriter]:
+    """What writes a format. Raises ConfigError for one that is read only."""
+    found: type[LabelReader] = load("labels", name)
+    if found.writer is None:
+        formats, _ = _loaded()
+        written = ", ".join(name for name, labels in formats.items() if labels.writer is not None)
+        raise ConfigError(f"labels of the format {spelled(name)} are read only", f"written are: {written}")
+    return found.writer
 
 
 def open_labels(path: Path, name: str) -> Export:

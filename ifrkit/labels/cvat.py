@@ -8,17 +8,18 @@ CVAT chooses the colours, so what counts are the names. Its label `background` i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
+from ifrkit.labels._to_cvat import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, well_formed
 from ifrkit.media.classes import BACKGROUND, ClassTable, ids_of_ids, named_table
-from ifrkit.media.images import png_bytes, read_raw_label
-from ifrkit.media.palette import RGB, distinct_colors, ids_of_colors
+from ifrkit.media.images import read_raw_label
+from ifrkit.media.palette import RGB, ids_of_colors
 
 _MAP = "labelmap.txt"
 _MASKS = "SegmentationClass/"
@@ -26,6 +27,8 @@ _MASKS = "SegmentationClass/"
 
 class Labels(LabelReader):
     """One export, or a directory of several."""
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -61,15 +64,6 @@ class Labels(LabelReader):
             )
             raise DatasetError(fault, "export again as Segmentation mask 1.1, and keep the files together")
         return label
-
-    @classmethod
-    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
-        colors = {BACKGROUND: (0, 0, 0), **dict(zip(classes, distinct_colors(len(classes)), strict=True))}
-        rows = [f"{name}:{red},{green},{blue}::\n" for name, (red, green, blue) in colors.items()]
-        files = {_MAP: f"# label:color_rgb:parts:actions\n{''.join(rows)}".encode()}
-        table = np.zeros((256, 3), np.uint8)
-        table[: len(classes)] = [colors[name] for name in classes]
-        return files | {f"{_MASKS}{name}.png": png_bytes(table[ids]) for name, ids in labels.items()}
 
     def _map_of(self, key: str) -> dict[RGB, str]:
         top = _top(key) or ""

@@ -10,18 +10,16 @@ Points are percent of the size. A stroke is an RGBA image, see `_rle.py`; it cou
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-
 from ifrkit.core.records import Label
-from ifrkit.labels._rle import decode, encode
+from ifrkit.labels._rle import decode
+from ifrkit.labels._to_label_studio import Writer
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
@@ -47,7 +45,12 @@ class _Task(NamedTuple):
 
 
 class Labels(LabelReader):
-    """Of several annotations of a task the last one counts that was not skipped."""
+    """Of several annotations of a task the last one counts that was not skipped.
+
+    Predictions count in a file that has nothing else: one that was never in Label Studio.
+    """
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -74,15 +77,6 @@ class Labels(LabelReader):
         empty = sum(not task.results for task in self._tasks.values())
         return [f"{empty} tasks of {self.files.path.name} are not annotated"] if empty else []
 
-    @classmethod
-    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
-        tasks = []
-        for number, (name, ids) in enumerate(labels.items()):
-            image = f"http://host:8080/data/upload/1/{number:08x}-{name}.png"
-            result = [_stroke(classes[i], ids, i) for i in range(len(classes))]
-            tasks.append({"data": {"image": image}, "annotations": [{"was_cancelled": False, "result": result}]})
-        return {"project-1.json": json.dumps(tasks).encode()}
-
     def _where(self, key: str) -> str:
         name, _, number = key.rpartition("#")
         return f"{self.files.where(name)}: task {number} ({self._tasks[key].names[0]})"
@@ -94,10 +88,12 @@ class Labels(LabelReader):
         for name in self.files.ending(".json"):
             tree = self.files.json(name)
             with well_formed(self.files.where(name), _TITLE):
-                if not isinstance(tree, list) or any("annotations" not in task for task in tree):
+                done = isinstance(tree, list) and any("annotations" in task for task in tree)
+                kind = "annotations" if done else "predictions"
+                if not isinstance(tree, list) or any(kind not in task for task in tree):
                     raise ValueError("it has no annotations; choose JSON, not JSON-MIN, for the export")
                 for number, task in enumerate(tree, start=1):
-                    tasks[f"{name}#{number}"] = _Task(_names(task["data"]), _results(task["annotations"]))
+                    tasks[f"{name}#{number}"] = _Task(_names(task["data"]), _results(task[kind]))
         return tasks
 
 
@@ -140,11 +136,3 @@ def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) ->
             raise ValueError(f"a brush stroke in the format {value['format']!r}")
         rgba = decode(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(*size, 4)
         yield Shape(name, mask_hw=rgba[..., 3] >= 128)
-
-
-def _stroke(name: str, ids_hw: Label, index: int) -> dict[str, Any]:
-    """One class of a toy label, as the brush draws it: all four channels of a pixel are equal."""
-    rgba = np.repeat((ids_hw == index).ravel() * np.uint8(255), 4)
-    value = {"format": "rle", "rle": list(encode(rgba)), _DRAWN[0]: [name]}
-    size = {"original_height": ids_hw.shape[0], "original_width": ids_hw.shape[1]}
-    return {"type": _DRAWN[0], **size, "image_rotation": 0, "value": value}

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ifrkit.core.records import IGNORE, Label
+from ifrkit.core.records import Label
+from ifrkit.labels._to_labelme import Writer
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
@@ -32,11 +33,12 @@ from ifrkit.media.classes import BACKGROUND, ClassTable
 from ifrkit.media.images import check_size, read_raw_label
 
 _SPECIAL = {"_background_": BACKGROUND}
-_IGNORED = "__ignore__"
 
 
 class Labels(LabelReader):
     """Labels are named by their JSON, or by the image that it says. `__ignore__` and `_background_` mean that."""
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -47,10 +49,10 @@ class Labels(LabelReader):
 
     def table(self, keys: Sequence[str]) -> ClassTable:
         found = {shape.name for key in keys for shape in self._parse(key, (0, 0))}
-        return _with_ignored(table_of_names(str(self.files.path), found - {_IGNORED}))
+        return table_of_names(str(self.files.path), found)
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
-        return paint(self.files.where(key), size, self._parse(key, size), _with_ignored(table))
+        return paint(self.files.where(key), size, self._parse(key, size), table)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
@@ -83,10 +85,6 @@ def _documents(files: LabelFiles) -> list[str]:
 
 def _like(head: bytes) -> bool:
     return b'"shapes"' in head or b'"imagePath"' in head
-
-
-def _with_ignored(table: ClassTable) -> ClassTable:
-    return table.model_copy(update={"by_name": {_IGNORED: IGNORE, **table.by_name}})
 
 
 def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:

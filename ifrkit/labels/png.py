@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ifrkit.core.records import Label
+from ifrkit.labels._to_png import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
 from ifrkit.media.classes import ClassTable, derive_table
-from ifrkit.media.images import png_bytes, read_raw_label
+from ifrkit.media.images import read_raw_label
 
 
 class Labels(LabelReader):
     """LABELS/VIDEO/STEM.png, and the other names that a frame may have."""
+
+    writer = Writer
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -26,10 +29,6 @@ class Labels(LabelReader):
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         return table.convert(read_raw_label(where, self.files.read(key), size), where)
-
-    @classmethod
-    def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
-        return {f"{name}.png": png_bytes(ids) for name, ids in labels.items()}
 
     def _places(self, keys: Sequence[str]) -> list[tuple[str, str]]:
         return [(key, self.files.where(key)) for key in keys]

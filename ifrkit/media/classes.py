@@ -7,7 +7,7 @@ classes:
 ignore: [255, [0, 0, 0], ego vehicle]   # ids, colours and names that mean "no class"; default [255]
 
 A class named `background` is what nobody labeled: the pixels outside every polygon and brush. Without one they are
-ignored.
+ignored. The name `__ignore__` always means "no class".
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from ifrkit.media.palette import RGB, distinct_colors, ids_of_colors
 _Byte = Annotated[int, Field(ge=0, le=255)]
 _Id = Annotated[int, Field(ge=0, le=65535)]
 BACKGROUND = "background"
+IGNORED = "__ignore__"
+"""What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
 _MOST_IDS = 1 << 16
 _UNKNOWN = 254
 _MOST_DERIVED = 64
@@ -143,15 +145,22 @@ def read_table(path: Path) -> ClassTable:
             _add(by_name, void, IGNORE, f"{path}: ignore")
         else:
             _add(by_color, void, IGNORE, f"{path}: ignore")
+    by_name.setdefault(IGNORED, IGNORE)
     return ClassTable(space=space, by_id=by_id, by_color=by_color, by_name=by_name)
 
 
 def named_table(where: str, names: Sequence[str], colors: Sequence[RGB] = ()) -> ClassTable:
-    """A table of classes by their names, for labels that bring them along: ids are places in the list."""
+    """A table of classes by their names, for labels that bring them along: ids are places in the list.
+
+    `__ignore__` may be among the names; it is left out of the classes.
+    """
+    if IGNORED in names:
+        colors = [color for name, color in zip(names, colors, strict=False) if name != IGNORED]
+        names = [name for name in names if name != IGNORED]
     if not 1 <= len(names) <= _UNKNOWN:
         raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {_UNKNOWN}")
     space = LabelSpace(names=tuple(names), colors=tuple(colors) or distinct_colors(len(names)))
-    by_name = {name: i for i, name in enumerate(names)}
+    by_name = {name: i for i, name in enumerate(names)} | {IGNORED: IGNORE}
     return ClassTable(
         space=space, by_id={i: i for i in range(len(names))} | {IGNORE: IGNORE}, by_color={}, by_name=by_name
     )

@@ -110,6 +110,18 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     return data.getvalue()
 
 
+def save_label(path: Path, ids_hw: NDArray[np.uint8], colors_n3: NDArray[np.uint8]) -> None:
+    """An indexed PNG: its pixels are the class ids, its palette their colours (256, 3)."""
+    image = Image.fromarray(ids_hw)
+    image.putpalette(colors_n3.tobytes())
+    image.save(path, compress_level=1)
+
+
+def save_colors(path: Path, colors_hw3: NDArray[np.uint8]) -> None:
+    """An RGB PNG, written fast."""
+    Image.fromarray(colors_hw3).save(path, compress_level=1)
+
+
 def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int], name: str = "") -> None:
     """Raises DatasetError where a label and its frame (called `name`) differ in (height, width)."""
     if label != frame:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrkit.core.records import IGNORE, Label
+from ifrkit.core.records import IGNORE, Label, LabelSpace
 
 RGB = tuple[int, int, int]
 _UNKNOWN = 254
@@ -44,3 +44,10 @@ def distinct_colors(count: int) -> tuple[RGB, ...]:
                 channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
         colors.append((channels[0], channels[1], channels[2]))
     return tuple(colors)
+
+
+def id_colors(labels: LabelSpace) -> NDArray[np.uint8]:
+    """RGB of every id, (256, 3); ids without a class are black."""
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: labels.num_classes] = labels.colors
+    return colors

@@ -11,22 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ifrkit.core.errors import ResourceError
-from ifrkit.core.records import Frame, LabelSpace
+from ifrkit.core.records import Frame
 from ifrkit.metrics.base import Ids
-
-
-def palette(labels: LabelSpace) -> NDArray[np.uint8]:
-    """RGB of every id, (256, 3); ids without a class are black."""
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: labels.num_classes] = labels.colors
-    return colors
-
-
-def save_label(path: Path, ids_hw: Ids, colors: NDArray[np.uint8]) -> None:
-    """An indexed PNG: its pixels are the class ids, its palette their colours."""
-    image = Image.fromarray(ids_hw)
-    image.putpalette(colors.tobytes())
-    image.save(path, compress_level=1)
 
 
 def load_label(path: Path) -> Ids:

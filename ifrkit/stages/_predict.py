@@ -16,10 +16,12 @@ from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
+from ifrkit.media.images import save_label
+from ifrkit.media.palette import id_colors
 from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
-from ifrkit.predict.outputs import Overlay, load_label, palette, save_label
+from ifrkit.predict.outputs import Overlay, load_label
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Item, Source, read, survey
@@ -64,7 +66,7 @@ class _Run:
 
     def __init__(self, job: Job, segmenter: Segmenter, total: int) -> None:
         self.job, self.segmenter, self.predictor, self.total = job, segmenter, segmenter.predictor, total
-        self.colors: NDArray[np.uint8] = palette(segmenter.labels)
+        self.colors: NDArray[np.uint8] = id_colors(segmenter.labels)
         self._progress = job.scratch / "progress.json"
         saved = Progress()
         if job.resumed:

@@ -265,7 +265,7 @@ def test_any_bytes_are_decoded_or_refused(data: bytes, count: int) -> None:
 
 
 def test_formats_are_found_by_their_files() -> None:
-    assert names("labels") == ["cityscapes-polygons", "cvat", "label-studio", "labelme", "png"]
+    assert {"cityscapes-polygons", "cvat", "label-studio", "labelme", "png"} <= set(names("labels"))
 
 
 def test_a_format_may_be_said_where_several_fit(tmp_path: Path) -> None:

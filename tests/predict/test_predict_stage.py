@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-import ifrkit.predict.outputs
+import ifrkit.media.images
 import ifrkit.stages._predict
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
@@ -208,7 +208,7 @@ def test_memory_does_not_grow_with_the_video(
             yield Item(number, f"{number:06}", frame)
             del frame
 
-    save = ifrkit.predict.outputs.save_label
+    save = ifrkit.media.images.save_label
 
     def slowly(*args: Any) -> None:
         time.sleep(0.01 if slow == "encoder" else 0)

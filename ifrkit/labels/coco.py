@@ -1,0 +1,126 @@
+"""COCO: one JSON with images, categories and annotations (polygons or run lengths), or the panoptic form with PNGs.
+
+    {"images": [{"id": 1, "file_name": "street_000031.jpg", "height": 1080, "width": 1920}, ...],
+     "categories": [{"id": 1, "name": "road"}, ...],
+     "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [[x, y, x, y, ...], ...]},
+                     {"image_id": 1, "category_id": 2, "segmentation": {"size": [h, w], "counts": "..." or [...]}},
+                     {"image_id": 1, "file_name": "street_000031.png", "segments_info": [{"id": 7, "category_id": 1}]}]}
+
+Annotations are painted in order, a later one over the earlier ones; polygons as COCO's own tool paints them. In a
+panoptic PNG a pixel holds the id of its segment as R + 256 G + 65536 B; 0 is not labeled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property, reduce
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import Label
+from ifrkit.labels._coco_mask import Mask
+from ifrkit.labels._json import documents, flat_polygon, run_lengths
+from ifrkit.labels._to_coco import Writer
+from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, paint, table_of_names, well_formed
+from ifrkit.media.classes import ClassTable, named_table
+from ifrkit.media.images import check_size, read_raw_label
+
+_TITLE = "COCO"
+_LISTS = ("images", "categories", "annotations")
+
+
+class _Image(NamedTuple):
+    """One image of a document. size: (height, width). annotations: in their order. classes: by category id."""
+
+    file: str
+    stem: str
+    size: tuple[int, int]
+    annotations: list[dict[str, Any]]
+    classes: dict[int, str]
+
+
+class Labels(LabelReader):
+    """Every image that a document lists is labeled, one without annotations too: it shows none of the classes."""
+
+    writer = Writer
+
+    @classmethod
+    def claims(cls, files: LabelFiles) -> bool:
+        return bool(_documents(files))
+
+    def entries(self) -> list[Entry]:
+        return [Entry(key, _names(image.stem)) for key, image in self._images.items()]
+
+    def table(self, keys: Sequence[str]) -> ClassTable:
+        """All categories, in the order of their ids."""
+        names = {name: None for key in keys for _, name in sorted(self._images[key].classes.items())}
+        return named_table(str(self.files.path), list(names)) if names else table_of_names(str(self.files.path), [])
+
+    def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
+        image = self._images[key]
+        where = f"{self.files.where(image.file)}: image {image.stem}"
+        check_size(where, image.size, size)
+        with well_formed(where, _TITLE):
+            return paint(where, size, self._shapes(where, image), table)
+
+    @cached_property
+    def _images(self) -> dict[str, _Image]:
+        """FILE#ID -> the image."""
+        return {key: image for name in _documents(self.files) for key, image in self._parse(name)}
+
+    def _parse(self, name: str) -> Iterator[tuple[str, _Image]]:
+        tree = self.files.json(name)
+        with well_formed(self.files.where(name), _TITLE):
+            if missing := [key for key in _LISTS if not isinstance(tree.get(key), list)]:
+                raise ValueError(f"it has no list of {missing[0]}")
+            classes = {int(category["id"]): str(category["name"]) for category in tree["categories"]}
+            own: dict[Any, list[dict[str, Any]]] = {}
+            for annotation in tree["annotations"]:
+                own.setdefault(annotation["image_id"], []).append(annotation)
+            for image in tree["images"]:
+                stem = str(PurePosixPath(str(image["file_name"]).replace("\\", "/")).with_suffix(""))
+                size = int(image["height"]), int(image["width"])
+                yield f"{name}#{image['id']}", _Image(name, stem, size, own.get(image["id"], []), classes)
+
+    def _shapes(self, where: str, image: _Image) -> Iterator[Shape]:
+        for annotation in image.annotations:
+            if "segments_info" in annotation:
+                yield from self._segments(where, image, annotation)
+                continue
+            yield Shape(image.classes[annotation["category_id"]], mask_hw=_mask(where, annotation, image.size))
+
+    def _segments(self, where: str, image: _Image, annotation: dict[str, Any]) -> Iterator[Shape]:
+        """The segments of a panoptic PNG."""
+        png = str(annotation["file_name"])
+        found = [name for name in self.files.names if f"/{name}".endswith(f"/{png}")]
+        beside = [name for name in found if PurePosixPath(image.file).stem in name] or found
+        if len(beside) != 1:
+            fault = f"{where}: {len(beside)} files are called {png}"
+            raise DatasetError(fault, "put the directory of panoptic PNGs beside the JSON")
+        raw = read_raw_label(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
+        ids_hw = raw if raw.ndim == 2 else raw @ np.array([1, 1 << 8, 1 << 16])
+        for segment in annotation["segments_info"]:
+            yield Shape(image.classes[segment["category_id"]], mask_hw=ids_hw == segment["id"])
+
+
+def _mask(where: str, annotation: dict[str, Any], size: tuple[int, int]) -> Mask:
+    drawn = annotation.get("segmentation")
+    if isinstance(drawn, dict):
+        return run_lengths(where, drawn, size)
+    if not isinstance(drawn, list) or not drawn:
+        raise ValueError("an annotation without a mask, perhaps a box alone; export masks or polygons")
+    return reduce(np.logical_or, (flat_polygon(points, size) for points in drawn))
+
+
+def _names(stem: str) -> tuple[str, ...]:
+    last = PurePosixPath(stem).name
+    return tuple(dict.fromkeys((stem.strip("/"), last)))
+
+
+def _documents(files: LabelFiles) -> list[str]:
+    """COCO's keys in a file's beginning, whichever of its lists comes first; Datumaro has `categories` too."""
+    found = documents(files, b"images", b"image_id", b"segments_info", b"licenses")
+    return [name for name in found if b'"imagePath"' not in files.head(name)]
