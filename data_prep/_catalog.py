@@ -120,10 +120,3 @@ def split_lines(clips: Iterable[ClipRecord]) -> list[str]:
                 f"{sum(len(c.labeled) for c in own)} labeled, {sum(len(c.hidden) for c in own)} hidden labels"
             )
     return lines
-
-
-def shown(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more."""
-    names = list(names)
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

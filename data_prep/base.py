@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from ifrkit.core.config import Config as BaseConfig
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, TrueFlow
+from ifrkit.media.litter import Left
 
 
 class Dataset(ABC):
@@ -65,6 +66,10 @@ class Dataset(ABC):
     def summary(self) -> list[str]:
         """Lines for `prepare --dry-run`: what was found, what was ignored and why."""
         return []
+
+    def left_out(self) -> Left:
+        """Files below the root that were not read: the run says it, too."""
+        return Left()
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:

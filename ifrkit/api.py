@@ -29,7 +29,7 @@ from ifrkit.media.palette import id_colors
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.segmenter import open_segmenter
-from ifrkit.predict.sources import facts, find_sources, read
+from ifrkit.predict.sources import read, survey
 
 KINDS = ("video-model", "branches", "exported")
 
@@ -97,8 +97,8 @@ def load(
 
 
 def _decoded(path: str) -> Iterator[Frame]:
-    sources = find_sources([path])
-    if len(sources) != 1:
-        raise ConfigError(f"{path}: holds {len(sources)} videos", "predict one after the other")
-    frames = read(sources[0], facts(sources[0]).size)
+    videos = survey([path]).videos
+    if len(videos) != 1:
+        raise ConfigError(f"{path}: holds {len(videos)} videos", "predict one after the other")
+    frames = read(*videos[0])
     return (item.frame for item in frames if item.frame is not None)

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep._catalog import Catalog, shown
+from data_prep._catalog import Catalog
 from data_prep.camvid.classes import read_color_label
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Frame, Split
 from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.images import read_rgb
+from ifrkit.media.litter import shown
 from ifrkit.media.source import Source
 from ifrkit.media.video import SUFFIXES as VIDEOS
 

@@ -8,11 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
-from data_prep._catalog import Catalog, shown
+from data_prep._catalog import Catalog
 from data_prep._runs import runs, windows
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import ClipRecord, Split
 from ifrkit.media.images import list_images
+from ifrkit.media.litter import shown
 from ifrkit.media.source import Source
 
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep._catalog import shown
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Split
+from ifrkit.media.litter import shown
 
 FRAMES, LABELS = "leftImg8bit_sequence", "gtFine"
 ARCHIVES = {FRAMES: "leftImg8bit_sequence_trainvaltest.zip", LABELS: "gtFine_trainvaltest.zip"}

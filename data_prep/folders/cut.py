@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 from ifrkit.core.errors import DatasetError
@@ -24,20 +22,6 @@ class Cut(NamedTuple):
     start: int
     stop: int
     annotated: int | None
-
-
-def segments(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Stretches (begin, end) of a video's frames without a jump: a step of the frame number above five usual ones.
-
-    Frames that are not all numbered, or numbered by time stamps of any unit, are one stretch if they are even enough.
-    """
-    found = [re.search(r"\d+$", name) for name in names]
-    numbers = [int(m[0]) for m in found if m]
-    if len(numbers) < max(2, len(names)):
-        return [(0, len(names))]
-    steps = [b - a for a, b in pairwise(numbers)]
-    jumps = [i for i, step in enumerate(steps, start=1) if step > 5 * median(steps)]
-    return list(pairwise([0, *jumps, len(names)]))
 
 
 def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> list[Cut]:
@@ -92,11 +76,15 @@ def _unlabeled(owners: Owners, begin: int, end: int, length: int) -> Iterator[Cu
 
 
 def owners_by_lists(
-    videos: dict[str, list[str]], lists: dict[Split, Path], find: Callable[[str], list[str]]
+    videos: dict[str, list[str]],
+    lists: dict[Split, Path],
+    find: Callable[[str], list[str]],
+    is_lost: Callable[[str], bool],
 ) -> dict[str, Owners]:
-    """Splits from train.txt, val.txt, test.txt: each line names a video (all its frames) or one frame.
+    """Splits from train.txt, val.txt, test.txt: each line names a video, a directory of videos, or one frame.
 
-    Without train.txt, training gets every video that no other list mentions.
+    is_lost: whether a line names a frame that is left out. Without train.txt, training gets every video that no other
+    list mentions.
     """
     place = {name: (video, i) for video, names in videos.items() for i, name in enumerate(names)}
     owners: dict[str, Owners] = {video: [None] * len(names) for video, names in videos.items()}
@@ -105,8 +93,11 @@ def owners_by_lists(
             written = line.partition("#")[0].strip()
             if not written:
                 continue
-            named = videos.get(written) or find(written) or find(written.rpartition(".")[0])
-            if not named or (written not in videos and len(named) > 1):
+            below = [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
+            named = below or find(written) or find(written.rpartition(".")[0])
+            if not named and (is_lost(written) or is_lost(written.rpartition(".")[0])):
+                continue
+            if not named or (not below and len(named) > 1):
                 what = "several frames have" if named else "no video and no frame has"
                 raise DatasetError(f"{path}:{number}: {what} the name {written!r}", "correct or remove the line")
             for video, i in (place[name] for name in named):

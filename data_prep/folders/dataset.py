@@ -1,13 +1,13 @@
 """Your own videos: directories of frames and video files, with whatever labels exist.
 
-    ROOT/frames/street/000001.jpg ...     every directory with images is a video (nested ones too)
+    ROOT/frames/street/000001.jpg ...     every series of images is a video (nested ones too: ifrkit/media/search.py)
     ROOT/frames/night.mp4                 so is every video file (mp4, avi, mov, mkv, mxf, ...)
-    ROOT/frames/park_0001.png ...         and images directly in there, grouped by their name up to the number
+    ROOT/frames/park_0001.png ...         and a series directly in there, named by what stands before the number
     ROOT/labels/street/000031.png         PNG labels, named like their frames, with or without the video's directory
     ROOT/labels/night_000120.png          frame 120 of night.mp4, counted from 0
     ROOT/labels/...                       or what a labeling tool exports: see ifrkit/labels/
     ROOT/classes.yaml                     class names, colours and ids (see ifrkit/media/classes.py); often not needed
-    ROOT/train.txt, val.txt, test.txt     optional: videos or frames, one a line
+    ROOT/train.txt, val.txt, test.txt     optional: videos, directories or frames, one a line
 
 Every labeled frame gets a clip of `clip_length` frames that ends at it; the frames that remain become training clips
 without a label. A video's frames count as consecutive, but no clip crosses a jump of the frame number (more than five
@@ -23,21 +23,20 @@ from typing import get_args
 
 from pydantic import Field, field_validator
 
-from data_prep._catalog import Catalog, CatalogDataset, shown
-from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists, segments
-from data_prep.folders.find import Matches, Names, Tree, find_tree, frame_names, match_labels
+from data_prep._catalog import Catalog, CatalogDataset
+from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists
+from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
 from data_prep.folders.toys import make_tree
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
+from ifrkit.media.litter import Left, shown
+from ifrkit.media.search import Found
 from ifrkit.media.source import Source
-from ifrkit.media.video import VideoReader
 
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
-_MISCOUNTED = 5
-"""Headers of sound video files are wrong by a frame or two."""
 
 
 class Dataset(CatalogDataset):
@@ -82,11 +81,11 @@ class Dataset(CatalogDataset):
         return self.export.reader.table([entry.key for entry in self.matches.labels.values()])
 
     @cached_property
-    def tree(self) -> Tree:
-        """Frames below the root."""
+    def found(self) -> Found:
+        """Videos below the root, nothing read."""
         if not self.root.is_dir():
             raise DatasetError(f"{self.root}: no such directory", "give the data's place with --root")
-        return find_tree(self.root / self.config.frames, self.root / self.config.labels)
+        return find_videos(self.root / self.config.frames, self.root / self.config.labels)
 
     @cached_property
     def export(self) -> Export:
@@ -97,15 +96,15 @@ class Dataset(CatalogDataset):
         return open_labels(path, self.config.label_format)
 
     @cached_property
-    def frame_table(self) -> dict[str, dict[str, Source]]:
-        """video -> frame name -> its pixels' place. Counts the frames of video files."""
-        return frame_names(self.tree, {video: VideoReader(path).count() for video, path in self.tree.videos.items()})
+    def frames_found(self) -> Frames:
+        """All frames that can be read. Counts the frames of video files."""
+        return read_frames(self.found, self.root / self.config.frames)
 
     @cached_property
     def matches(self) -> Matches:
         """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
         reader = self.export.reader
-        matches = match_labels(reader, self.config.label_suffix, Names(self.tree, self.frame_table))
+        matches = match_labels(reader, self.config.label_suffix, self.frames_found)
         if matches.unmatched and not self.config.allow_missing:
             count = len(matches.labels) + len(matches.unmatched)
             raise DatasetError(
@@ -121,8 +120,8 @@ class Dataset(CatalogDataset):
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
-        images = {p for paths in self.tree.images.values() for p in paths}
-        return images | set(self.tree.videos.values()) | set(self.export.reader.files.paths())
+        frames = {path for video in self.found.videos for path in video.images or (video.path,)}
+        return frames | set(self.export.reader.files.paths())
 
     def table_files(self) -> set[Path]:
         """The class table and the split lists."""
@@ -130,7 +129,7 @@ class Dataset(CatalogDataset):
         return {self.root / name for name in names if (self.root / name).is_file()}
 
     def scan(self) -> Catalog:
-        frames = self.frame_table
+        frames = self.frames_found.table
         sources = {name: source for table in frames.values() for name, source in table.items()}
         usable = self._usable_labels(sources)
         videos = {video: list(table) for video, table in frames.items()}
@@ -166,7 +165,7 @@ class Dataset(CatalogDataset):
         return usable
 
     def _cut(self, video: str, names: list[str], owners: Owners, labeled: list[int]) -> Iterator[ClipRecord]:
-        for begin, end in segments(names):
+        for begin, end in self.frames_found.stretches(video):
             inside = [i - begin for i in labeled if begin <= i < end]
             for piece in cut(owners[begin:end], inside, self.config.clip_length):
                 own = names[begin + piece.start : begin + piece.stop]
@@ -196,33 +195,34 @@ class Dataset(CatalogDataset):
         lists = {split: path for split, path in lists.items() if path.is_file()}
         if lists:
             catalog.notes.append(f"splits from {', '.join(path.name for path in lists.values())}")
-            return owners_by_lists(videos, lists, Names(self.tree, self.frame_table).find)
+            frames = self.frames_found
+            names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
+            return owners_by_lists(videos, lists, names.find, lambda written: bool(lost.find(written)))
         owners, note = owners_by_fraction(videos, numbers, self.config.val_fraction, self.config.clip_length, self.seed)
         catalog.notes.append(note)
         return owners
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
         """Notes on videos, and on what the labels are and which of them count."""
-        frames, matches, reader = self.frame_table, self.matches, self.export.reader
+        frames, matches, reader = self.frames_found, self.matches, self.export.reader
         notes = [
-            f"{len(self.tree.images)} directories or series of images, {len(self.tree.videos)} video files, "
-            f"{sum(map(len, frames.values()))} frames: {shown(frames)}"
+            f"{len(frames.table) - len(frames.files)} directories or series of images, {len(frames.files)} video "
+            f"files, {sum(map(len, frames.table.values()))} frames: {shown(frames.table)}",
+            *frames.left.lines(),
         ]
-        for video, table in frames.items():
-            jumps = [list(table)[begin] for begin, _ in segments(list(table))[1:]]
-            if jumps:
-                notes.append(f"{video}: the frame number jumps before {shown(jumps)}; no clip crosses that")
-        for video, path in self.tree.videos.items():
-            claimed = VideoReader(path).claimed()
-            if claimed > len(frames[video]) + _MISCOUNTED:
-                cut_off = f"{len(frames[video])} of {claimed} frames decode; is the file cut off?"
-                notes.append(f"{path.name}: {cut_off}")
+        for video, table in frames.table.items():
+            begins = [list(table)[begin] for begin in frames.begins[video]]
+            if begins:
+                notes.append(f"{video}: the frame number jumps before {shown(begins)}; no clip crosses that")
+        notes += frames.notes
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
         notes += [*self.export.notes, *reader.notes()]
         if empty := [name for name in matches.labels if name not in usable]:
             notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
+        if matches.lost:
+            notes.append(f"{len(matches.lost)} labels left out with their frames: {shown(matches.lost)}")
         if matches.unmatched:
             notes.append(
                 f"{len(matches.unmatched)} labels left out, no frame has their name: {shown(matches.unmatched)}"
@@ -247,6 +247,9 @@ class Dataset(CatalogDataset):
             catalog.notes.append(f"{len(early)} labels have fewer than {_PREDECESSORS} frames before: {shown(early)}")
         if idle:
             catalog.notes.append(f"{idle} frames are in no clip")
+
+    def left_out(self) -> Left:
+        return self.frames_found.left
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:

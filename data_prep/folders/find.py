@@ -2,104 +2,107 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.labels.base import Entry, LabelReader
-from ifrkit.media.images import SUFFIXES as IMAGES
-from ifrkit.media.images import natural
+from ifrkit.media.litter import Left
+from ifrkit.media.numbering import jumps
+from ifrkit.media.probe import Probed, file_notes, probe
+from ifrkit.media.search import Found, Video, search
 from ifrkit.media.source import Source
-from ifrkit.media.video import SUFFIXES as VIDEOS
+from ifrkit.media.video import VideoReader
 
-_NUMBERED = re.compile(r"(?:(?P<base>.+?)_?)?(?P<number>\d+)")
+_NUMBERED = re.compile(r"(?:(?P<base>.+?)_?)?(?P<number>\d{1,18})")
 
 
 @dataclass
-class Tree:
-    """What lies on disk, nothing decoded.
+class Frames:
+    """All frames of the user's videos by their names, in order.
 
-    images: video -> image files in order. videos: video -> video file.
+    Names are DIRECTORY/STEM of an image, or VIDEO/STEM where it lies in no directory, and VIDEO/BASENAME_NNNNNN of a
+    video file, whose numbers start at 0.
+
+    table: video -> frame name -> its pixels' place. begins: video -> frames at which a stretch begins, but for the
+    first. files: video -> its file, for those that are one. left: what was not read; lost: frame name -> image, for
+    images among that. notes: on files that are cut off.
     """
 
-    images: dict[str, list[Path]] = field(default_factory=dict)
-    videos: dict[str, Path] = field(default_factory=dict)
+    table: dict[str, dict[str, Source]] = field(default_factory=dict)
+    begins: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    left: Left = field(default_factory=Left)
+    lost: dict[str, Source] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def stretches(self, video: str) -> list[tuple[int, int]]:
+        """Stretches (begin, end) of a video in which no frame number jumps: no clip crosses their ends."""
+        return list(pairwise([0, *self.begins[video], len(self.table[video])]))
 
 
 @dataclass
 class Matches:
-    """labels: frame name -> its label. unmatched: label names of no frame, or of frames in several videos."""
+    """labels: frame name -> its label. unmatched: label names of no frame, or of frames in several videos.
+
+    lost: label names of frames that are left out.
+    """
 
     labels: dict[str, Entry] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
-def find_tree(frames: Path, labels: Path) -> Tree:
-    """Videos below `frames`: every directory of images, every video file; a flat directory by name up to the number.
+def find_videos(frames: Path, labels: Path) -> Found:
+    """The videos below `frames`, which may also be one file. labels: a directory that holds none.
 
-    frames may also be one video file. labels: a directory that holds no frames.
+    Raises DatasetError for two videos of one name, which labels could not tell apart.
     """
-    if frames.is_file() and frames.suffix.lower() in VIDEOS:
-        return Tree(videos={frames.stem: frames})
-    if not frames.is_dir():
+    if not frames.exists():
         raise DatasetError(f"{frames}: no such directory", "put the frames there, or name them with --frames")
-    tree = Tree()
-    for here, files in _walk(frames, without=labels):
-        name = here.relative_to(frames).as_posix()
-        images = [p for p in files if p.suffix.lower() in IMAGES]
-        for path in images:
-            tree.images.setdefault(_flat_name(path, frames) if here == frames else name, []).append(path)
-        for path in (p for p in files if p.suffix.lower() in VIDEOS):
-            video = path.relative_to(frames).with_suffix("").as_posix()
-            if video in tree.videos:
-                raise DatasetError(f"{path} and {tree.videos[video]}: both would be video {video!r}", "rename one")
-            tree.videos[video] = path
-    for video in sorted(set(tree.images) & set(tree.videos)):
-        raise DatasetError(f"{tree.videos[video]}: its frames are also a directory {video!r}", "keep one of the two")
-    if not tree.images and not tree.videos:
-        raise DatasetError(
-            f"{frames}: no images and no video files found",
-            f"looked for {', '.join(sorted(IMAGES | VIDEOS))}",
-        )
-    for paths in tree.images.values():
-        paths.sort(key=lambda p: natural(p.stem))
-    return tree
+    found = search(frames, without=labels)
+    first: dict[str, Video] = {}
+    for video in found.videos:
+        if (other := first.setdefault(video.name, video)) is not video:
+            places = [f"{v.path}{' (images)' if v.images else ''}" for v in (other, video)]
+            raise DatasetError(f"{places[0]} and {places[1]}: both would be video {video.name!r}", "rename one")
+    return found
 
 
-def _walk(top: Path, without: Path | None = None) -> Iterator[tuple[Path, list[Path]]]:
-    """Directories below `top` (itself too) and their files, sorted; hidden ones and `without` are skipped."""
-    for here, directories, files in os.walk(top, followlinks=True):
-        place = Path(here)
-        directories[:] = sorted(d for d in directories if not d.startswith(".") and place / d != without)
-        yield place, sorted(place / f for f in files if not f.startswith("."))
+def read_frames(found: Found, top: Path, track: Callable[[list[Probed]], Iterable[Probed]] = iter) -> Frames:
+    """All frames that can be read: images by their headers, those of video files are counted by decoding.
 
-
-def _flat_name(path: Path, directory: Path) -> str:
-    """The video of an image that lies in no sub-directory: its name up to the number."""
-    match = _NUMBERED.fullmatch(path.stem)
-    return (match["base"] or "").rstrip("-_. ") or directory.name if match else directory.name
-
-
-def frame_names(tree: Tree, counts: dict[str, int]) -> dict[str, dict[str, Source]]:
-    """video -> frame name -> source, in order. Names: VIDEO/STEM of an image, VIDEO/BASENAME_NNNNNN of a video file.
-
-    counts: number of frames in each video file; their numbers start at 0.
+    top: the directory that was searched. track: shows how far it is. Raises DatasetError.
     """
-    result: dict[str, dict[str, Source]] = {}
-    for video, paths in tree.images.items():
-        table = result.setdefault(video, {})
-        for path in paths:
-            name = f"{video}/{path.stem}"
-            if name in table:
-                raise DatasetError(f"{path} and {table[name].path}: both would be frame {name!r}", "keep one of them")
-            table[name] = Source(path)
-    for video, path in tree.videos.items():
-        result[video] = {video_frame(video, n): Source(path, n) for n in range(counts[video])}
-    return dict(sorted(result.items()))
+    probed = probe(found.videos, found.left, {top} if top.is_file() else ())
+    frames = Frames(left=found.left)
+    read = {path for video, facts in probed for path in video.images if path not in facts.faults}
+    for video, path in [(v, p) for v in found.videos for p in v.images if p not in read]:
+        frames.lost[_image_name(video.name, path, top)] = Source(path)
+    frames.lost |= {_image_name(path.parent.name, path, top): Source(path) for path in found.strays}
+    for whole, facts in track(probed):
+        video = whole.without(facts.faults)
+        if video.images:
+            table = {_image_name(video.name, path, top): Source(path) for path in video.images}
+            frames.begins[video.name] = video.begins
+        else:
+            numbers = VideoReader(video.path).numbers()
+            table = {video_frame(video.name, n): Source(video.path, n) for n in numbers}
+            frames.begins[video.name] = jumps(numbers)
+            frames.files[video.name] = video.path
+            frames.notes += file_notes(video.path.name, numbers, facts.claimed)
+        frames.table[video.name] = table
+    frames.table = dict(sorted(frames.table.items()))
+    return frames
+
+
+def _image_name(video: str, path: Path, top: Path) -> str:
+    place = path.parent.relative_to(top).as_posix() if path.parent != top and top.is_dir() else video
+    return f"{place}/{path.stem}"
 
 
 def video_frame(video: str, number: int) -> str:
@@ -128,14 +131,14 @@ class Names:
     CVAT has it, where there is only one video.
     """
 
-    def __init__(self, tree: Tree, frames: dict[str, dict[str, Source]]) -> None:
-        self._videos = tree.videos
-        self._only = next(iter(tree.videos)) if len(frames) == 1 and tree.videos else None
-        self._all = {name for table in frames.values() for name in table}
+    def __init__(self, table: dict[str, dict[str, Source]], files: Iterable[str] = ()) -> None:
+        self._videos = set(files)
+        self._only = next(iter(self._videos)) if len(table) == 1 and self._videos else None
+        self._all = {name for own in table.values() for name in own}
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._flat: dict[str, list[str]] = defaultdict(list)
-        for video in tree.images:
-            for name in frames[video]:
+        for video in table.keys() - self._videos:
+            for name in table[video]:
                 self._stems[name.rpartition("/")[2]].append(name)
         for name in self._all:
             self._flat[flat_name(name)].append(name)
@@ -151,7 +154,7 @@ class Names:
         found = {} if directory else dict.fromkeys(self._stems.get(stem, []))
         match = _NUMBERED.fullmatch(stem)
         if match:
-            videos = {directory, "/".join(filter(None, (directory, match["base"])))} & set(self._videos)
+            videos = {directory, "/".join(filter(None, (directory, match["base"])))} & self._videos
             if self._only and not directory and match["base"] == "frame":
                 videos.add(self._only)
             for name in (video_frame(video, int(match["number"])) for video in videos):
@@ -159,14 +162,17 @@ class Names:
         return list(found) or flat
 
 
-def match_labels(reader: LabelReader, suffix: str, names: Names) -> Matches:
+def match_labels(reader: LabelReader, suffix: str, frames: Frames) -> Matches:
     """Give every label its frame. suffix: end of label names that frame names lack ("_L")."""
     matches = Matches()
+    names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
     entries = reader.entries()
     for entry in entries:
         written = [name.removesuffix(suffix) for name in entry.names]
         found = next((found for name in written if (found := names.find(name))), [])
-        if len(found) != 1:
+        if not found and any(lost.find(name) for name in written):
+            matches.lost.append(written[0])
+        elif len(found) != 1:
             matches.unmatched.append(written[0] + (" (in several videos)" if found else ""))
         elif found[0] in matches.labels:
             first, second = (reader.files.where(e.key) for e in (matches.labels[found[0]], entry))
@@ -174,8 +180,9 @@ def match_labels(reader: LabelReader, suffix: str, names: Names) -> Matches:
         else:
             matches.labels[found[0]] = entry
     if entries and not matches.labels:
+        first = [*matches.unmatched, *matches.lost][0]
         raise DatasetError(
-            f"{reader.files.path}: none of {len(entries)} labels has a frame's name (first: {matches.unmatched[0]!r})",
+            f"{reader.files.path}: none of {len(entries)} labels has a frame's name (first: {first!r})",
             "name labels like their frames, or set options.label_suffix",
         )
     return matches

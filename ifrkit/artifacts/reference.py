@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.text import is_safe
 
 LONGEST_PATH = 4096
 """What is longer is not a path but something else that came through the pipe."""
@@ -23,9 +24,9 @@ class Reference:
 
 
 def format_reference(path: Path, kind: str, id: str, *, as_json: bool = False, **extra: Any) -> str:
-    """The line without its end. A path that cannot be a line of its own (it holds a line break) becomes JSON always."""
+    """The line without its end. A path that cannot be shown as it is (line breaks, escapes) becomes JSON always."""
     text = str(path)
-    if as_json or "\n" in text or "\r" in text or not text.startswith("/"):
+    if as_json or not is_safe(text) or not text.startswith("/"):
         return json.dumps({"ifrkit": 1, "kind": kind, "path": text, "id": id, **extra})
     return text
 

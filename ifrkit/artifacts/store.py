@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
 from ifrkit.artifacts.manifest import FILE, FileEntry, InputRef, Manifest, read_manifest, write_manifest
+from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.stage import maker
 
@@ -167,7 +168,7 @@ def find(workspace: Path, kind: str, id: str) -> Artifact | None:
 
 
 def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Artifact:
-    """What a user names: a path, a kind (its newest artifact), or the beginning of an id."""
+    """What a user names: a path, a kind (its newest artifact), a directory as printed, the beginning of an id."""
     if maker(reference) is not None or reference in kinds:
         if kinds and reference not in kinds:
             raise ArtifactError(f"{reference} is a kind, needed is {' or '.join(kinds)}", "name another")
@@ -175,7 +176,12 @@ def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Art
         if found is None:
             raise missing(workspace, (reference,))
         return found
-    if Path(reference).exists() or "/" in reference:
+    if reference.startswith("{"):  # the line of a stage, where its path could not be one
+        return open_artifact(parse_reference(reference).path, kinds, workspace=workspace)
+    named = [] if os.path.lexists(reference) else _named(workspace, reference)
+    if len(named) == 1:
+        return open_artifact(named[0], kinds, workspace=workspace)
+    if os.path.lexists(reference) or "/" in reference:
         return open_artifact(Path(reference), kinds, workspace=workspace)
     if len(reference) >= 4 and set(reference) <= set("0123456789abcdef"):
         matches = [a for a in artifacts(workspace) if a.id.startswith(reference)]
@@ -183,7 +189,15 @@ def resolve(workspace: Path, reference: str, kinds: tuple[str, ...] = ()) -> Art
             return open_artifact(matches[0].path, kinds, workspace=workspace)
         if matches:
             raise ArtifactError(f"{len(matches)} artifacts in {workspace} begin with {reference}", "give more digits")
-    raise ArtifactError(f"no artifact {reference!r} in {workspace}", "give a path, the beginning of an id, or a kind")
+    raise ArtifactError(
+        f"no artifact {reference!r} in {workspace}",
+        "give a path, a name or the beginning of an id that `ifrkit artifacts ls` prints, or a kind",
+    )
+
+
+def _named(workspace: Path, name: str) -> list[Path]:
+    """Artifacts whose directory has this name, with or without its kind in front."""
+    return [path for path in directories(workspace) if name in (path.name, f"{path.parent.name}/{path.name}")]
 
 
 def sha256(path: Path) -> str:

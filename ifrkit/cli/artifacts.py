@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.core.stage import kinds
+from ifrkit.core.text import safe
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import about, store
     from ifrkit.artifacts import gc as garbage
-    from ifrkit.artifacts import store
     from ifrkit.core import plugins
 else:
-    garbage, store = lazy("ifrkit.artifacts.gc"), lazy("ifrkit.artifacts.store")
+    about, store = lazy("ifrkit.artifacts.about"), lazy("ifrkit.artifacts.store")
+    garbage = lazy("ifrkit.artifacts.gc")
     plugins = lazy("ifrkit.core.plugins")
 
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
@@ -42,7 +44,7 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 def command() -> None:
     """List, show, verify and clean up what the stages made.
 
-    REF is a path, the beginning of an id, or a kind (its newest artifact).
+    REF is a path, a kind (its newest artifact), or what `ls` prints: the name of a directory, the beginning of an id.
 
     \b
     Examples:
@@ -56,7 +58,7 @@ def command() -> None:
 @_command("ls")
 @click.argument("kind", required=False, shell_complete=completion.references)
 def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
-    """List artifacts, oldest first; KIND limits it to one kind.
+    """List artifacts, oldest first: kind, id, dataset and its root, size, age, path. KIND limits it to one kind.
 
     \b
     Examples:
@@ -67,14 +69,16 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
         raise ConfigError(f"no kind of artifact named {kind!r}", plugins.nearest(kind, kinds()))
     found = list(store.artifacts(workspace, kind))
     if as_json:
-        click.echo(json.dumps([_summary(a) for a in found]))
+        say.line(json.dumps([_summary(a) for a in found]))
         return
     lines = [
-        (a.kind, a.id[:12], a.manifest.created[:16].replace("T", " "), _bytes(_size(a)), str(a.path)) for a in found
+        (a.kind, a.id[:12], about.data(a) or "-", about.in_bytes(about.size(a)), about.age(a) or "-", str(a.path))
+        for a in found
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)] if lines else []
+    lines = [tuple(map(safe, line)) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        say.line("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 @_command("show")
@@ -90,21 +94,22 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
     artifact = store.resolve(workspace, ref)
     tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
     if as_json:
-        click.echo(json.dumps(tree))
+        say.line(json.dumps(tree))
         return
     for key in ("path", "kind", "schema_version", "id", "stage", "created", "seed"):
-        click.echo(f"{key}: {tree[key]}")
-    click.echo(f"command: {' '.join(tree['command'])}")
+        say.line(f"{key}: {tree[key]}")
+    say.line(f"about: {about.about(artifact)}")
+    say.line(f"command: {' '.join(tree['command'])}")
     for section in ("environment", "config", "origins", "metrics"):
-        click.echo(f"{section}:")
+        say.line(f"{section}:")
         for key, value in tree[section].items():
-            click.echo(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
-    click.echo("inputs:")
+            say.line(f"  {key}: {value if isinstance(value, str) else json.dumps(value)}")
+    say.line("inputs:")
     for entry in tree["inputs"]:
-        click.echo(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
-    click.echo("files:")
+        say.line(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
+    say.line("files:")
     for entry in tree["files"]:
-        click.echo(f"  {entry['path']}  {_bytes(entry['size'])}  sha256 {entry['sha256']}")
+        say.line(f"  {entry['path']}  {about.in_bytes(entry['size'])}  sha256 {entry['sha256']}")
 
 
 @_command("verify")
@@ -125,11 +130,11 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
         path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path
         checked = {path: store.check(path)}
     if as_json:
-        click.echo(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
+        say.line(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
     else:
         for path, problems in checked.items():
-            for line in problems or [f"ok: {path}"]:
-                click.echo(line)
+            for line in problems or [f"ok: {about.named(store.open_artifact(path, workspace=workspace))}"]:
+                say.line(line)
     return ArtifactError.exit_code if any(checked.values()) else 0
 
 
@@ -145,10 +150,10 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
     """
     artifact = store.resolve(workspace, ref)
     if as_json:
-        click.echo(json.dumps(_tree(artifact)))
+        say.line(json.dumps(_tree(artifact)))
         return
     for depth, line in _lines(_tree(artifact), 0):
-        click.echo("  " * depth + line)
+        say.line("  " * depth + line)
 
 
 @_command("gc")
@@ -164,13 +169,13 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
     """
     items = garbage.collect(workspace, interrupted=interrupted, remove=not dry_run)
     if as_json:
-        click.echo(
+        say.line(
             json.dumps([{"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed} for i in items])
         )
         return
     for item in items:
         done = ("would remove" if dry_run else "removed") if item.garbage else "kept"
-        click.echo(f"{done}: {item.path} ({_bytes(item.size)}, {item.why})")
+        say.line(f"{done}: {item.path} ({about.in_bytes(item.size)}, {item.why})")
 
 
 def _summary(artifact: store.Artifact) -> dict[str, Any]:
@@ -181,20 +186,9 @@ def _summary(artifact: store.Artifact) -> dict[str, Any]:
         "path": str(artifact.path.resolve()),
         "created": manifest.created,
     }
-    return {**known, "bytes": _size(artifact), "metrics": manifest.metrics}
-
-
-def _size(artifact: store.Artifact) -> int:
-    return sum(f.size for f in artifact.manifest.files)
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
+    dataset, root = [*about.origin(artifact), None, None][:2]
+    facts = {"dataset": dataset, "root": root, "bytes": about.size(artifact)}
+    return {**known, **facts, "metrics": manifest.metrics}
 
 
 def _tree(artifact: store.Artifact) -> dict[str, Any]:
@@ -205,10 +199,11 @@ def _tree(artifact: store.Artifact) -> dict[str, Any]:
         except ArtifactError as error:
             parents.append({"kind": ref.kind, "id": ref.id, "path": None, "problem": str(error), "inputs": []})
     known = {"kind": artifact.kind, "id": artifact.id, "path": str(artifact.path.resolve())}
-    return {**known, "stage": artifact.manifest.stage, "inputs": parents}
+    return {**known, "stage": artifact.manifest.stage, "about": about.about(artifact), "inputs": parents}
 
 
 def _lines(tree: dict[str, Any], depth: int) -> Iterator[tuple[int, str]]:
-    yield depth, f"{tree['kind']} {tree['id'][:12]}  {tree['path'] or 'gone'}"
+    where = f"{tree['path']} ({tree['about']})" if tree["path"] else "gone"
+    yield depth, f"{tree['kind']} {tree['id'][:12]}  {where}"
     for parent in tree["inputs"]:
         yield from _lines(parent, depth + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -50,7 +50,7 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     metrics, rows = tables.comparison(reports)
     _add_differences(rows, unique, "miou" in metrics)
     if as_json:
-        click.echo(json.dumps(rows))
+        say.line(json.dumps(rows))
         return
     cells = [
         [
@@ -76,7 +76,7 @@ def _add_differences(rows: list[dict[str, Any]], reports: list[store.Artifact], 
     counts = {report.path: records.read_records(report) for report in reports}
     if without := [path for path, found in counts.items() if found is None]:
         remedy = "made by an older version: run `ifrkit eval --force` again for intervals"
-        click.echo(f"ifrkit compare: {without[0]} has no counts of single clips; {remedy}", err=True)
+        say.error(f"ifrkit compare: {without[0]} has no counts of single clips; {remedy}")
         return
     tables.against_first(rows, [found for found in counts.values() if found is not None])
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ifrkit.report.terminal import drawn
+from ifrkit.core.text import safe
+from ifrkit.report.terminal import drawn, plain
 
 T = TypeVar("T")
 
@@ -48,17 +49,17 @@ class TerminalDisplay:
     def info(self, message: str) -> None:
         """A fact worth a line."""
         if not self.quiet:
-            self.console.print(f"{self.name}: {message}", markup=False, soft_wrap=True)
+            self.console.print(plain(f"{self.name}: {message}"), soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Something the user should look at."""
-        self.console.print(f"{self.name}: warning: {message}", markup=False, soft_wrap=True, style="yellow")
+        self.console.print(plain(f"{self.name}: warning: {message}", "yellow"), soft_wrap=True)
 
     def status(self, text: str) -> None:
         """A short text beside the progress."""
         self._status = text
         if self._bars is not None and self._bars.task_ids:
-            self._bars.update(self._bars.task_ids[-1], status=text)
+            self._bars.update(self._bars.task_ids[-1], status=safe(text))
 
     def track(self, items: Iterable[T], title: str, total: int | None = None, start: int = 0) -> Iterable[T]:
         """Iterate, showing how far it is and when it will be done."""
@@ -78,7 +79,7 @@ class TerminalDisplay:
 
     def _draw(self, items: Iterable[T], title: str, total: int | None, start: int) -> Iterator[T]:
         bars = self._start_bars()
-        task = bars.add_task(title, total=total, completed=start, status="")
+        task = bars.add_task(safe(title), total=total, completed=start, status="")
         self._running += 1
         try:
             for item in items:
@@ -94,7 +95,12 @@ class TerminalDisplay:
 
     def _start_bars(self) -> Progress:
         if self._bars is None:
-            columns: list[Any] = [TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), _Pace()]
+            columns: list[Any] = [
+                TextColumn("{task.description}", markup=False),
+                BarColumn(20),
+                MofNCompleteColumn(),
+                _Pace(),
+            ]
             columns += [TimeRemainingColumn(elapsed_when_finished=True)]
             columns += [TextColumn("{task.fields[status]}", markup=False)]
             self._bars = Progress(*columns, console=self.console)

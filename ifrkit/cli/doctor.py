@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.lazy import lazy
 
@@ -36,10 +37,10 @@ def command(workspace: Path, as_json: bool, seconds: float) -> None:
     """
     findings = diagnosis.examine(workspace, seconds)
     if as_json:
-        click.echo(json.dumps(findings))
+        say.line(json.dumps(findings))
         return
     for name, text in _lines(findings):
-        click.echo(f"{name:<14} {text}")
+        say.line(f"{name:<14} {text}")
 
 
 def _lines(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:

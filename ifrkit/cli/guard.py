@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ifrkit.cli import say
 from ifrkit.core.errors import IfrkitError
 from ifrkit.core.lazy import lazy
 
@@ -36,6 +37,7 @@ class ReaderGone(Exception):
 
 def run(command: click.Command, args: list[str], name: str) -> NoReturn:
     """Run a click command and exit with its code. For `ifrkit-NAME` executables of users, too."""
+    say.prepare_streams()
     code = _call(command, args, name, _label(command, args, name))
     try:
         if sys.stdout is not None:  # None: it was closed from the start
@@ -58,20 +60,20 @@ def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say.errors(error.format_message())
         return 2
     except click.ClickException as error:
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else name
-        _say(f"{path}: {_one_line(error.format_message()).rstrip('.')}; see {path} --help")
+        say.error(f"{path}: {_one_line(error.format_message()).rstrip('.')}; see {path} --help")
         return 2
     except (click.Abort, KeyboardInterrupt):
-        _say(f"{name}: interrupted")
+        say.error(f"{name}: interrupted")
         return 130
     except Stopped as stopped:
-        _say(f"{name}: interrupted; run it again")
+        say.error(f"{name}: interrupted; run it again")
         return 128 + stopped.signum
     except ReaderGone as gone:
-        _say(f"{name}: the reader of the pipe is gone; the artifact is {gone}")
+        say.error(f"{name}: the reader of the pipe is gone; the artifact is {gone}")
         return PIPE_CLOSED
     except BrokenPipeError:
         return PIPE_CLOSED
@@ -86,12 +88,12 @@ def _report(error: Exception, args: list[str], name: str) -> int:
     except Exception as known:
         code = known.exit_code if isinstance(known, IfrkitError) else 1
         if code == 1 or {"-v", "--verbose"} & set(args):
-            traceback.print_exception(error)
+            say.errors("".join(traceback.format_exception(error)))
         if isinstance(known, IfrkitError):
-            _say(f"{name}: {_one_line(str(known))}")
+            say.error(f"{name}: {_one_line(str(known))}")
         else:
             kind = type(known).__name__
-            _say(f"{name}: a bug: {kind}: {_one_line(str(known))}; please report it with the lines above")
+            say.error(f"{name}: a bug: {kind}: {_one_line(str(known))}; please report it with the lines above")
         return code
 
 
@@ -104,12 +106,6 @@ def _label(command: click.Command, args: list[str], name: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # standard error may be gone too
-        if sys.stderr is not None:  # print() would take standard output instead
-            print(line, file=sys.stderr, flush=True)
 
 
 def _discard_stdout() -> None:

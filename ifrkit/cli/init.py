@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
     from ifrkit.artifacts import store
     from ifrkit.artifacts.job import Display
     from ifrkit.cli import display as terminal
-    from ifrkit.init import features
+    from ifrkit.init import features, footage
     from ifrkit.init import project as projects
     from ifrkit.init.project import Project, Proposal
 else:
     store, terminal = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.display")
+    footage = lazy("ifrkit.init.footage")
     features, projects = lazy("ifrkit.init.features"), lazy("ifrkit.init.project")
 
 DEFAULT_LENGTH = 30
@@ -73,11 +73,16 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
         raise ConfigError("--branch: without --from there are no branches", "name them with --from")
     project, display = projects.Project(path), terminal.TerminalDisplay("init", quiet=quiet)
     names = projects.parse_classes(classes) if classes is not None else None
-    if names is not None and project.classes.exists() and sorted(names) != sorted(project.class_names()):
+    known = project.class_names() if project.classes.exists() else None
+    if names is not None and known is not None and sorted(names) != sorted(known):
         raise ConfigError(f"--classes: {project.classes} has others", "edit that file, or remove it")
     chosen_by = None
     if source is not None:
         chosen_by = features.BranchFeatures(store.resolve(values["workspace"], source, ("branches",)), branch)
+    # Everything that may be refused comes before anything is written.
+    found = footage.Footage(project.place(values["frames"]), project.labels, display)
+    found.tell(display)
+    proposal = project.propose(found, clip_length, count, projects.Chooser(chosen_by, display))
     project.create(values["frames"])
     if names is None and chosen_by is not None:
         project.write_classes(chosen_by.labels.names, chosen_by.labels.colors)
@@ -85,11 +90,10 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
         written = project.write_classes(names or _EXAMPLE)
         if written and names is None:
             display.info(f"{project.classes} holds an example: write your classes there before you label")
-    proposal = project.propose(count, clip_length, chosen_by, display)
+    project.write(found, proposal)
     _tell(project, proposal, count, clip_length, display)
-    where = str(project.path.resolve())
-    result = {"path": where, "to_label": proposal.names, "classes": project.class_names()}
-    click.echo(json.dumps(result) if as_json else where)
+    where = project.path.resolve()
+    say.result_path(where, as_json, {"path": str(where), "to_label": proposal.names, "classes": project.class_names()})
 
 
 def _tell(project: Project, proposal: Proposal, count: int, clip_length: int, display: Display) -> None:

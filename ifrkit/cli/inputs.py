@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.about import about
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.artifacts.store import Artifact
@@ -30,11 +31,13 @@ def resolve_inputs(stage: Stage, shared: Shared, ranks: Ranks, display: Display)
         found = _from_line(sys.stdin.readline(), kinds, shared.workspace)
     elif shared.source is not None:
         found = store.resolve(shared.workspace, shared.source, kinds)
+        if shared.source == found.kind:
+            display.info(f"from {found.path} (the newest {found.kind}: {about(found)})")
     else:
         newest = store.newest(shared.workspace, stage.needs)
         if newest is None:
             raise store.missing(shared.workspace, stage.needs)
-        display.info(f"from {newest.path} (the newest {newest.kind})")
+        display.info(f"from {newest.path} (the newest {newest.kind}: {about(newest)})")
         found = newest
     ranks.tell("input", str(found.path.resolve()))
     return [found]

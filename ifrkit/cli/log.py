@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import about as made
     from ifrkit.artifacts import locks, store
+    from ifrkit.media import figures
     from ifrkit.report import curves, terminal
     from ifrkit.report.curves import Run
 else:
+    made = lazy("ifrkit.artifacts.about")
     locks, store = lazy("ifrkit.artifacts.locks"), lazy("ifrkit.artifacts.store")
+    figures = lazy("ifrkit.media.figures")
     curves, terminal = lazy("ifrkit.report.curves"), lazy("ifrkit.report.terminal")
 
 LINES = 12
@@ -51,27 +55,30 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
         raise ConfigError(f"--plot {plot}: not a PNG in a directory that exists", "name it like curves.png")
     if follow and as_json:
         raise ConfigError("--follow prints lines, --json one object", "leave one out")
-    directory = _directory(workspace, ref)
+    directory, found = _directory(workspace, ref)
     runs = [run for run in curves.read_runs(directory) if run.loss or run.metric]
     if not runs:
         raise ArtifactError(f"{directory} has no events of a training", "name branches, a flow or a video-model")
     if plot is not None:
-        curves.draw(runs).savefig(plot, dpi=110)
+        figures.save(curves.draw(runs), plot, dpi=110)
     if as_json:
-        click.echo(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
+        say.line(json.dumps({"path": str(directory.resolve()), "runs": [vars(run) for run in runs]}))
         return
-    _print(directory, runs)
+    _print(made.named(found) if found else str(directory), runs)
     if follow:
         _follow(directory, runs, plot)
 
 
-def _directory(workspace: Path, ref: str) -> Path:
-    """The artifact, or the partial directory of a run that is not finished."""
+def _directory(workspace: Path, ref: str) -> tuple[Path, store.Artifact | None]:
+    """The artifact, or the partial directory of a run that is not finished (and no artifact)."""
     if Path(ref).name.startswith(store.PARTIAL) and Path(ref).is_dir():
-        return Path(ref)
+        return Path(ref), None
     running = [path for path in workspace.glob(f"*/{store.PARTIAL}*") if _changed(path)]
     named = [p for p in running if p.parent.name == ref or (len(ref) >= 4 and _id(p).startswith(ref))]
-    return max(named, key=_changed) if named else store.resolve(workspace, ref).path
+    if named:
+        return max(named, key=_changed), None
+    found = store.resolve(workspace, ref)
+    return found.path, found
 
 
 def _id(partial: Path) -> str:
@@ -83,8 +90,8 @@ def _changed(directory: Path) -> float:
     return max((path.stat().st_mtime for path in directory.glob("*.events.jsonl")), default=0.0)
 
 
-def _print(directory: Path, runs: list[Run]) -> None:
-    click.echo(str(directory))
+def _print(where: str, runs: list[Run]) -> None:
+    say.line(where)
     for run in runs:
         metric, percent = dict(run.metric), run.metric_name == "miou"
         steps = sorted(metric) or [step for step, _ in run.loss]
@@ -115,9 +122,9 @@ def _follow(directory: Path, runs: Sequence[Run], plot: Path | None) -> None:
         lines = [line for run in fresh for line in _news(run, known.get(run.name, curves.Run(run.name)))]
         known = {run.name: run for run in fresh}
         for line in lines:
-            click.echo(line)
+            say.line(line)
         if lines and plot is not None:
-            curves.draw(fresh).savefig(plot, dpi=110)
+            figures.save(curves.draw(fresh), plot, dpi=110)
         if running:
             time.sleep(SECONDS)
 

@@ -72,9 +72,9 @@ def _check(config: Any) -> None:
 
 
 def _summary(config: Any) -> list[str]:
+    videos, left = sources.survey(config.videos)
     lines = []
-    for source in sources.find_sources(config.videos):
-        fact = sources.facts(source)
+    for source, fact in videos:
         rate = f", {fact.fps:g} frames a second" if fact.fps else ""
-        lines.append(f"{source.name}: {fact.count} frames of {fact.size[0]}x{fact.size[1]}{rate} ({source.path})")
-    return lines
+        lines.append(f"{source.name}: {fact.claimed} frames of {fact.size[0]}x{fact.size[1]}{rate} ({source.path})")
+    return [*lines, *left.lines()]

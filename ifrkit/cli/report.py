@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -49,11 +48,8 @@ def command(references: tuple[str, ...], out: Path | None, workspace: Path, as_j
     unique = list({artifact.id: artifact for artifact in found}.values())
     data = page.page(unique).encode()
     atomic.write_atomic(target, data)
-    path = str(target.resolve())
-    if as_json:
-        click.echo(json.dumps({"path": path, "bytes": len(data), "from": [artifact.id for artifact in unique]}))
-    else:
-        click.echo(path)
+    path = target.resolve()
+    say.result_path(path, as_json, {"path": str(path), "bytes": len(data), "from": [made.id for made in unique]})
 
 
 command.params.append(WORKSPACE)

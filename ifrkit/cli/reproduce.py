@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import main
+from ifrkit.cli import main, say
 from ifrkit.cli.common import chosen_device
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.cli.signals import Stop
@@ -94,9 +94,9 @@ def _run(matrix: Matrix, workspace: Path, as_json: bool, quiet: bool, values: di
             outcome = run.run(matrix.nodes, call, jobs, display)
     table = matrix.collect(outcome, workspace, display)
     if not quiet:
-        click.echo(table.file("table.txt").read_text(), err=True, nl=False)
+        say.errors(table.file("table.txt").read_text("utf-8"))
     cells = {"cells": indexes.Table.read(table).tree()["cells"]} if as_json else {}
-    print(reference.format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells), flush=True)
+    say.result(reference.format_reference(table.path.resolve(), table.kind, table.id, as_json=as_json, **cells))
     return max(outcome.codes, default=0)
 
 
@@ -111,7 +111,7 @@ def _dispatch(matrix: Matrix, workspace: Path, shared: list[str], as_json: bool,
     gpus = 0 if values["device"] == "cpu" else values["gpus"]
     cluster.write(directory, matrix.nodes, [*shared, *where], collect, gpus)
     jobs = cluster.submit(directory, matrix.nodes, gpus) if values["executor"] == "slurm" else {}
-    click.echo(json.dumps({"directory": str(directory), "jobs": jobs}) if as_json else str(directory))
+    say.result_path(directory, as_json, {"directory": str(directory), "jobs": jobs})
     return 0
 
 
@@ -130,7 +130,7 @@ def _print_plan(
     commands = [(node.name, node.argv(lambda source: source.name), node.digest in done) for node in nodes]
     if not as_json:
         for name, argv, there in commands:
-            click.echo(f"{name}: {'done: ' if there else ''}ifrkit {shlex.join(argv)}")
+            say.line(f"{name}: {'done: ' if there else ''}ifrkit {shlex.join(argv)}")
     left = [node for node in nodes if node.digest not in done]
     device = chosen_device(values["device"], values["threads"])
     costs = estimate.costs(
@@ -139,7 +139,7 @@ def _print_plan(
     if as_json:
         plan = [{"name": name, "command": ["ifrkit", *argv], "done": there} for name, argv, there in commands]
         rows = [estimate.entry(cost) for cost in costs]
-        click.echo(json.dumps({"dry_run": True, "nodes": plan, "device": device, "trainings": rows}))
+        say.line(json.dumps({"dry_run": True, "nodes": plan, "device": device, "trainings": rows}))
         return
     terminal.show(*estimate.lines(costs, len(nodes), len(done), device))
 

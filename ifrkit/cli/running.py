@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.about import named
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import format_reference
 from ifrkit.artifacts.store import Artifact
+from ifrkit.cli import say
 from ifrkit.cli.common import Flags, chosen_device
 from ifrkit.cli.guard import ReaderGone
 from ifrkit.cli.hints import next_command
@@ -116,7 +118,7 @@ def _print_hint(artifact: Artifact, shared: Shared, display: Display) -> None:
 def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:
     path = artifact.path.resolve()
     try:
-        print(format_reference(path, artifact.kind, artifact.id, as_json=shared.as_json, **extra), flush=True)
+        say.result(format_reference(path, artifact.kind, artifact.id, as_json=shared.as_json, **extra))
     except BrokenPipeError:
         raise ReaderGone(path) from None
 
@@ -124,11 +126,11 @@ def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) ->
 def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> None:
     """Valid YAML for --config, each value with its origin in a comment."""
     if as_json:
-        print(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
+        say.line(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
         return
     for depth, key, value, origin in rows(config, origins):
         line = "  " * depth + (f"{key}:" if origin == "" else f"{key}: {json.dumps(value, ensure_ascii=False)}")
-        print(f"{line:<48} # {origin}" if origin else line)
+        say.line(f"{line:<48} # {origin}" if origin else line)
 
 
 def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: list[str]) -> None:
@@ -140,12 +142,13 @@ def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: li
     if shared.as_json:
         used = [{"kind": a.kind, "id": a.id, "path": str(a.path)} for a in planned.inputs]
         result = {"dry_run": True, "kind": stage.kind, "id": planned.id, "path": str(planned.target)}
-        print(json.dumps({**result, "exists": planned.existing is not None, "inputs": used, "config": tree}))
+        say.line(json.dumps({**result, "exists": planned.existing is not None, "inputs": used, "config": tree}))
         return
     for line in lines:
-        print(line)
-    print(f"{'up to date' if planned.existing else 'would make'}: {planned.target}")
-    print(f"id: {planned.id}")
+        say.line(line)
+    made = planned.existing
+    say.line(f"up to date: {named(made)}" if made else f"would make: {planned.target}")
+    say.line(f"id: {planned.id}")
     for artifact in planned.inputs:
-        print(f"from {artifact.kind}: {artifact.path}")
-    print(f"config: {json.dumps(tree)}")
+        say.line(f"from {artifact.kind}: {named(artifact)}")
+    say.line(f"config: {json.dumps(tree)}")

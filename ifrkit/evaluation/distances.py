@@ -36,7 +36,7 @@ class Distances:
         size = (label_hw.shape[0], label_hw.shape[1])
         for system in self.systems:
             for distance in range(self.count):
-                ids_hw = system.scored(self.store, clip, index, index - distance, size)
+                ids_hw = system.scored(self.store, clip, index, index - distance, size).ids_hw
                 counts = confusion(label_hw, ids_hw, self.store.labels.num_classes)
                 self.at[system.name][distance] += counts
                 for interval in range(distance + 1, self.count + 1):

@@ -18,7 +18,7 @@ from ifrkit.core.plugins import load
 from ifrkit.core.records import ClipRecord, PairFlow
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.distances import Distances
-from ifrkit.evaluation.systems import System
+from ifrkit.evaluation.systems import Seen, System
 from ifrkit.flow_sources.base import FlowSource
 from ifrkit.metrics._confusion import confusion, iou, mean_present
 from ifrkit.metrics.base import ClipResult, Ids, Metric
@@ -26,7 +26,7 @@ from ifrkit.metrics.base import ClipResult, Ids, Metric
 CACHED_FLOWS = 64
 """Pairs of frames whose flow is remembered: every system is judged by it, and clips may overlap."""
 
-Draw = Callable[[int, int, Ids, Mapping[str, Ids]], None]
+Draw = Callable[[int, int, Ids, Mapping[str, Seen]], None]
 """(clip, frame of the clip, its label, prediction of each system)."""
 
 
@@ -35,6 +35,12 @@ def scored_frames(record: ClipRecord, frames: str) -> list[int]:
     if frames == "all":
         return sorted({*record.labeled, *record.hidden})
     return [] if record.annotated is None else [record.annotated]
+
+
+def _result(name: str, seen: Mapping[int, Seen], **truth: Any) -> ClipResult:
+    """What was seen of a clip beside what is true of it."""
+    sure = {index: one.confidence_hw for index, one in seen.items() if one.confidence_hw is not None}
+    return ClipResult(name, {index: one.ids_hw for index, one in seen.items()}, confidences=sure, **truth)
 
 
 class Judge:
@@ -77,11 +83,11 @@ class Judge:
         size = (label_hw.shape[0], label_hw.shape[1])
         seen = {system.name: system.scored(self.store, clip, index, key, size) for system in self.systems}
         record = self.store.clips[clip]
-        for name, ids_hw in seen.items():
-            self._update(name, "scored", ClipResult(record.name, {index: ids_hw}, {index: label_hw}))
+        for name, one in seen.items():
+            self._update(name, "scored", _result(record.name, {index: one}, labels={index: label_hw}))
             if record.annotated is not None:
-                counts = self.by_offset[name]
-                counts[index - record.annotated + len(counts) // 2] += confusion(label_hw, ids_hw, counts.shape[1])
+                counts, place = self.by_offset[name], index - record.annotated
+                counts[place + len(counts) // 2] += confusion(label_hw, one.ids_hw, counts.shape[1])
         self.draw(clip, index, label_hw, seen)
 
     def _stream(self, clip: int) -> None:
@@ -90,9 +96,10 @@ class Judge:
         if "dense-labels" in self.needs:
             labels = {i: self.store.label(clip, i, hidden=True) for i in scored_frames(record, "all")}
         flows = {i: self._pair(clip, i) for i in range(len(record.frames) - 1)} if "flows" in self.needs else {}
+        frames = {i: self.store.frame(clip, i) for i in range(len(record.frames))} if "frames" in self.needs else {}
         for system in self.systems:
-            predictions = dict(enumerate(system.stream(self.store, clip, self.config.key_interval)))
-            self._update(system.name, "stream", ClipResult(record.name, predictions, labels, flows))
+            seen = dict(enumerate(system.stream(self.store, clip, self.config.key_interval)))
+            self._update(system.name, "stream", _result(record.name, seen, labels=labels, flows=flows, frames=frames))
 
     def _update(self, system: str, protocol: str, result: ClipResult) -> None:
         for metric in self.metrics[system].values():

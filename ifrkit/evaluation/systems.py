@@ -1,13 +1,13 @@
 """What is judged in a table: a model, each branch alone on every frame, and the copy of the key frame.
 
-Predictions are class ids of whole frames, (h, w) uint8.
+Predictions are class ids of whole frames, (h, w) uint8, with their probabilities where somebody asks for them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,18 @@ from torch import Tensor
 
 from ifrkit.architectures.base import VideoModel
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.metrics.base import Ids
+from ifrkit.metrics.base import Confidence, Ids
 from ifrkit.models.network import Network
 
 CACHED = 64
 """Frames whose prediction is remembered: clips may overlap, and the copy of a key frame is a prediction made before."""
+
+
+class Seen(NamedTuple):
+    """A predicted frame. confidence_hw: None where nobody asked for it."""
+
+    ids_hw: Ids
+    confidence_hw: Confidence | None = None
 
 
 class System(Protocol):
@@ -27,37 +34,38 @@ class System(Protocol):
 
     name: str
 
-    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Ids:
+    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """Frame `index` with its key frame at `key` <= index, at this (height, width)."""
         ...
 
-    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Ids]:
+    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """Every frame in order, a key frame each `interval`, at the store's size."""
         ...
 
 
 class PerFrame:
-    """A branch on every frame by itself."""
+    """A branch on every frame by itself. confidences: whether they are asked for."""
 
-    def __init__(self, name: str, network: Network, device: torch.device) -> None:
+    def __init__(self, name: str, network: Network, device: torch.device, confidences: bool = False) -> None:
         self.name, self.network, self.device = name, network.to(device).eval(), device
-        self._seen: OrderedDict[tuple[str, tuple[int, int]], Ids] = OrderedDict()
+        self.confidences = confidences
+        self._seen: OrderedDict[tuple[str, tuple[int, int]], Seen] = OrderedDict()
 
-    def predict(self, store: ClipStore, clip: int, index: int, size: tuple[int, int]) -> Ids:
+    def predict(self, store: ClipStore, clip: int, index: int, size: tuple[int, int]) -> Seen:
         """The prediction of one frame."""
         key = store.clips[clip].frames[index], size
         if key not in self._seen:
             frame_13hw = frame_tensor(store, clip, index, self.device)
-            self._seen[key] = to_ids(self.network(self.network.normalise(frame_13hw)), size)
+            self._seen[key] = seen(self.network(self.network.normalise(frame_13hw)), size, self.confidences)
             if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return self._seen[key]
 
-    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Ids:
+    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
         return self.predict(store, clip, index, size)
 
-    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Ids]:
+    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
         for index in range(len(store.clips[clip].frames)):
             yield self.predict(store, clip, index, store.size)
@@ -71,34 +79,35 @@ class CopyKey:
     def __init__(self, reference: PerFrame) -> None:
         self.reference = reference
 
-    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Ids:
+    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
         return self.reference.predict(store, clip, key, size)
 
-    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Ids]:
+    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
         for index in range(len(store.clips[clip].frames)):
             yield self.reference.predict(store, clip, index - index % interval, store.size)
 
 
 class Video:
-    """A video model."""
+    """A video model. confidences: whether they are asked for."""
 
-    def __init__(self, name: str, model: VideoModel, device: torch.device) -> None:
+    def __init__(self, name: str, model: VideoModel, device: torch.device, confidences: bool = False) -> None:
         self.name, self.model, self.device = name, model.to(device).eval(), device
+        self.confidences = confidences
 
-    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Ids:
+    def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
         frames = [frame_tensor(store, clip, i, self.device) for i in range(key, index + 1)]
-        return to_ids(self.model.forward_clip(torch.stack(frames, 1)), size)
+        return seen(self.model.forward_clip(torch.stack(frames, 1)), size, self.confidences)
 
-    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Ids]:
+    def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
         state = None
         for index in range(len(store.clips[clip].frames)):
             frame = frame_tensor(store, clip, index, self.device)
             logits, state = self.model.step(frame, state) if index % interval else self.model.start(frame)
-            yield to_ids(logits, store.size)
+            yield seen(logits, store.size, self.confidences)
 
 
 def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device) -> Tensor:
@@ -108,8 +117,18 @@ def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device) 
 
 def to_ids(logits_1khw: Tensor, size: tuple[int, int]) -> Ids:
     """Class ids at this size; logits, never ids, are what is enlarged."""
+    return seen(logits_1khw, size, confidences=False).ids_hw
+
+
+def seen(logits_1khw: Tensor, size: tuple[int, int], confidences: bool) -> Seen:
+    """What logits say at this size, with or without the softmax probability of the class that they say."""
     if logits_1khw.shape[-2:] != size:
         logits_1khw = F.interpolate(logits_1khw, size, mode="bilinear", align_corners=False)
     # The index of `max` is that of `argmax`, found ten times as fast on the CPU.
-    ids: Ids = logits_1khw[0].max(0).indices.to(torch.uint8).cpu().numpy()
-    return ids
+    highest_hw, ids_hw = logits_1khw[0].max(0)
+    ids: Ids = ids_hw.to(torch.uint8).cpu().numpy()
+    if not confidences:
+        return Seen(ids)
+    # exp(highest - log of the sum) is the largest softmax; rounding must not lift it above 1.
+    sure_hw = (highest_hw.float() - logits_1khw[0].float().logsumexp(0)).exp().clamp(max=1)
+    return Seen(ids, sure_hw.cpu().numpy())

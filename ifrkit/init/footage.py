@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_prep.folders.cut import cut, segments
-from data_prep.folders.find import Names, find_tree, flat_name, frame_names
+from data_prep.folders.cut import cut
+from data_prep.folders.find import Names, find_videos, flat_name, read_frames
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Frame
 from ifrkit.media.source import Pixels
-from ifrkit.media.video import VideoReader
 
 
 class Footage:
     """All videos below a directory, named and cut into clips as `prepare folders` does."""
 
     def __init__(self, frames: Path, labels: Path, display: Display) -> None:
-        tree = find_tree(frames, labels)
-        counts = {
-            video: VideoReader(path).count()
-            for video, path in display.track(tree.videos.items(), "count frames", total=len(tree.videos))
-        }
+        found = find_videos(frames, labels)
+        self.read = read_frames(found, frames, lambda probed: display.track(probed, "count frames", total=len(probed)))
         self.path = frames
-        self.videos = frame_names(tree, counts)
+        self.videos = self.read.table
         self.sources = {name: source for table in self.videos.values() for name, source in table.items()}
-        self._names = Names(tree, self.videos)
+        self._names = Names(self.videos, self.read.files)
 
     def candidates(self, chosen: Iterable[str], clip_length: int) -> list[str]:
         """The last frame of every clip that has none of the chosen frames: at most one label a clip.
@@ -35,9 +31,9 @@ class Footage:
         """
         taken = set(chosen)
         found: list[str] = []
-        for table in self.videos.values():
+        for video, table in self.videos.items():
             names = list(table)
-            for begin, end in segments(names):
+            for begin, end in self.read.stretches(video):
                 labels = [i for i, name in enumerate(names[begin:end]) if name in taken]
                 pieces = cut(["train"] * (end - begin), labels, clip_length)
                 covered = 0
@@ -46,6 +42,12 @@ class Footage:
                         found.append(names[begin + piece.stop - 1])
                     covered = max(covered, piece.stop)
         return found
+
+    def tell(self, display: Display) -> None:
+        """Say what was not read."""
+        self.read.left.tell(display)
+        for note in self.read.notes:
+            display.warn(note)
 
     def frames(self, names: Iterable[str]) -> Iterator[tuple[str, Frame]]:
         """Frames by their names. In the order of `self.sources` each video file is decoded once."""

@@ -28,7 +28,6 @@ from ifrkit.init.footage import Footage
 from ifrkit.init.selection import Features, colors, k_center
 from ifrkit.media.classes import BACKGROUND, read_table
 from ifrkit.media.palette import RGB, distinct_colors
-from ifrkit.media.video import SUFFIXES as VIDEOS
 
 _HEADER = """\
 # Class names and colours (red, green, blue). Images of ids hold places in this list, from 0.
@@ -37,11 +36,18 @@ _HEADER = """\
 
 
 class Proposal(NamedTuple):
-    """What `propose` did. names: the whole list; new: how many it added; clips: how many could still get a label."""
+    """What `propose` chose. names: the whole list; new: how many it added; clips: how many could still get a label."""
 
     names: list[str]
     new: int
     clips: int
+
+
+class Chooser(NamedTuple):
+    """What compares frames (None: their colours), and where to say how far it is."""
+
+    features: Features | None
+    display: Display
 
 
 class Project:
@@ -52,28 +58,43 @@ class Project:
         self.frames, self.labels = path / "frames", path / "labels"
         self.to_label, self.list, self.classes = path / "to_label", path / "to_label.txt", path / "classes.yaml"
 
-    def create(self, frames: Path | None) -> None:
-        """Make the directories and the link to the frames (a directory, or a video file). None: they are there."""
+    def place(self, frames: Path | None) -> Path:
+        """Where the frames lie: a directory or a video file that the user names, or (None) those of the project.
+
+        Raises an error for what cannot become part of the project. Writes nothing, but that a project which has video
+        files already gets a link to one more.
+        """
         if frames is None:
             if not self.frames.exists():
                 raise ConfigError(f"{self.path}: no frames in it yet", "name a directory of videos with --frames")
-            return
+            return self.frames
         own = frames.resolve()
-        if not own.is_dir() and own.suffix.lower() not in VIDEOS:
+        if not own.exists():
             raise DatasetError(f"{frames}: no directory and no video file", "name a directory of videos or frames")
         if self.path.resolve().is_relative_to(own):
             raise ConfigError(f"{self.path}: lies inside {frames}", "make the project beside its frames")
-        link = self.frames / own.name if own.is_file() else self.frames
+        link = self._link(own)
         into_a_link = own.is_file() and self.frames.is_symlink()  # it would end up among the user's videos
         if into_a_link or (link.exists() and link.resolve() != own):
             raise ConfigError(
                 f"{self.frames}: holds other frames already", "leave --frames out, or name another project"
             )
+        if own.is_file() and self.frames.is_dir() and not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(own)
+        return self.frames if link.exists() else frames
+
+    def create(self, frames: Path | None) -> None:
+        """Make the directories and the link to the frames. Call `place` first, which may refuse."""
+        link = self.frames if frames is None else self._link(frames.resolve())
         for directory in (self.path, link.parent, self.labels, self.to_label):
             directory.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
+        if frames is not None and not link.exists():
             link.unlink(missing_ok=True)  # a link to what is gone
-            link.symlink_to(own)
+            link.symlink_to(frames.resolve())
+
+    def _link(self, own: Path) -> Path:
+        return self.frames / own.name if own.is_file() else self.frames
 
     def write_classes(self, names: Sequence[str], palette: Sequence[RGB] = ()) -> bool:
         """Write the class table, unless there is one. Whether it was written."""
@@ -98,9 +119,8 @@ class Project:
         """The frames of an earlier proposal."""
         return self.list.read_text("utf-8").split("\n")[:-1] if self.list.exists() else []
 
-    def propose(self, count: int, clip_length: int, features: Features | None, display: Display) -> Proposal:
-        """Bring the list of frames to label to `count`, and write the new ones as images."""
-        footage = Footage(self.frames, self.labels, display)
+    def propose(self, footage: Footage, clip_length: int, count: int, chooser: Chooser) -> Proposal:
+        """Bring the list of frames to label to `count`, in memory: `write` writes it."""
         names = self.proposed()
         for name in names:
             if name not in footage.sources:
@@ -110,13 +130,18 @@ class Project:
         if count > len(names) and free:
             known = {*names, *free}
             order = [name for name in footage.sources if name in known]
-            read = display.track(footage.frames(order), "compare clips", total=len(order))
-            rows = np.stack([(features or colors)(frame) for _, frame in read])
+            read = chooser.display.track(footage.frames(order), "compare clips", total=len(order))
+            rows = np.stack([(chooser.features or colors)(frame) for _, frame in read])
             places = {name: row for row, name in enumerate(order)}
             new = [order[row] for row in k_center(rows, count - len(names), [places[name] for name in names])]
-        self._write_images(footage, new)
-        write_atomic(self.list, "".join(f"{name}\n" for name in [*names, *new]).encode())
+        for name in new:
+            footage.file_name(name)  # it may refuse
         return Proposal([*names, *new], len(new), len(free) - len(new))
+
+    def write(self, footage: Footage, proposal: Proposal) -> None:
+        """Write the new frames as images, and the list."""
+        self._write_images(footage, proposal.names[len(proposal.names) - proposal.new :])
+        write_atomic(self.list, "".join(f"{name}\n" for name in proposal.names).encode())
 
     def _write_images(self, footage: Footage, names: Sequence[str]) -> None:
         """PNG whatever the source: a tool shows these pixels, unturned, and labels them at this size."""

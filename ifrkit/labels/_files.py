@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.media.litter import is_litter
 
 MAX_ENTRY = 256 << 20
 """A file in an archive that claims more bytes than this is refused: a few kB can hold gigabytes of zeros."""
@@ -113,7 +114,7 @@ def _visible(directory: Path) -> list[PurePosixPath]:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/")) or name.startswith("__MACOSX/")
+    return any(is_litter(part) for part in name.split("/"))
 
 
 def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:

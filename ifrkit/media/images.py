@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,12 @@ from PIL import Image
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Frame
+from ifrkit.media.depth import eight_bits, is_deep
+from ifrkit.media.orientation import orientation, turn, turned_size
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".webp"}
+)
 """What counts as a frame's image file (lower case)."""
 MAX_PIXELS = 200_000_000
 """Larger images are refused from their header alone: a few kB on disk can claim gigabytes of pixels."""
@@ -29,15 +33,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
     """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name."""
     try:
-        with warnings.catch_warnings():
-            # Our own limit below speaks in one line; Pillow's warning would start at 89 megapixels.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-            try:
-                image = Image.open(path if data is None else io.BytesIO(data))
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        with image:
+        # Not by its name: Pillow would map the file into memory, and a TIFF that lies sideways would be scrambled.
+        with open(path, "rb") if data is None else io.BytesIO(data) as file, _header(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path)
             yield image
@@ -50,20 +47,39 @@ def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image
         raise DatasetError(f"{path}: cannot be read as an image ({reason})", "copy or download it again") from error
 
 
+def _header(file: IO[bytes]) -> Image.Image:
+    """The image in a file, its pixels not decoded yet."""
+    with warnings.catch_warnings():
+        # What is wrong is said in one line, by us; of many pixels Pillow would warn at 89 megapixels.
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        try:
+            return Image.open(file)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def _too_large(path: Path | str) -> DatasetError:
     return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
 
 
 def image_size(path: Path | str, data: bytes | None = None) -> tuple[int, int]:
-    """(height, width), from the header alone. data: its bytes, `path` being only their name."""
+    """(height, width) as viewers show it, from the header alone. data: its bytes, `path` being only their name."""
     with _opened(path, data) as image:
-        return image.height, image.width
+        return turned_size(image)
 
 
 def read_rgb(path: Path) -> Frame:
-    """An image as (h, w, 3) uint8 RGB; grey and indexed images are converted."""
+    """An image as (h, w, 3) uint8 RGB, the right way up; grey, indexed and 16-bit images are converted.
+
+    Raises DatasetError for one that cannot be read, and where more than 8 bits have no known range.
+    """
     with _opened(path) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+        deep, how = is_deep(image), orientation(image)
+        if not deep:
+            return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
+        pixels = turn(eight_bits(image, path, path.read_bytes()), how)
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
 
 
 def read_raw_label(
@@ -76,13 +92,15 @@ def read_raw_label(
     """
     with _opened(path, data) as image:
         if size is not None:
-            check_size(path, (image.height, image.width), size)
+            check_size(path, turned_size(image), size)
+        how = orientation(image)
         if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr") or (palette and image.mode in ("P", "PA")):
             image = image.convert("RGB")
         elif image.mode in ("LA", "PA"):
             image = image.getchannel(0)
+        image.load()  # a TIFF has its own way up only after this
         # Indexed images ("P") hold the ids themselves; their palette is for the eye.
-        return np.asarray(image).astype(np.int64)
+        return turn(np.asarray(image).astype(np.int64), how)
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
@@ -116,8 +134,3 @@ def list_images(directory: Path) -> list[Path]:
     """Image files directly inside a directory, sorted by name; hidden files are skipped."""
     found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     return sorted(p for p in found if p.is_file())
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key under which frame2 comes before frame10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ifrkit.core.lazy import lazy
 from ifrkit.core.records import IGNORE, Label, LabelSpace
+from ifrkit.core.text import safe
 from ifrkit.media.resize import resize_frame
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ def strip(frame_hw3: Rgb, label_hw: Label, ids_hw: Label, labels: LabelSpace, sy
     sheet = Image.new("RGB", (len(panels) * step - GAP, size[1] + 2 * line), "white")
     draw = ImageDraw.Draw(sheet)
     for column, (title, panel) in enumerate(panels.items()):
-        draw.text((column * step + GAP, 3), title, "black", font)
+        draw.text((column * step + GAP, 3), safe(title), "black", font)
         sheet.paste(Image.fromarray(panel).resize(size, resample), (column * step, line))
     x = float(GAP)
     for i in shown:
-        top = line + size[1] + 5
+        top, name = line + size[1] + 5, safe(labels.names[i])
         draw.rectangle((x, top, x + TEXT - 2, top + TEXT - 2), labels.colors[i])
-        draw.text((x + TEXT + 2, top - 3), labels.names[i], "black", font)
-        x += TEXT + 2 + draw.textlength(labels.names[i], font) + 3 * GAP
+        draw.text((x + TEXT + 2, top - 3), name, "black", font)
+        x += TEXT + 2 + draw.textlength(name, font) + 3 * GAP
     return sheet
 
 
@@ -98,12 +99,13 @@ def save_confusion(matrix_kk: NDArray[np.int64], labels: LabelSpace, title: str,
     share = matrix_kk / np.maximum(matrix_kk.sum(1, keepdims=True), 1)
     side = 2.5 + 0.42 * labels.num_classes
     figure = figures.new_figure(side, side)
-    axes = figure.add_subplot(title=title, xlabel="predicted", ylabel="truth")
+    axes = figure.add_subplot(title=figures.drawn(title), xlabel="predicted", ylabel="truth")
+    names = [figures.drawn(name) for name in labels.names]
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(labels.num_classes), labels.names, rotation=90)
-    axes.set_yticks(range(labels.num_classes), labels.names)
+    axes.set_xticks(range(labels.num_classes), names, rotation=90)
+    axes.set_yticks(range(labels.num_classes), names)
     for (row, column), value in np.ndenumerate(share):
         if round(100 * value):
             color = "white" if value > 0.5 else "black"
             axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=color)
-    figure.savefig(path, dpi=100)
+    figures.save(figure, path, dpi=100)

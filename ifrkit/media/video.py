@@ -13,19 +13,53 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame
 
-SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".mxf", ".m4v", ".webm", ".mpg"})
+_FORMATS = (
+    "mp4 m4v mov qt avi divx mkv webm mxf mpg mpeg mpe m1v m2v mpv ts mts m2t m2ts vob wmv asf 3gp 3gpp 3g2 flv f4v "
+    "ogv ogm dv rm rmvb gif mjpg mjpeg h264 264 avc h265 265 hevc ivf nut y4m insv"
+)
+SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 """What counts as a video file (lower case)."""
+BROKEN_RUN = 300
+"""So many broken frames in a row are looked past; after them a video file counts as cut off."""
 
 
 @cache
 def video_size(path: Path) -> tuple[int, int]:
     """(height, width) of a video file's frames; decodes the first one, once a process."""
-    height, width = VideoReader(path).read(0).shape[:2]
+    reader = VideoReader(path)
+    number = reader.next_number()
+    if number is None:
+        raise DatasetError(f"{path}: not one frame can be decoded", "convert it to mp4 (H.264) or to images")
+    height, width = reader.read(number).shape[:2]
     return height, width
 
 
+def open_capture(source: str) -> Any:
+    """OpenCV's capture of a file or an address, which neither OpenCV nor FFmpeg says a word about.
+
+    Raises DatasetError where it does not open.
+    """
+    quiet_opencv()
+    # Other backends take `f_0001.x` for a series of images.
+    capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
+    if not capture.isOpened():
+        raise DatasetError(f"{source}: OpenCV cannot open this video", "convert it to mp4 (H.264) or to images")
+    return capture
+
+
+def quiet_opencv() -> None:
+    """Their own lines would stand beside our one. FFmpeg looks at this when OpenCV first opens a file."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+@cache
+def _ffmpeg() -> bool:
+    return cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends()
+
+
 class VideoReader:
-    """Frame k of a video file is the (k + 1)-th that OpenCV decodes from its beginning.
+    """Frame k of a video file is the (k + 1)-th from its beginning, whether it can be decoded or not.
 
     Seeking lands on the wrong frame in many files, so this only ever decodes forward and starts again for an earlier
     frame: cheap for ascending numbers. It holds one frame, opens the file when first asked, and pickles as its path.
@@ -41,45 +75,65 @@ class VideoReader:
         return {"path": self.path, "_capture": None, "_next": 0, "_last": None}
 
     def read(self, number: int) -> Frame:
-        """Frame `number` (0-based) as (h, w, 3) uint8 RGB. Raises DatasetError for a frame after the last one."""
+        """Frame `number` (0-based) as (h, w, 3) uint8 RGB. Raises DatasetError for one that cannot be decoded."""
         if self._last is not None and self._last[0] == number:
             return self._last[1]
         if self._capture is None or number < self._next:
             self._open()
-        while self._next <= number:
-            if not self._capture.grab():
-                raise DatasetError(
-                    f"{self.path}: frame {number} is needed, but only {self._next} frames can be decoded",
-                    "copy or download the video again",
-                )
-            self._next += 1
+        found = self.next_number()
+        while found is not None and found < number:
+            found = self.next_number()
+        if found != number:
+            fault = f"only {self._next} frames can be decoded" if found is None else "it cannot be decoded"
+            self._close()
+            raise DatasetError(
+                f"{self.path}: frame {number} is needed, but {fault}", "copy or download the video again"
+            )
+        return self.frame()
+
+    def next_number(self) -> int | None:
+        """Go to the next frame that can be decoded, and give its number; None at the end.
+
+        OpenCV says "no frame" for a broken one and at the end alike; the header's count tells which it may be.
+        """
+        if self._capture is None:
+            self._open()
+        number, claimed = self._next, self.claimed()
+        while not self._capture.grab():
+            number += 1
+            if number >= claimed or number - self._next > BROKEN_RUN:
+                return None
+        self._next = number + 1
+        return number
+
+    def frame(self) -> Frame:
+        """The frame that `next_number` went to."""
+        number = self._next - 1
         done, image_bgr = self._capture.retrieve()
         if not done:
             raise DatasetError(f"{self.path}: frame {number} cannot be decoded", "copy or download the video again")
         self._last = (number, np.ascontiguousarray(image_bgr[:, :, ::-1]))
         return self._last[1]
 
-    def count(self) -> int:
-        """Number of frames that really decode (the header's number is often wrong by a few)."""
+    def numbers(self) -> list[int]:
+        """The frames that really decode (the header's count is often wrong by a few)."""
         self._open()
-        while self._capture.grab():
-            self._next += 1
-        return self._next
+        found = []
+        while (number := self.next_number()) is not None:
+            found.append(number)
+        return found
 
     def claimed(self) -> int:
-        """Number of frames by the file's header; far above `count` when the file is cut off."""
+        """Number of frames by the file's header; far above what decodes when the file is cut off."""
         if self._capture is None:
             self._open()
-        return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        return max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def _open(self) -> None:
-        # FFmpeg would print its own lines beside our one; it looks at this when OpenCV first opens a file.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         if not self.path.is_file():
             raise DatasetError(f"{self.path}: no such video file", "restore it, or remove what refers to it")
-        if self._capture is not None:
-            self._capture.release()
-        self._capture, self._next, self._last = cv2.VideoCapture(str(self.path)), 0, None
-        if not self._capture.isOpened():
-            self._capture = None
-            raise DatasetError(f"{self.path}: OpenCV cannot open this video", "convert it to mp4 (H.264) or to images")
+        self._close()
+        self._capture = open_capture(str(self.path))
+
+    def _close(self) -> None:
+        self._capture, self._next, self._last = None, 0, None

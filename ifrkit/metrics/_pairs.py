@@ -25,11 +25,17 @@ def targets(flow_2hw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     return np.nan_to_num(x + flow_2hw[0]), np.nan_to_num(y + flow_2hw[1])
 
 
-def warp_nearest(ids_hw: Ids, flow_2hw: NDArray[np.float32]) -> Ids:
-    """The map pulled back along the flow: nearest pixel (half to even), border replicated."""
-    height, width = ids_hw.shape
+def nearest(flow_2hw: NDArray[np.float32]) -> NDArray[np.int32]:
+    """(h, w) int32: y * w + x of the pixel nearest to where each goes (half to even), border replicated."""
+    _, height, width = flow_2hw.shape
     x, y = targets(flow_2hw)
     columns = np.rint(np.clip(x, 0, width - 1)).astype(np.int32)
     rows = np.rint(np.clip(y, 0, height - 1)).astype(np.int32)
-    warped: Ids = ids_hw.take(rows * width + columns)
+    places: NDArray[np.int32] = rows * width + columns
+    return places
+
+
+def warp_nearest(ids_hw: Ids, flow_2hw: NDArray[np.float32]) -> Ids:
+    """The map pulled back along the flow."""
+    warped: Ids = ids_hw.take(nearest(flow_2hw))
     return warped

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ifrkit.models.cct_decoders import PERTURBATIONS as PERTURBATIONS
     from ifrkit.models.cct_decoders import Decoder as Decoder
     from ifrkit.models.cct_decoders import adversarial as adversarial
+    from ifrkit.models.class_maps import ClassMaps as ClassMaps
+    from ifrkit.models.class_maps import presence_loss as presence_loss
     from ifrkit.models.discriminators import ImageDiscriminator as ImageDiscriminator
     from ifrkit.models.discriminators import PixelDiscriminator as PixelDiscriminator
     from ifrkit.models.layers import seeded as seeded
@@ -24,6 +26,8 @@ _HOMES = {
     "PERTURBATIONS": "cct_decoders",
     "Decoder": "cct_decoders",
     "adversarial": "cct_decoders",
+    "ClassMaps": "class_maps",
+    "presence_loss": "class_maps",
     "ImageDiscriminator": "discriminators",
     "PixelDiscriminator": "discriminators",
     "seeded": "layers",

@@ -1,170 +1,178 @@
-"""What `predict` reads: video files and folders of frames, one frame after the other, in constant memory.
+"""What `predict` reads: video files and series of images, one frame after the other, in constant memory.
 
-A frame that cannot be read is an item with a fault, not an error: a long video goes on after it. No torch here.
+What one video is, `ifrkit/media/search.py` says. A frame that cannot be read is an item with a fault, not an error: a
+long video goes on after it. No torch here.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ifrkit.core.errors import DatasetError, IfrkitError
-from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame
-from ifrkit.media.images import MAX_PIXELS, image_size, list_images, natural, read_rgb
 from ifrkit.media.images import SUFFIXES as IMAGES
-from ifrkit.media.video import SUFFIXES as VIDEOS
+from ifrkit.media.images import read_rgb
+from ifrkit.media.litter import Left, is_litter
+from ifrkit.media.numbering import natural
+from ifrkit.media.probe import Facts, probe
+from ifrkit.media.search import Found, Video, search
+from ifrkit.media.video import VideoReader
 
-BROKEN_RUN = 300
-"""So many broken frames in a row are looked past; after them a video file counts as cut off."""
 _MISCOUNTED = 2
 """A video's header may be wrong by so many frames."""
 
 
 class Item(NamedTuple):
-    """One frame in order. number: from 0, broken ones counted. frame: (h, w, 3) uint8 RGB, None if it is broken."""
+    """One frame in order. number: from 0, broken ones counted. frame: (h, w, 3) uint8 RGB, None if it is broken.
+
+    told: whether the survey has named it already.
+    """
 
     number: int
     name: str
     frame: Frame | None
     fault: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video file, or a directory whose `images` are its frames. name: unique in a run, and a file name."""
+    """A video under a name that is unique in a run, and a file name."""
 
     name: str
-    path: Path
-    images: tuple[Path, ...] = ()
+    video: Video
+
+    @property
+    def path(self) -> Path:
+        """The file, or the directory of its images."""
+        return self.video.path
 
     def files(self) -> tuple[Path, ...]:
         """All that it consists of."""
-        return self.images or (self.path,)
+        return self.video.images or (self.video.path,)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known before anything is decoded. size: (height, width); fps: None for folders; count: by the header."""
+class Survey(NamedTuple):
+    """The videos that can be read, what is known of each, and what was left out."""
 
-    size: tuple[int, int]
-    fps: float | None
-    count: int
+    videos: list[tuple[Source, Facts]]
+    left: Left
+
+
+def survey(paths: Sequence[str]) -> Survey:
+    """Find the videos that a user names, and look at what can be read of them. Raises DatasetError."""
+    found, named = _found(paths)
+    sources = _named(found.videos)
+    facts = {id(video): fact for video, fact in probe((s.video for s in sources), found.left, named)}
+    return Survey([(s, facts[id(s.video)]) for s in sources if id(s.video) in facts], found.left)
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """The videos that a user names: a file is one, a directory of images is one, any other directory is searched.
+    """The videos that a user names: files, directories that are searched, and patterns like 'day1/*.mp4'.
 
-    Raises DatasetError for a path that holds no frames.
+    Nothing is read. Raises DatasetError for a path that holds no frames.
     """
-    places = [place for text in paths for place in _videos_at(Path(text))]
+    return _named(_found(paths)[0].videos)
+
+
+def _named(videos: Sequence[Video]) -> list[Source]:
     sources: dict[str, Source] = {}
-    for path, images in places:
-        full = path.resolve()
-        stem = (full.name if images else full.stem).lstrip(".") or "video"
+    for video in videos:
+        own = video.path.resolve().name if video.alone else video.name.rpartition("/")[2]
+        stem = own.lstrip(".") or "video"
         names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
         name = next(name for name in names if name not in sources)
-        sources[name] = Source(name, path, images)
+        sources[name] = Source(name, video)
     return list(sources.values())
 
 
-def _videos_at(path: Path) -> list[tuple[Path, tuple[Path, ...]]]:
-    if path.is_file():
-        return [(path, ())]
-    if not path.is_dir():
-        raise DatasetError(f"{path}: no such file or directory", "name videos, or folders of frames")
-    if images := _images_in(path):
-        return [(path, images)]
-    found: list[tuple[Path, tuple[Path, ...]]] = []
-    for here, directories, files in os.walk(path):
-        directories[:] = sorted((d for d in directories if not d.startswith(".")), key=natural)
-        if images := _images_in(Path(here)):
-            found.append((Path(here), images))
-        videos = (f for f in files if Path(f).suffix.lower() in VIDEOS and not f.startswith("."))
-        found += [(Path(here) / file, ()) for file in sorted(videos, key=natural)]
-    if not found:
-        raise DatasetError(f"{path}: no frames found", f"looked for {', '.join(sorted(IMAGES | VIDEOS))}")
-    return found
+def _found(paths: Sequence[str]) -> tuple[Found, set[Path]]:
+    """What is found at all paths in their order, each file once, and the files that are named themselves."""
+    found, named, seen = Found(), set[Path](), set[str]()
+    for part in _parts(paths, named):
+        found.left.extend(part.left)
+        for video in part.videos:
+            place = os.path.realpath(video.images[0] if video.images else video.path)
+            if place in seen:
+                found.left.add(Left.LINK, str(video.path), len(video.images) or 1)
+                continue
+            seen.add(place)
+            found.videos.append(video)
+    return found, named
 
 
-def _images_in(directory: Path) -> tuple[Path, ...]:
-    images = sorted(list_images(directory), key=lambda path: natural(path.name))
-    twice = [stem for stem, count in Counter(path.stem for path in images).items() if count > 1]
-    if twice:
-        raise DatasetError(f"{directory}: two images are frame {twice[0]!r}", "keep one of them")
-    return tuple(images)
+def _parts(paths: Sequence[str], named: set[Path]) -> Iterator[Found]:
+    """What is found at each path; images that are named one by one are found together, at the first of them."""
+    images: dict[Path, list[Path]] = defaultdict(list)
+    places: list[Path] = []
+    for text in paths:
+        for path in _expanded(text):
+            if path.suffix.lower() not in IMAGES or not path.is_file():
+                places.append(path)
+            elif path not in images[path.parent]:
+                places += [] if images[path.parent] else [path]
+                images[path.parent].append(path)
+    for path in places:
+        if path.parent in images and path in images[path.parent]:
+            together = Found()
+            together.add_images(path.parent, images[path.parent], path.parent)
+            # What a user names is read, in a series or not.
+            together.videos += [Video(stray.stem, stray, (stray,)) for stray in together.strays]
+            together.left = Left()
+            yield together
+        else:
+            if path.is_file():
+                named.add(path)
+            yield search(path)
 
 
-def facts(source: Source) -> Facts:
-    """Size and length by the headers alone. Raises DatasetError where no frame can be read at all."""
-    if source.images:
-        fault: Exception = DatasetError(f"{source.path}: none of its images can be read")
-        for path in source.images:
-            try:
-                return Facts(image_size(path), None, len(source.images))
-            except DatasetError as error:
-                fault = error
-        raise fault
-    capture = _open(source.path)
-    size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-    fps, count = float(capture.get(cv2.CAP_PROP_FPS)), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    if not 0 < size[0] * size[1] <= MAX_PIXELS:
-        raise DatasetError(f"{source.path}: frames of {size[0]}x{size[1]} pixels", "check the file, or make it smaller")
-    return Facts(size, fps if 0 < fps <= 1000 else None, max(count, 0))
+def _expanded(text: str) -> list[Path]:
+    """The paths that a pattern means, in natural order; without one, the path. Raises DatasetError."""
+    if os.path.exists(text) or not has_magic(text):
+        return [Path(text)]
+    paths = [Path(found) for found in sorted(glob(text, recursive=True), key=natural)]
+    if not (paths := [path for path in paths if not is_litter(path.name)]):
+        raise DatasetError(f"{text}: no such file or directory", "name videos, or directories of frames")
+    return paths
 
 
-def read(source: Source, size: tuple[int, int]) -> Iterator[Item]:
-    """Every frame in order. One of another size than (height, width) counts as broken."""
-    for item in _images(source) if source.images else _decoded(source.path):
+def read(source: Source, facts: Facts) -> Iterator[Item]:
+    """Every frame in order. One of another size than the video counts as broken."""
+    size = facts.size
+    for item in _images(source.video, facts) if source.video.images else _decoded(source.path):
         if item.frame is not None and item.frame.shape[:2] != size:
             h, w = item.frame.shape[:2]
-            item = item._replace(frame=None, fault=f"{h}x{w} pixels, the others have {size[0]}x{size[1]}")
+            item = item._replace(frame=None, fault=f"{h}x{w} pixels, most have {size[0]}x{size[1]}")
         yield item
 
 
-def _images(source: Source) -> Iterator[Item]:
-    for number, path in enumerate(source.images):
+def _images(video: Video, facts: Facts) -> Iterator[Item]:
+    for number, path in enumerate(video.images):
         try:
-            yield Item(number, path.stem, read_rgb(path).copy())  # Pillow's pixels are read-only, torch warns
+            if path in facts.faults:
+                yield Item(number, path.stem, None, facts.faults[path], told=True)
+            else:
+                yield Item(number, path.stem, read_rgb(path).copy())  # Pillow's pixels are read-only, torch warns
         except IfrkitError as error:
             yield Item(number, path.stem, None, error.message)
 
 
 def _decoded(path: Path) -> Iterator[Item]:
-    """OpenCV says "no frame" for a broken one and at the end alike; the header's count tells which it may be."""
-    capture = _open(path)
-    claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    number, missed = 0, 0
-    while True:
-        done, image_bgr = capture.read()
-        if done:
-            for back in range(missed, 0, -1):
-                yield Item(number - back, f"{number - back:06}", None, "it cannot be decoded")
-            missed = 0
-            yield Item(number, f"{number:06}", cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB))
-        elif number < claimed and missed < BROKEN_RUN:
-            missed += 1
-        else:
-            break
-        number += 1
-    capture.release()
-    lost = claimed - (number - missed)
+    reader = VideoReader(path)
+    following = 0
+    while (number := reader.next_number()) is not None:
+        for broken in range(following, number):
+            yield Item(broken, f"{broken:06}", None, "it cannot be decoded")
+        yield Item(number, f"{number:06}", reader.frame())
+        following = number + 1
+    lost = reader.claimed() - following
     if lost > _MISCOUNTED:
-        end = number - missed
-        fault = f"the last {lost} of {claimed} frames cannot be decoded; is the file cut off?"
-        yield Item(end, f"{end:06}", None, fault)
-
-
-def _open(path: Path) -> Any:
-    # FFmpeg would print its own lines beside ours; it looks at this when OpenCV first opens a file.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise DatasetError(f"{path}: OpenCV cannot open it as a video", "convert it to mp4 (H.264) or to images")
-    return capture
+        fault = f"the last {lost} of {reader.claimed()} frames cannot be decoded; is the file cut off?"
+        yield Item(following, f"{following:06}", None, fault)

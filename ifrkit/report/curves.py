@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.lazy import lazy
+from ifrkit.report import html
 
 if TYPE_CHECKING:
     import matplotlib as mpl
@@ -88,7 +88,7 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
     panels = ["loss", *metrics, "learning rate"]
     figure = figures.new_figure(4 * len(panels), 3.2)
     for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.set_title("mIoU (%)" if title == "miou" else title, color=ink)
+        axes.set_title("mIoU (%)" if title == "miou" else figures.drawn(title), color=ink)
         axes.set_xlabel("step", color=ink)
         axes.tick_params(colors=ink)
         axes.patch.set_alpha(0)
@@ -102,7 +102,7 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
             factor = 100 if title == "miou" else 1
             style = line(number)
             steps, values = [p[0] for p in points], [factor * p[1] for p in points]
-            axes.plot(steps, values, label=run.name, marker="." if len(points) < 30 else None, **style)
+            axes.plot(steps, values, label=figures.drawn(run.name), marker="." if len(points) < 30 else None, **style)
             if title in metrics and run.best_step in steps:
                 place = steps.index(run.best_step)
                 axes.plot(steps[place], values[place], "o", markersize=8, markerfacecolor="none", color=style["color"])
@@ -116,14 +116,14 @@ def svg(figure: Figure, label: str) -> str:
     """An `<svg>` to stand inside a page: its text is text, in the page's colour; no addresses, no ids of its own."""
     file = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
-        figure.savefig(file, format="svg", transparent=True)
+        figures.save(figure, file, format="svg", transparent=True)
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r' id="(figure|axes|patch|line2d|text|matplotlib|legend|xtick|ytick)[^"]*"', "", text)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px sans-serif", text)
-    return text.replace(INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+    return text.replace(INK, "currentColor").replace("<svg", f'<svg role="img" aria-label="{html.text(label)}"', 1)
 
 
 def draw_distances(systems: Mapping[str, Any], ink: str = "black") -> Figure:
@@ -133,7 +133,9 @@ def draw_distances(systems: Mapping[str, Any], ink: str = "black") -> Figure:
     for axes, key, first, name in ((left, "at", 0, "distance to the key frame"), (right, "mean", 1, "key interval")):
         for number, (system, curves) in enumerate(systems.items()):
             values = [float("nan") if value is None else 100 * value for value in curves[key]]
-            axes.plot(range(first, first + len(values)), values, marker=".", label=system, **line(number))
+            axes.plot(
+                range(first, first + len(values)), values, marker=".", label=figures.drawn(system), **line(number)
+            )
         axes.set_xlabel(name, color=ink)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.tick_params(colors=ink)

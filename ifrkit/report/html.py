@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from PIL import Image
 
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.text import safe
 
 Cell = str | tuple[str, float]
 """A text, or a text with the length of its bar (0 to 1)."""
@@ -19,46 +20,56 @@ WIDTH = 1440
 """Pixels of a strip of four panels at most."""
 
 
+def text(foreign: object) -> str:
+    """Text as a page holds it, in an attribute too: none of it is a mark of HTML, or turns or hides the rest."""
+    return html.escape(safe(foreign))
+
+
+def preformatted(lines: Sequence[str]) -> str:
+    """Lines as they are."""
+    return f"<pre>{chr(10).join(map(text, lines))}</pre>\n"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
     """A table whose first column are row headers; it scrolls by itself where the screen is narrow."""
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
     body = "".join(
-        f'<tr><th scope="row">{escape(_text(row[0]))}</th>{"".join(map(_cell, row[1:]))}</tr>\n' for row in rows
+        f'<tr><th scope="row">{text(_words(row[0]))}</th>{"".join(map(_cell, row[1:]))}</tr>\n' for row in rows
     )
-    inner = f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    inner = f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
     return scroller(inner, caption)
 
 
 def scroller(inner: str, label: str) -> str:
     """What may be wider than the screen; the keyboard reaches it."""
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>\n'
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{text(label)}">{inner}</div>\n'
 
 
-def _text(cell: Cell) -> str:
+def _words(cell: Cell) -> str:
     return cell if isinstance(cell, str) else cell[0]
 
 
 def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
-        return f"<td>{escape(cell)}</td>"
-    return f'<td class="bar" style="--v:{100 * cell[1]:.1f}%">{escape(cell[0])}</td>'
+        return f"<td>{text(cell)}</td>"
+    return f'<td class="bar" style="--v:{100 * cell[1]:.1f}%">{text(cell[0])}</td>'
 
 
 def section(title: str, inner: str, note: str = "") -> str:
     """A section with its heading; empty for nothing inside."""
-    said = f"<p>{escape(note)}</p>\n" if note else ""
-    return f"<section><h2>{escape(title)}</h2>\n{said}{inner}</section>\n" if inner else ""
+    said = f"<p>{text(note)}</p>\n" if note else ""
+    return f"<section><h2>{text(title)}</h2>\n{said}{inner}</section>\n" if inner else ""
 
 
 def details(summary: str, inner: str, *, shown: bool = False) -> str:
     """Something that opens and closes without any script."""
-    return f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>\n{inner}</details>\n"
+    return f"<details{' open' if shown else ''}><summary>{text(summary)}</summary>\n{inner}</details>\n"
 
 
 def figure(picture: str, alt: str, caption: str) -> str:
     """picture: a data URI."""
-    image = f'<img src="{picture}" alt="{escape(alt)}" loading="lazy">'
-    return f"<figure>{scroller(image, alt)}<figcaption>{escape(caption)}</figcaption></figure>\n"
+    image = f'<img src="{picture}" alt="{text(alt)}" loading="lazy">'
+    return f"<figure>{scroller(image, alt)}<figcaption>{text(caption)}</figcaption></figure>\n"
 
 
 def photo(path: Path) -> str:

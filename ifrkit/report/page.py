@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from importlib import resources
 from typing import Any
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError
 from ifrkit.evaluation.tables import differences
-from ifrkit.report import parts
+from ifrkit.report import html, parts
 from ifrkit.report.gather import gather
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -39,10 +38,10 @@ def page(artifacts: Sequence[Artifact]) -> str:
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
-        f'content="light dark"><title>ifrkit: {escape(title)}</title>\n<style>\n{style}</style>'
+        f'content="light dark"><title>ifrkit: {html.text(title)}</title>\n<style>\n{style}</style>'
     )
-    said = f"<p>{escape(_measured(judged[0].tree))}</p>\n" if judged else ""
-    main = f"<h1>{escape(title)}</h1>\n{said}{''.join(sections)}"
+    said = f"<p>{html.text(_measured(judged[0].tree))}</p>\n" if judged else ""
+    main = f"<h1>{html.text(title)}</h1>\n{said}{''.join(sections)}"
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from ifrkit.evaluation.records import EXTREMES
@@ -74,12 +73,12 @@ def confusion(judged: Sequence[Model]) -> str:
 
 
 def _matrix(matrix: list[list[int]], classes: list[str], name: str) -> str:
-    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in classes)
+    head = "".join(f'<th scope="col">{html.text(c)}</th>' for c in classes)
     body = ""
     for row, label in zip(matrix, classes, strict=True):
         total = sum(row)
         cells = "".join(_shade(value / total if total else None) for value in row)
-        body += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>\n'
+        body += f'<tr><th scope="row">{html.text(label)}</th>{cells}</tr>\n'
     first = '<th scope="col">truth</th>'
     inner = f"<thead><tr>{first}{head}</tr></thead>\n<tbody>{body}</tbody>"
     return html.scroller(f'<table class="confusion">{inner}</table>', f"Confusion matrix of {name}")
@@ -101,8 +100,8 @@ def curves(models: Sequence[Model]) -> str:
     for name, runs in trainings(models).items():
         drawn = svg(draw(runs, INK), f"Curves of {name}: loss, validation metric and learning rate over the steps")
         last = "; ".join(f"{run.name}: last loss {run.loss[-1][1]:.4g}" for run in runs if run.loss)
-        inner += f'<h3>{escape(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
-        inner += f"<p>{escape(last)}</p>\n"
+        inner += f'<h3>{html.text(name)}</h3><div class="curves">{html.scroller(drawn, f"Curves of {name}")}</div>\n'
+        inner += f"<p>{html.text(last)}</p>\n"
     return html.section("Training", inner, "A ring marks the best step; checkpoint=best means its weights.")
 
 
@@ -181,7 +180,7 @@ def loop(judged: Sequence[Model]) -> str:
             continue
         moving, still = html.animation(model.artifact.file("clip.webp"))
         quiet = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
-        image = f'<img src="{moving}" alt="Frames of a clip beside the predictions of {escape(model.name)}, moving">'
+        image = f'<img src="{moving}" alt="Frames of a clip beside the predictions of {html.text(model.name)}, moving">'
         drawn = f'<figure class="loop"><picture>{quiet}{image}</picture></figure>'
         inner += html.details(f"Play: {model.name}, {model.system}", drawn)
     return html.section("A clip in motion", inner, "The first clip of the split: frame and prediction.")
@@ -193,13 +192,13 @@ def lineage(models: Sequence[Model]) -> str:
     for model in models:
         made = model.lineage[::-1]
         lines = [line for line in dict.fromkeys(command_line(artifact) for artifact in made) if line]
-        inner += f"<h3>{escape(model.name)}</h3>\n<pre>{escape(chr(10).join(lines))}</pre>\n"
-        inner += "".join(f"<p>{escape(line)}</p>\n" for line in model.gone)
+        inner += f"<h3>{html.text(model.name)}</h3>\n" + html.preformatted(lines)
+        inner += "".join(f"<p>{html.text(line)}</p>\n" for line in model.gone)
         for artifact in made:
             manifest = artifact.manifest
             facts: dict[str, Any] = {"id": artifact.id, "created": manifest.created, "seed": manifest.seed}
             facts["from"] = [f"{ref.kind} {ref.id[:12]}" for ref in manifest.inputs]
             facts |= {"config": manifest.config, "environment": manifest.environment}
-            text = escape(json.dumps(facts, indent=1))
-            inner += html.details(f"{artifact.kind} {artifact.path.name}", f"<pre>{text}</pre>\n")
+            shown = html.preformatted(json.dumps(facts, indent=1).splitlines())
+            inner += html.details(f"{artifact.kind} {artifact.path.name}", shown)
     return html.section("How they were made", inner, "The commands, first to last; below them every setting.")

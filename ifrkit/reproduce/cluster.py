@@ -7,6 +7,8 @@ environment, which sbatch reads by itself.
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -44,7 +46,7 @@ def write(directory: Path, nodes: Sequence[Node], shared: Sequence[str], collect
         submit.append(f"job{index}=${{job{index}%%;*}}")  # sbatch may add the name of the cluster
     ids = [f"${{job{index}}}" for index in range(len(nodes))]
     submit.append(f"sbatch --parsable {_after('afterany', ids)}{_quoted(directory, COLLECT)}")
-    write_atomic(directory / "submit.sh", ("\n".join(submit) + "\n").encode())
+    write_atomic(directory / "submit.sh", os.fsencode("\n".join(submit) + "\n"))
 
 
 def submit(directory: Path, nodes: Sequence[Node], gpus: int) -> dict[str, str]:
@@ -77,7 +79,7 @@ def finished(directory: Path, nodes: Sequence[Node]) -> Outcome:
     for node in nodes:
         path = directory / "refs" / node.name
         if path.is_file():
-            outcome.made[node.digest] = path.read_text().strip()
+            outcome.made[node.digest] = os.fsdecode(path.read_bytes()).strip()
         else:
             outcome.failed[node.digest] = f"no reference; see {directory / 'logs'}"
             outcome.codes.append(1)
@@ -102,7 +104,7 @@ def _script(directory: Path, node: Node, shared: Sequence[str], gpus: int) -> st
 def _header(directory: Path, name: str, gpus: int) -> str:
     lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --time={MINUTES}"]
     lines += [f"#SBATCH --gpus-per-node={gpus}"] if gpus else []
-    if " " not in str(directory):  # sbatch cannot quote; without this line its default, the working directory
+    if re.fullmatch(r"[\w./+@:,=-]+", str(directory), re.ASCII):  # sbatch cannot quote; else its default, where it runs
         lines.append(f"#SBATCH --output={directory}/logs/%x-%j.txt")
     return "\n".join([*lines, "set -e", f"cd {shlex.quote(str(Path.cwd()))}", ""])
 
@@ -122,4 +124,4 @@ def _quoted(directory: Path, name: str) -> str:
 
 
 def _write(directory: Path, name: str, text: str) -> None:
-    write_atomic(directory / f"{name}.sbatch", text.encode())
+    write_atomic(directory / f"{name}.sbatch", os.fsencode(text))

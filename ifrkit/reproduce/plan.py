@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,8 +48,9 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Unique within a plan, and fit for a file."""
-        return f"{self.stage}-{self.label}-{self.digest[:8]}"
+        """Unique within a plan, and fit for a file and a line of a script, whatever its label holds."""
+        label = re.sub(r"[^\w.+=-]", "_", self.label, flags=re.ASCII)
+        return f"{self.stage}-{label}-{self.digest[:8]}"
 
     @property
     def inputs(self) -> tuple[Node, ...]:

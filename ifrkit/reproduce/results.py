@@ -211,9 +211,10 @@ def _draw(config: TableConfig, entries: Sequence[Entry], path: Path) -> None:
             [p for _, p in known], [at - width / 2 for at, _ in known], [at + width / 2 for at, _ in known], "k"
         )
     axes.set_xticks(centres, config.columns)
-    axes.set_title(f"{config.title}\n{config.dataset}, {config.scale}; line: the paper", fontsize=9)
+    where = f"{config.dataset}, {config.scale}; line: the paper"
+    axes.set_title(f"{figures.drawn(config.title)}\n{figures.drawn(where)}", fontsize=9)
     figure.legend(loc="outside right upper", fontsize=8)
-    figure.savefig(path, dpi=100)
+    figures.save(figure, path, dpi=100)
 
 
 def _sheets(config: TableConfig, artifacts: Mapping[str, Artifact], directory: Path) -> None:

@@ -172,6 +172,7 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if self.quiet else None,
             text=True,
+            errors="surrogateescape",
             env=env,
             process_group=0,
         )

@@ -18,9 +18,11 @@ from ifrkit.evaluation.judge import Judge, scored_frames
 from ifrkit.evaluation.records import FILE, Recorder
 from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
 from ifrkit.evaluation.tables import headlines
+from ifrkit.media import figures
 from ifrkit.media.pictures import save_confusion, save_loop, strip
 from ifrkit.report.curves import draw_distances
 from ifrkit.stages._judged import clips_to_score, source_of
+from ifrkit.stages.evaluate import needs
 from ifrkit.train import distributed
 from ifrkit.trained import load_branch, load_video_model
 
@@ -84,8 +86,8 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
         for table in tables.distances(report):
             job.display.table(*table)
         figure = draw_distances(report["distances"]["systems"])
-        figure.suptitle(f"{store.name} {report['split']}")
-        figure.savefig(job.directory / "distances.png", dpi=100)
+        figure.suptitle(figures.drawn(f"{store.name} {report['split']}"))
+        figures.save(figure, job.directory / "distances.png", dpi=100)
     if "inner_video" in report:
         job.display.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":
@@ -106,7 +108,7 @@ class _Pictures:
             (self.directory / "pictures").mkdir(exist_ok=True)
 
     def __call__(self, clip: int, index: int, label_hw: Any, predictions: Any) -> None:
-        ids_hw = predictions[self.system.name]
+        ids_hw = predictions[self.system.name].ids_hw
         if self.recorder is not None:
             self.recorder.frame(clip, index, label_hw, ids_hw)
         if (clip, index) in self.chosen:
@@ -121,11 +123,11 @@ class _Pictures:
             for number, (c, index) in enumerate(places, 1):
                 label_hw = self.recorder.judge.label(c, index)
                 key, size = max(0, index - self.config.distance), (label_hw.shape[0], label_hw.shape[1])
-                ids_hw = self.system.scored(self.store, c, index, key, size)
+                ids_hw = self.system.scored(self.store, c, index, key, size).ids_hw
                 (self.directory / title).mkdir(exist_ok=True)
                 self._draw(c, index, label_hw, ids_hw, f"{title}/{number:02d}-{self._name(c, index)}.webp")
         frames = [self.store.frame(clip, i) for i in range(len(self.store.clips[clip].frames))]
-        stream = self.system.stream(self.store, clip, self.config.key_interval)
+        stream = (seen.ids_hw for seen in self.system.stream(self.store, clip, self.config.key_interval))
         save_loop(frames, stream, self.store.labels, self.directory / "clip.webp")
 
     def _name(self, clip: int, index: int) -> str:
@@ -146,12 +148,13 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
     names = Branches.read(branches).branches
     order = names if own else [name for name in ("reference", "update") if name in names]
-    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device) for n in order}
+    sure = needs("confidences", job.config)
+    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device, sure) for n in order}
     copy = [CopyKey(alone["reference"])] if "reference" in alone else []
     if own:
         return [*alone.values(), *copy]
     model = load_video_model(given, job.config.checkpoint)
-    return [Video(given.manifest.config["arch"], model, device), *alone.values(), *copy]
+    return [Video(given.manifest.config["arch"], model, device, sure), *alone.values(), *copy]
 
 
 def _training(job: Job) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ifrkit.evaluation.judge import scored_frames
 from ifrkit.flow_sources import flow_source
 from ifrkit.flow_sources.base import FlowSource
 from ifrkit.flow_sources.truth import require_truth
-from ifrkit.stages.evaluate import needs_flow
+from ifrkit.stages.evaluate import needs
 
 
 def check(config: EvalConfig, inputs: list[Artifact]) -> None:
@@ -46,7 +46,7 @@ def clips_to_score(config: EvalConfig, store: ClipStore, source: Artifact) -> li
 
 def source_of(config: EvalConfig, store: ClipStore, inputs: list[Artifact]) -> FlowSource | None:
     """Where flow comes from; None if no metric warps. Raises ConfigError for one that these clips do not have."""
-    if not needs_flow(config):
+    if not needs("flows", config):
         return None
     given: Path | None = next((artifact.path for artifact in inputs[1:] if artifact.kind == "flow"), None)
     if given is None and spelled(config.flow) == "truth":

@@ -18,13 +18,14 @@ from ifrkit.core.errors import DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
 from ifrkit.media.images import save_label
 from ifrkit.media.palette import id_colors
+from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.for_tools import tool_writer
 from ifrkit.predict.outputs import Overlay, load_label
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
-from ifrkit.predict.sources import Facts, Item, Source, facts, find_sources, read
+from ifrkit.predict.sources import Item, Source, read, survey
 
 NAMED = 5
 """Broken frames of one video that get a line of their own."""
@@ -46,11 +47,12 @@ def run(job: Job) -> None:
     images, and starts the networks at the last key frame: the result is the same.
     """
     config: PredictConfig = job.config
-    found = [(source, facts(source)) for source in find_sources(config.videos)]
+    found, left = survey(config.videos)
+    left.tell(job.display)
     segmenter = open_segmenter(job)
     for _, fact in found:
         segmenter.seen_at(fact.size, config)  # before the first video is begun
-    run = _Run(job, segmenter, sum(fact.count for _, fact in found))
+    run = _Run(job, segmenter, sum(fact.claimed for _, fact in found))
     for source, fact in found[len(run.done) :]:
         run.video(source, fact)
     if not any(record.frames for record in run.done):
@@ -82,13 +84,15 @@ class _Run:
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
             outputs = [stack.enter_context(afterwards(write)) for write in self._outputs(stack, source, fact)]
-            frames = stack.enter_context(ahead(_scaled(source, fact.size, seen_at)))
-            for item, small in self.job.display.track(frames, source.name, total=fact.count or None):
+            frames = stack.enter_context(ahead(_scaled(source, fact, seen_at)))
+            for item, small in self.job.display.track(frames, source.name, total=fact.claimed or None):
                 if signum := self.job.stop():
                     self._save(record)
                     place = self.job.directory / source.name
                     fault = f"predict: stopped by signal {signum} after {record.frames} frames of {source.name}"
                     raise InterruptedRun(fault, f"--resume goes on; what is done is in {place}", signum=signum)
+                if item.number in source.video.begins:
+                    self.predictor.restart()
                 ids_hw = self._frame(record, item, small)
                 for put in outputs:
                     put(item, ids_hw)
@@ -102,7 +106,7 @@ class _Run:
         if small is None:
             self.predictor.restart()
             record.broken.append(Broken(frame=item.name, fault=item.fault))
-            if len(record.broken) <= NAMED:
+            if len(record.broken) <= NAMED and not item.told:
                 self.job.display.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
             return None
         before = self._before if self._before and self._before.name == record.name else None
@@ -162,7 +166,7 @@ class _Run:
         }
 
 
-def _scaled(source: Source, size: tuple[int, int], seen_at: tuple[int, int]) -> Iterator[tuple[Item, Frame | None]]:
+def _scaled(source: Source, fact: Facts, seen_at: tuple[int, int]) -> Iterator[tuple[Item, Frame | None]]:
     """Each frame as it is, and as the networks see it."""
-    for item in read(source, size):
+    for item in read(source, fact):
         yield item, None if item.frame is None else resize_frame(item.frame, seen_at)

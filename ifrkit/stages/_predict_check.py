@@ -11,7 +11,7 @@ from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.labels.base import writer_of
 from ifrkit.predict.options import require_fit
-from ifrkit.predict.sources import facts, find_sources
+from ifrkit.predict.sources import survey
 from ifrkit.stages.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ else:
 
 def check(config: PredictConfig, inputs: list[Artifact]) -> None:
     """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
-    found = [facts(source) for source in find_sources(config.videos)]
+    found = [fact for _, fact in survey(config.videos).videos]
     for name in config.write:
         writer_of(name)
     if Ranks.from_environment().world > 1:

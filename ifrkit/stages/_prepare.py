@@ -28,6 +28,7 @@ def run(job: Job) -> None:
     config: PrepareConfig = job.config
     dataset = open_dataset(config)
     clips = dataset.clips()
+    dataset.left_out().tell(job.display)
     check_clips(clips)
     index, recipe = plan(config, dataset, clips)
     writer = ClipStoreWriter(job.directory, job.scratch, index)

@@ -18,9 +18,9 @@ else:
     manifest, plugins = lazy("ifrkit.artifacts.manifest"), lazy("ifrkit.core.plugins")
 
 
-def needs_flow(config: EvalConfig) -> bool:
-    """Whether one of the metrics warps."""
-    return any("flows" in plugins.load("metrics", name).needs for name in config.metrics)
+def needs(what: str, config: EvalConfig) -> bool:
+    """Whether one of the metrics asks for it: one of NEEDS of `ifrkit/metrics/base.py`."""
+    return any(what in plugins.load("metrics", name).needs for name in config.metrics)
 
 
 def evaluation(trained: store.Artifact) -> list[str]:
@@ -32,14 +32,14 @@ def evaluation(trained: store.Artifact) -> list[str]:
 
 def _extra_inputs(config: EvalConfig, inputs: list[store.Artifact], workspace: Path) -> list[store.Artifact]:
     """The flow artifact, when --flow names one."""
-    if not needs_flow(config) or not flow_sources.is_artifact(config.flow):
+    if not needs("flows", config) or not flow_sources.is_artifact(config.flow):
         return []
     return [store.resolve(workspace, config.flow, ("flow",))]
 
 
 def _flow_files(config: EvalConfig) -> str:
     """What a folder of .flo files holds; empty for any other source."""
-    files = sorted(Path(config.flow).glob("**/*.flo")) if needs_flow(config) else []
+    files = sorted(Path(config.flow).glob("**/*.flo")) if needs("flows", config) else []
     found = [(f.relative_to(config.flow).as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return manifest.digest(found) if found else ""
 

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import ifrkit
 from ifrkit.artifacts import store
+from ifrkit.artifacts.about import named
 from ifrkit.artifacts.atomic import is_disk_full, resource_errors
 from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.artifacts.locks import is_locked, locked
@@ -145,7 +146,7 @@ def _make_place(directory: Path) -> None:
 
 
 def _up_to_date(ranks: Ranks, display: Display, artifact: Artifact) -> Artifact:
-    display.info(f"up to date: {artifact.path}")
+    display.info(f"up to date: {named(artifact)}")
     ranks.tell("begin", json.dumps({"done": str(artifact.path)}))
     return artifact
 
@@ -157,6 +158,8 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
     if run.resume and not state:
         _warn_of_others(partial, run.display)
     used = [str(artifact.path.resolve()) for artifact in planned.inputs]
+    for artifact in planned.inputs[len(run.inputs) :]:  # what the config named or implied
+        run.display.info(f"with {artifact.kind} {named(artifact)}")
     try:
         store.begin(planned.target, keep=state)
         scratch = partial / store.SCRATCH

@@ -27,7 +27,7 @@ def _extra_inputs(config: TrainBranchesConfig, inputs: list[store.Artifact], wor
         return [store.resolve(workspace, reference, (kind,)) for kind, reference in wanted.items()]
     if given.kind not in wanted:
         fault = f"--ssl {','.join(config.ssl)} reads no {given.kind}, and {given.path} came as input"
-        raise ConfigError(fault, "add self-training to --ssl, or give clips")
+        raise ConfigError(fault, "add self-training or dars to --ssl, or give clips")
     clips = given.ancestor("clips")
     return [clips] if clips else []
 

@@ -15,7 +15,7 @@ from ifrkit.config.network import NetworkConfig
 from ifrkit.core.lazy import lazy, torch
 from ifrkit.core.plugins import load
 from ifrkit.core.records import PairFlow
-from ifrkit.metrics.base import ClipResult
+from ifrkit.metrics.base import NEEDS, ClipResult
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,10 +105,9 @@ def check_metric(name: str) -> None:
     """`ifrkit/metrics/base.py`: plain numbers from 0 to 1, None where nothing counts; order does not matter."""
     cls = load("metrics", name)
     _require(bool(cls.__doc__ and cls.title and cls.headline), "a metric", "it has a docstring, a title and a headline")
-    _require(cls.needs <= {"labels", "flows", "dense-labels"}, "a metric", "needs are labels, flows or dense-labels")
-    _require(
-        cls.protocol == "stream" or cls.needs == {"labels"}, "a metric", "scored frames have no flow and no neighbours"
-    )
+    _require(cls.needs <= NEEDS, "a metric", f"needs are some of {', '.join(sorted(NEEDS))}")
+    alone = {"labels"} <= cls.needs <= {"labels", "confidences"}
+    _require(cls.protocol == "stream" or alone, "a metric", "scored frames have a label, no flow and no neighbours")
     empty = cls(CLASSES).compute()
     _require(cls.headline in empty and empty[cls.headline] is None, "a metric", "where nothing counts, it is None")
     clips = [_judged(seed) for seed in range(4)]
@@ -143,4 +142,6 @@ def _judged(seed: int) -> ClipResult:
         i: np.where(rng.random(size) < 0.2, (ids + 1) % CLASSES, ids).astype(np.uint8) for i, ids in frames.items()
     }
     flow = PairFlow(np.zeros((2, *size), np.float32), np.ones(size, bool))
-    return ClipResult(f"clip{seed}", wrong, labels, dict.fromkeys(range(length - 1), flow))
+    sure = {i: rng.uniform(1 / CLASSES, 1, size).astype(np.float32) for i in frames}
+    seen = dict.fromkeys(frames, rng.integers(0, 256, (*size, 3)).astype(np.uint8))
+    return ClipResult(f"clip{seed}", wrong, labels, dict.fromkeys(range(length - 1), flow), sure, seen)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ifrkit.config.yamlio import parse_yaml, read_yaml
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.text import safe
 
 
 @pytest.mark.parametrize(
@@ -111,14 +112,21 @@ def test_files(tmp_path: Path) -> None:
         read_yaml(tmp_path)
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cn", "Co"]), max_size=8)
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cn"]), max_size=8)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=4))
 def test_what_a_yaml_writer_writes_is_read_back(tree: dict[str, Any]) -> None:
-    assert parse_yaml(json.dumps(tree, ensure_ascii=False), "t") == tree  # as --print-config writes
+    assert parse_yaml(safe(json.dumps(tree, ensure_ascii=False)), "t") == tree  # as --print-config writes
+    assert parse_yaml(json.dumps(tree), "t") == tree
+
+
+def test_half_a_character_is_refused() -> None:
+    """No file could hold it: the work would end in an error at its last step."""
+    with pytest.raises(ConfigError, match="t:1: half a character"):
+        parse_yaml('{"\\udce9": 1}', "t")
 
 
 @settings(max_examples=60, deadline=None)

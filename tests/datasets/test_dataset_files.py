@@ -73,7 +73,8 @@ def test_modes(tmp_path: Path) -> None:
         with Image.open(path) as saved:
             assert saved.mode == mode
         assert np.array_equal(read_raw_label(path), ids), mode
-        assert read_rgb(path).shape == (3, 4, 3)
+        if mode != "I;16":  # as a frame it would be refused: nothing says what is white
+            assert read_rgb(path).shape == (3, 4, 3)
     colors = _noise(3, 4)
     Image.fromarray(colors).convert("RGBA").save(tmp_path / "rgba.png")
     assert np.array_equal(read_raw_label(tmp_path / "rgba.png"), colors)
@@ -95,7 +96,7 @@ def counting_video(tmp_path: Path) -> Path:
 
 def test_frames_are_exact_in_any_order(counting_video: Path) -> None:
     reader = VideoReader(counting_video)
-    assert reader.count() == 90
+    assert reader.numbers() == list(range(90))
     assert [_number(reader.read(k)) for k in (0, 1, 7, 7, 60, 59, 3, 89)] == [0, 1, 7, 7, 60, 59, 3, 89]
     assert reader.read(5).dtype == np.uint8
 
@@ -119,7 +120,7 @@ def test_no_video(tmp_path: Path) -> None:
         VideoReader(path).read(0)
     path.write_bytes(b"nothing" * 100)
     with pytest.raises(DatasetError, match=r"d\.mp4: OpenCV cannot open"):
-        VideoReader(path).count()
+        VideoReader(path).numbers()
 
 
 def test_colours_survive_the_video(tmp_path: Path) -> None:

@@ -389,7 +389,7 @@ def test_labels_of_other_names(tmp_path: Path) -> None:
 def test_same_video_twice(tmp_path: Path) -> None:
     _frames(tmp_path, "a", 8)
     save_video(tmp_path / "frames" / "a.avi", [np.zeros((32, 32, 3), np.uint8)] * 3)
-    with pytest.raises(DatasetError, match=r"a\.avi: its frames are also a directory 'a'"):
+    with pytest.raises(DatasetError, match=r"a\.avi and .*a \(images\): both would be video 'a'; rename one"):
         _open(tmp_path).clips()
 
 

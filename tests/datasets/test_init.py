@@ -23,7 +23,8 @@ from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.init.features import BranchFeatures
-from ifrkit.init.project import Project
+from ifrkit.init.footage import Footage
+from ifrkit.init.project import Chooser, Project
 from ifrkit.init.selection import k_center
 from ifrkit.media.images import image_size
 
@@ -219,8 +220,10 @@ def test_branches_choose_by_their_features_and_bring_their_classes(tmp_path: Pat
     assert len(tree["to_label"]) == 3
     again, by_color = Project(tmp_path / "q"), Project(tmp_path / "r")
     for project, features in ((again, BranchFeatures(branches, "update")), (by_color, None)):
+        footage = Footage(project.place(tmp_path / "videos"), project.labels, Silent())
+        proposal = project.propose(footage, 10, 6, Chooser(features, Silent()))
         project.create(tmp_path / "videos")
-        project.propose(6, 10, features, Silent())
+        project.write(footage, proposal)
     assert again.proposed()[:3] == tree["to_label"]
     assert again.proposed() != by_color.proposed()
 

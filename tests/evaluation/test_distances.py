@@ -55,7 +55,7 @@ def test_every_architecture_over_the_distance(
     with torch.inference_mode():
         for clip, index in places(store):
             for distance, matrix in enumerate(matrices):
-                ids = video.scored(store, clip, index, index - distance, store.size)
+                ids = video.scored(store, clip, index, index - distance, store.size).ids_hw
                 matrix += confusion(store.label(clip, index, hidden=True), ids, 8)
     found = report["distances"]["systems"][arch]
     assert found["at"] == pytest.approx([mean_present(iou(matrix)) for matrix in matrices])
@@ -71,7 +71,7 @@ def test_key_intervals_of_the_copied_key_frame(workspace: Path, store: ClipStore
 
     def seen(clip: int, index: int, distance: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
         label = store.label(clip, index, hidden=True)
-        return confusion(label, reference.predict(store, clip, index - distance, store.size), 8)
+        return confusion(label, reference.predict(store, clip, index - distance, store.size).ids_hw, 8)
 
     found = report["distances"]
     assert found["scored_frames"] == len(places(store)) == 3

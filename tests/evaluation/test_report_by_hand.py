@@ -63,9 +63,9 @@ def test_the_confusion_matrix_of_the_chosen_checkpoint(
     places = [(clip, store.clips[clip].annotated or 0) for clip in store.clips_of("val")]
     labels = [store.label(clip, index, hidden=True) for clip, index in places]
     predicted = {
-        UPDATE: [update.predict(store, clip, index, store.size) for clip, index in places],
-        REFERENCE: [reference.predict(store, clip, index, store.size) for clip, index in places],
-        COPY: [reference.predict(store, clip, index - 2, store.size) for clip, index in places],
+        UPDATE: [update.predict(store, clip, index, store.size).ids_hw for clip, index in places],
+        REFERENCE: [reference.predict(store, clip, index, store.size).ids_hw for clip, index in places],
+        COPY: [reference.predict(store, clip, index - 2, store.size).ids_hw for clip, index in places],
     }
     assert list(report["systems"]) == list(predicted)
     for name, ids in predicted.items():
@@ -91,10 +91,10 @@ def test_the_checkpoints_differ(branches: Artifact) -> None:
 def test_the_copied_key_frame_as_a_stream(workspace: Path, store: ClipStore, branches: Artifact, interval: int) -> None:
     reference = system(branches, "reference")
     clip = store.clips_of("val")[0]
-    stream = list(CopyKey(reference).stream(store, clip, interval))
+    stream = [seen.ids_hw for seen in CopyKey(reference).stream(store, clip, interval)]
     keys = {1: [0, 1, 2, 3, 4], 2: [0, 0, 2, 2, 4], 3: [0, 0, 0, 3, 3], 9: [0, 0, 0, 0, 0]}[interval]
     for ids, key in zip(stream, keys, strict=True):
-        assert np.array_equal(ids, reference.predict(store, clip, key, store.size))
+        assert np.array_equal(ids, reference.predict(store, clip, key, store.size).ids_hw)
 
 
 @torch.inference_mode()
@@ -105,7 +105,7 @@ def test_tc_by_dis_of_branches_and_copies(workspace: Path, store: ClipStore, bra
     for name, shown in streams.items():
         metric = load("metrics", "tc")(8)
         for clip in store.clips_of("val"):
-            ids = {i: reference.predict(store, clip, key, store.size) for i, key in enumerate(shown)}
+            ids = {i: reference.predict(store, clip, key, store.size).ids_hw for i, key in enumerate(shown)}
             flows = {i: source.pair(store, clip, i) for i in range(LENGTH - 1)}
             metric.update(ClipResult("c", ids, {}, flows))
         assert report["systems"][name]["tc"] == json.loads(json.dumps(metric.compute()))

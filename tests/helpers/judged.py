@@ -33,7 +33,7 @@ def moving(predictions: Sequence[NDArray[np.uint8]], *flows: tuple[float, float]
 
 
 def random_clip(seed: int, classes: int = CLASSES, size: tuple[int, int] = (3, 5)) -> ClipResult:
-    """Noise, but slow enough for windows to have constant pixels; labels have ignored pixels."""
+    """Noise, but slow enough for windows to have constant pixels; labels have ignored pixels. Nothing is left out."""
     rng = np.random.default_rng(seed)
     labels, predictions = ({0: rng.integers(0, classes, size).astype(np.uint8)} for _ in range(2))
     for frames, ignore in ((labels, 255), (predictions, 0)):
@@ -45,4 +45,7 @@ def random_clip(seed: int, classes: int = CLASSES, size: tuple[int, int] = (3, 5
         index: PairFlow(rng.normal(0, 2, (2, *size)).astype(np.float32), rng.random(size) < 0.7)
         for index in range(LENGTH - 1)
     }
-    return ClipResult(f"clip{seed}", predictions, labels, flows)
+    sure = {index: rng.uniform(1 / classes, 1, size).astype(np.float32) for index in range(LENGTH)}
+    # A still picture of few colours: often the flow leads to the same colour.
+    frames = dict.fromkeys(range(LENGTH), rng.integers(0, 2, (*size, 1), np.uint8).repeat(3, 2) * 200)
+    return ClipResult(f"clip{seed}", predictions, labels, flows, sure, frames)

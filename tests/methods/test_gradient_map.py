@@ -28,6 +28,8 @@ REACHED: dict[tuple[str, str], tuple[set[str], bool]] = {
     ("tdc", ""): (TDC, False),  # prototypes carry gradients to the weak frames
     ("tps", ""): ({"v1_0_t"}, True),
     ("self-training", ""): ({"pseudo_s"}, True),
+    ("pseudoseg", ""): ({"v1_0_p"}, True),
+    ("dars", ""): ({"aligned_b"}, True),
     ("advsemi", ""): ({"v0_0", "v1_0"}, True),
     ("s4gan", ""): ({"v0_0", "v1_0"}, True),  # its discriminator looks at the labeled image itself
 }
@@ -57,7 +59,12 @@ def test_gradients_reach_these_and_nothing_else(clips: Artifact, ssl: str, optio
     for view in batch.views.values():
         view.requires_grad_()
     terms = terms_of(task, batch)
-    for other in ("sup", "cps.second", f"{ssl}.discriminator"):  # of labels, or of a module beside the network
+    for other in (
+        "sup",
+        "cps.second",
+        "pseudoseg.labels",
+        f"{ssl}.discriminator",
+    ):  # of labels, or of a module beside the network
         terms.pop(other, None)
     classifier = task.network.decode_head.conv_seg.weight
     inputs = [*batch.views.values(), classifier]

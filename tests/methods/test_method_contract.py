@@ -134,6 +134,7 @@ def test_methods_of_several_frames_refuse_the_image_protocol(clips: Artifact) ->
 
 PASSES: dict[tuple[str, str], tuple[int, int]] = {
     ("self-training", ""): (2, 0),
+    ("dars", ""): (2, 0),
     ("unimatch", "version=2"): (3, 1),
     ("cps", "cutmix=true"): (4, 2),
     ("tdc", "frames=3"): (7, 0),

@@ -31,9 +31,11 @@ DISTORTIONS = {
     "unimatch": Jitter(0.5, 0.5, 0.5, 0.25, 0.8, 0.2, (0.1, 2.0), 0.5),
     "self-training": Jitter(0.5, 0.5, 0.5, 0.25, 0.8, 0.2, (0.1, 2.0), 0.5),
     "cac": Jitter(0.4, 0.4, 0.4, 0.1, 0.8, 0.2, (1.1, 1.1), 0.5),
+    "pseudoseg": Jitter(0.5, 0.5, 0.5, 0.25, 1.0, 0.0, blur_probability=0.0),
+    "dars": Jitter(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (1.1, 1.1), 0.5),
     "tps": Jitter(0.8, 0.8, 0.8, 0.2, 0.8, 0.2, (0.1, 2.0), 0.6),
 }
-"""As the papers' released codes draw them; 1.1 is the spread of cac's fixed 5x5 window."""
+"""As the papers' released codes draw them; 1.1 is the spread of the fixed 5x5 window of cac and dars."""
 
 
 @pytest.mark.parametrize("ssl", DISTORTIONS)

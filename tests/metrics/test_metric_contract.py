@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from judged import CLASSES, LENGTH, random_clip, steady
 
 from ifrkit.core.plugins import load, names
-from ifrkit.metrics.base import ClipResult, Metric
+from ifrkit.metrics.base import NEEDS, ClipResult, Metric
 
 METRICS = names("metrics")
 pytestmark = pytest.mark.parametrize("name", METRICS)
@@ -44,8 +44,9 @@ def test_says_what_it_is(name: str) -> None:
     assert metric.headline in metric(CLASSES).compute()
     assert metric.protocol in {"scored", "stream"}
     assert metric.needs
-    assert metric.needs <= {"labels", "flows", "dense-labels"}
-    assert metric.protocol == "stream" or metric.needs == {"labels"}, "scored frames have neither flow nor neighbours"
+    assert metric.needs <= NEEDS
+    alone = {"labels"} <= metric.needs <= {"labels", "confidences"}
+    assert metric.protocol == "stream" or alone, "scored frames have neither flow nor neighbours"
 
 
 def test_titles_and_headlines_are_its_own(name: str) -> None:
@@ -94,7 +95,7 @@ def test_merging_leaves_the_other_shard_alone(name: str) -> None:
     assert json.dumps(other.compute()) == before
 
 
-def test_perfect_predictions_of_a_moving_scene_score_1(name: str) -> None:
+def test_perfect_predictions_of_a_moving_scene_score_best(name: str) -> None:
     """A stripe pattern that moves by one pixel a frame, so that every class is there; mVC sees a strip that stands."""
     height, width = 6, 40
     stripes = (np.arange(width + LENGTH) // 3 % CLASSES).astype(np.uint8)
@@ -105,8 +106,11 @@ def test_perfect_predictions_of_a_moving_scene_score_1(name: str) -> None:
     flow.flow_2hw[:, 0] = 0
     # The leftmost pixels leave the frame: what is repeated there is right only while the stripe lasts.
     flow.consistent_hw[1:, 0] = False
-    metric = made(name, ClipResult("perfect", frames, frames, dict.fromkeys(range(LENGTH - 1), flow)))
-    assert metric.compute()[metric.headline] == pytest.approx(1.0, abs=0.02 if name == "tc-etc" else 1e-12)
+    flows, sure = dict.fromkeys(range(LENGTH - 1), flow), dict.fromkeys(frames, np.ones(frames[0].shape, np.float32))
+    pictures = {i: ids[..., None].repeat(3, 2) * np.uint8(60) for i, ids in frames.items()}
+    metric = made(name, ClipResult("perfect", frames, frames, flows, sure, pictures))
+    best = 0.0 if metric.smaller_is_better else 1.0
+    assert metric.compute()[metric.headline] == pytest.approx(best, abs=0.02 if name == "tc-etc" else 1e-12)
 
 
 def test_worse_predictions_score_less(name: str) -> None:
@@ -117,8 +121,22 @@ def test_worse_predictions_score_less(name: str) -> None:
         for i in range(LENGTH)
     }
     labels = dict.fromkeys(range(LENGTH), clip.predictions[0])
-    good, bad = (made(name, ClipResult("clip", frames, labels, still)) for frames in (labels, noisy))
-    assert bad.compute()[bad.headline] < good.compute()[good.headline]
+    sure = dict.fromkeys(range(LENGTH), np.full((3, 5), 0.99, np.float32))
+    good, bad = (made(name, ClipResult("clip", ids, labels, still, sure, clip.frames)) for ids in (labels, noisy))
+    worse, better = (metric.compute()[metric.headline] for metric in (bad, good))
+    assert worse > better if good.smaller_is_better else worse < better
+
+
+def test_what_it_does_not_ask_for_it_does_not_need(name: str) -> None:
+    """`eval` fills in what the metrics need, and nothing else."""
+    clip, needs = random_clip(7), load("metrics", name).needs
+    bare = ClipResult(
+        clip.name,
+        clip.predictions,
+        clip.labels if needs & {"labels", "dense-labels"} else {},
+        *(getattr(clip, kind) if kind in needs else {} for kind in ("flows", "confidences", "frames")),
+    )
+    assert made(name, bare).compute() == made(name, clip).compute()
 
 
 def test_flow_that_is_not_finite_is_survived(name: str) -> None:
@@ -130,5 +148,6 @@ def test_flow_that_is_not_finite_is_survived(name: str) -> None:
         for flow in flows.values():
             flow.flow_2hw[:, 0, :4] = odd
             flow.consistent_hw[0, :4] = False
-        results.append(made(name, ClipResult("odd", clip.predictions, clip.labels, flows)).compute())
+        odd_clip = ClipResult("odd", clip.predictions, clip.labels, flows, clip.confidences, clip.frames)
+        results.append(made(name, odd_clip).compute())
     assert results[0] == results[1]

@@ -24,7 +24,7 @@ from ifrkit.train.stage_one import BranchTask
 from ifrkit.trained import load_branch
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
-WITHOUT_FILES = [name for name in names("methods") if name != "self-training"]
+WITHOUT_FILES = [name for name in names("methods") if not load("methods", name).Config().artifacts()]
 
 
 def deeplab(backbone: str = "resnet18", **fields: object) -> NetworkConfig:

@@ -9,7 +9,7 @@ import own_videos
 import pytest
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.predict.sources import facts, find_sources, read
+from ifrkit.predict.sources import find_sources, read, survey
 
 
 def _names(*paths: Path) -> list[str]:
@@ -26,7 +26,7 @@ def test_files_and_folders_in_their_order(tmp_path: Path) -> None:
     assert _names(tmp_path / "all") == ["park", "street9", "street10"]
     assert _names(tmp_path / "all/street9", tmp_path / "all/park.mp4") == ["street9", "park"]
     own_videos.write_folder(tmp_path / "all/street9/labels", frames)
-    assert _names(tmp_path / "all/street9") == ["street9"]  # a folder that is a video is one video
+    assert _names(tmp_path / "all/street9") == ["street9", "labels"]  # as `prepare folders` reads it
 
 
 def test_equal_names_do_not_collide(tmp_path: Path) -> None:
@@ -48,24 +48,23 @@ def test_a_name_that_another_one_would_get_by_counting(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file or directory"):
         find_sources([str(tmp_path / "gone.mp4")])
-    with pytest.raises(DatasetError, match="no frames found"):
+    with pytest.raises(DatasetError, match="no images and no video files found"):
         find_sources([str(tmp_path)])
 
 
 def test_two_images_of_one_frame(tmp_path: Path) -> None:
     folder = own_videos.write_folder(tmp_path / "v", own_videos.street(2))
     (folder / "f1.jpg").write_bytes(b"")
-    with pytest.raises(DatasetError, match="two images are frame 'f1'"):
+    with pytest.raises(DatasetError, match="both would be frame 'f1'"):
         find_sources([str(folder)])
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
 def test_what_a_video_says_and_holds(tmp_path: Path, name: str) -> None:
     frames = own_videos.street(6)
-    (source,) = find_sources([str(own_videos.write_video(tmp_path / name, frames, fps=12.5))])
-    fact = facts(source)
-    assert (fact.size, fact.fps, fact.count) == ((32, 48), 12.5, 6)
-    items = list(read(source, fact.size))
+    ((source, fact),) = survey([str(own_videos.write_video(tmp_path / name, frames, fps=12.5))]).videos
+    assert (fact.size, fact.fps, fact.claimed) == ((32, 48), 12.5, 6)
+    items = list(read(source, fact))
     assert [item.number for item in items] == list(range(6))
     for item, frame in zip(items, frames, strict=True):
         assert item.frame is not None
@@ -75,6 +74,8 @@ def test_what_a_video_says_and_holds(tmp_path: Path, name: str) -> None:
 def test_broken_images_do_not_hide_the_size(tmp_path: Path) -> None:
     folder = own_videos.write_folder(tmp_path / "v", own_videos.street(3))
     (folder / "f1.png").write_bytes(b"")
-    (source,) = find_sources([str(folder)])
-    assert facts(source).size == (32, 48)
-    assert [item.frame is None for item in read(source, (32, 48))] == [True, False, False]
+    ((source, fact),), left = survey([str(folder)])
+    assert fact.size == (32, 48)
+    assert [item.frame is None for item in read(source, fact)] == [True, False, False]
+    (line,) = left.lines()
+    assert line.startswith("1 files left out, cannot be read: v/f1.png (cannot be read as an image")

@@ -29,6 +29,7 @@ PUBLISHED = {
     "cct": (2, 0),
     "tdc": (11, 0),
     "tps": (2, 1),
+    "pseudoseg": (3, 1),
     "advsemi": (2, 0),
     "s4gan": (2, 0),
     "ifr,cct": (6, 0),

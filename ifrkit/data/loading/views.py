@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -49,6 +50,18 @@ class LabelSource(Protocol):
 
     def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Label:
         """(h, w) uint8 of a frame's window, 255 where the confidence is below the threshold."""
+        ...
+
+    def scored(self, clip: int, index: int, window: Window | None = None) -> tuple[Label, Label | None]:
+        """The same without a threshold, and the confidence in 256 levels; None for a label of the dataset itself."""
+        ...
+
+    def statistics(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(k, 256) pixels of each class at each level over frames without a label of their own; (k) labeled pixels."""
+        ...
+
+    def chance(self, clip: int, index: int, window: Window | None = None) -> NDArray[np.float32]:
+        """(h, w) random numbers in 0..1 for the pixels of a frame: the same whenever they are asked for."""
         ...
 
 

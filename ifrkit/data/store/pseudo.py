@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.keyed import key_rng
 from ifrkit.core.records import IGNORE, Window
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.new_file import NewFile
 
 PER_FILE = 256
+COUNTED = 2000
+"""So many frames at the most are read to count classes and confidences."""
 
 Ids = NDArray[np.uint8]
 
@@ -84,25 +87,61 @@ class PseudoLabels:
         self._own = {store.clips[c].frames[i]: (c, i) for c in labeled for i in store.clips[c].labeled}
         if index.size != store.size or not training_frames(store).keys() <= self._rows.keys():
             raise ArtifactError(f"{path} was not made from these clips", "run pseudo-label on a branch trained on them")
+        self._id = artifact.id
+        self._counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._files: dict[int, Any] = {}
         self._process = os.getpid()
 
     def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Ids:
         """(h, w) uint8: the dataset's label where it may be seen, else the pseudo label, 255 below the threshold."""
         name = self._store.clips[clip].frames[index]
+        if threshold > 0 or name in self._own:
+            labels, levels = self.scored(clip, index, window)
+            if levels is not None:
+                labels[levels < math.ceil(255 * threshold)] = IGNORE
+            return labels
+        return self._read("labels", self._rows[name], window)
+
+    def scored(self, clip: int, index: int, window: Window | None = None) -> tuple[Ids, Ids | None]:
+        """(h, w) uint8: the same without a threshold, and floor(255 * probability); None where it is the dataset's."""
+        name = self._store.clips[clip].frames[index]
         if name in self._own:
-            return self._store.label(*self._own[name], window)
-        number, row = divmod(self._rows[name], self._per_file)
+            return self._store.label(*self._own[name], window), None
+        row = self._rows[name]
+        return self._read("labels", row, window), self._read("confidence", row, window)
+
+    def statistics(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(k, 256) pixels of each class at each level of confidence, over frames without a label of their own; and (k)
+        labeled pixels of each class. Counted once; of more than `COUNTED` frames so many, evenly spaced, stand for all.
+        """
+        if self._counts is None:
+            classes = self._store.labels.num_classes
+            rows = [row for name, row in self._rows.items() if name not in self._own]
+            counts = np.zeros(classes << 8, np.int64)
+            for row in rows[:: max(1, -(-len(rows) // COUNTED))]:
+                labels, levels = self._read("labels", row), self._read("confidence", row)
+                counts += np.bincount((labels.astype(np.int64) << 8 | levels).ravel(), minlength=classes << 8)
+            labeled = np.zeros(IGNORE + 1, np.int64)
+            for place in self._own.values():
+                labeled += np.bincount(self._store.label(*place).ravel(), minlength=IGNORE + 1)
+            self._counts = counts.reshape(classes, 256), labeled[:classes]
+        return self._counts
+
+    def chance(self, clip: int, index: int, window: Window | None = None) -> NDArray[np.float32]:
+        """(h, w) random numbers in 0..1 for the pixels of a frame, by the artifact and the name of the frame."""
         y, x, height, width = window or Window(0, 0, *self._store.size)
-        area = (row, slice(y, y + height), slice(x, x + width))
+        rng = key_rng(self._id, self._store.clips[clip].frames[index])
+        return rng.random(self._store.size, np.float32)[y : y + height, x : x + width]
+
+    def _read(self, what: str, row: int, window: Window | None = None) -> Ids:
+        """(h, w) uint8 of a frame: its "labels" or "confidence"."""
+        number, row = divmod(row, self._per_file)
+        y, x, height, width = window or Window(0, 0, *self._store.size)
         try:
-            file = self._open(number)
-            labels: Ids = file["labels"][area]
-            if threshold > 0:
-                labels[file["confidence"][area] < math.ceil(255 * threshold)] = IGNORE
+            found: Ids = self._open(number)[what][row, y : y + height, x : x + width]
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt", REMAKE) from error
-        return labels
+        return found
 
     def _open(self, number: int) -> Any:
         if os.getpid() != self._process:  # HDF5 handles do not survive a fork

@@ -1,0 +1,35 @@
+"""Text that others wrote (names of classes, files and videos, manifests, errors), made safe to show.
+
+Every display, table, progress bar, error line, page, picture and script takes such text through `safe`. Nothing else
+decides what may reach a terminal; what a page or a shell needs beyond it (escaped marks, quotes) comes on top.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Controls (escape sequences, NUL, line breaks, C1), what turns or hides text (bidi, zero width), lone surrogates
+(bytes of a name that are not UTF-8), line and paragraph separators."""
+_JOINERS = "\u200c\u200d"
+"""Persian, Indic and emoji names need them; they only join what stands beside them."""
+
+
+def safe(text: object) -> str:
+    """One line that says what the text is: harmful characters as Python writes them (ESC as "\\x1b"), the rest as is.
+
+    Text without harmful characters comes back unchanged, so it may go through here twice.
+    """
+    line = str(text)
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def is_safe(text: str) -> bool:
+    """Whether a text can be shown, and read back, as the line that it is."""
+    return safe(text) == text
+
+
+def _shown(char: str) -> str:
+    if unicodedata.category(char) in _HARMFUL and char not in _JOINERS:
+        return char.encode("unicode_escape").decode()
+    return char

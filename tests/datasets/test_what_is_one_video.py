@@ -1,0 +1,274 @@
+"""What is one video, what is left out and how that is said: the same for `init`, `prepare folders` and `predict`."""
+
+# ruff: noqa: RUF001 - digits that look like others are the subject
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import own_videos
+import pytest
+
+from data_prep._toys import save, save_video
+from data_prep.folders import Dataset
+from ifrkit.artifacts.job import Silent
+from ifrkit.core.errors import DatasetError
+from ifrkit.init.footage import Footage
+from ifrkit.media.litter import is_litter
+from ifrkit.media.numbering import find_series, jumps, natural
+from ifrkit.media.search import search
+from ifrkit.media.video import SUFFIXES, VideoReader
+from ifrkit.predict.sources import survey
+
+BLACK = np.zeros((6, 8, 3), np.uint8)
+
+
+def _series(*stems: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Series by their names, and what is in none."""
+    series, strays = find_series(stems)
+    return {name: [stems[i] for i in places] for name, places, _ in series}, [stems[i] for i in strays]
+
+
+def _images(root: Path, *names: str, size: tuple[int, int] = (6, 8)) -> None:
+    for name in names:
+        path = root / (name if "." in name else f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, np.zeros((*size, 3), np.uint8))
+
+
+def _everywhere(root: Path) -> tuple[list[list[str]], list[str]]:
+    """The files of each video and the lines on what was left out, on which all three commands agree."""
+    dataset = Dataset(root.parent, Dataset.Config.model_validate({"frames": root.name}))
+    footage = Footage(root, root.parent / "labels", Silent())
+    found = survey([str(root)])
+    told = [dataset.left_out().lines(), footage.read.left.lines(), found.left.lines()]
+    assert told[0] == told[1] == told[2]
+    prepared = [[str(s.path) for s in table.values()] for table in dataset.frames_found.table.values()]
+    proposed = [[str(s.path) for s in table.values()] for table in footage.videos.values()]
+    predicted = [
+        [str(path) for path in source.files() if path not in facts.faults]
+        if source.video.images
+        else [str(source.path)] * len(VideoReader(source.path).numbers())
+        for source, facts in found.videos
+    ]
+    assert sorted(prepared) == sorted(proposed) == sorted(predicted)
+    short = [[os.path.relpath(path, root) for path in dict.fromkeys(files)] for files in prepared]
+    return short, told[0]
+
+
+@pytest.mark.parametrize("tail", ["", "_leftImg8bit"])
+def test_sequences_whose_numbers_begin_again(tail: str) -> None:
+    names = [f"aachen_{s:06}_{n:06}{tail}" for s in (0, 1) for n in (0, 1, 2)]
+    assert _series(*names) == ({"aachen_000000": names[:3], "aachen_000001": names[3:]}, [])
+
+
+@pytest.mark.parametrize(
+    ("stems", "series"),
+    [
+        (["a_0", "a_1", "b_0", "b_1"], {"a": 2, "b": 2}),
+        (["s1f001", "s1f002", "s2f001", "s2f002", "s2f003"], {"s1f": 2, "s2f": 3}),
+        (["clip-2.9", "clip-2.10", "clip-3.1", "clip-3.2"], {"clip-2": 2, "clip-3": 2}),
+        (["000000_10", "000000_11", "000001_10", "000001_11"], {"000000": 2, "000001": 2}),
+        (["0001_left", "0001_right", "0002_left", "0002_right"], {"left": 2, "right": 2}),
+        (["f_01_cam0", "f_01_cam1", "f_02_cam0", "f_02_cam1"], {"f_cam0": 2, "f_cam1": 2}),
+        (["1305031102.975304", "1305031103.011304", "1305031103.043211"], {"": 3}),
+        (["1305031102_975304", "1305031103_011304", "1305031103_043211"], {"": 3}),
+        (["x_0001_t12", "x_0002_t25", "x_0003_t31"], {"x": 3}),
+        (["f1", "f01", "f2", "f02"], {"f": 2, "f-2": 2}),
+    ],
+)
+def test_series_by_their_names(stems: list[str], series: dict[str, int]) -> None:
+    found, strays = _series(*stems)
+    assert {name: len(own) for name, own in found.items()} == series
+    assert not strays
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ["f9", "f10", "f100"],
+        ["①", "②", "⑩", "⑪"],
+        ["f⁸", "f⁹", "f¹⁰"],
+        ["９", "１０"],
+        ["٣", "٩", "١٠"],
+        ["f९", "f१०"],
+        ["9", "１０", "⑪"],
+        ["½", "¾"],
+        ["a", "b1", "b02", "b²"],
+    ],
+)
+def test_digits_of_any_kind_count(stems: list[str]) -> None:
+    assert sorted(stems, key=natural) == stems
+    find_series(stems)
+
+
+def test_digits_that_are_numbers_make_one_series() -> None:
+    assert _series("⑩", "②", "①") == ({"": ["①", "②", "⑩"]}, [])
+    assert _series("f１０", "f２") == ({"f": ["f２", "f１０"]}, [])
+
+
+def test_a_stretch_ends_where_the_number_jumps_or_goes_back() -> None:
+    assert jumps([1, 2, 3, 9, 10, 11]) == (3,)
+    assert jumps([5, 6, 7, 1, 2, 3]) == (3,)
+    assert jumps([10, 20, 31, 40, 55]) == ()
+    assert jumps([1]) == jumps([1, 900]) == ()
+
+
+def test_images_beside_video_files(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "cover.jpg", "back.jpg", "walk_1", "walk_2", "night/0", "night/1", "talk/hello", "talk/bye")
+    save_video(root / "a.avi", [np.zeros((32, 32, 3), np.uint8)] * 3)
+    videos, told = _everywhere(root)
+    assert videos == [["a.avi"], ["night/0.png", "night/1.png"], ["talk/bye.png", "talk/hello.png"],
+                      ["walk_1.png", "walk_2.png"]]  # fmt: skip
+    assert told == ["2 files left out, no number puts them into a series of their directory: back.jpg, cover.jpg"]
+
+
+def test_linked_directories_are_read_once(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "own/0", "own/1")
+    _images(tmp_path, "elsewhere/0", "elsewhere/1")
+    (root / "linked").symlink_to("../elsewhere")
+    (root / "again").symlink_to("own")
+    (root / "own" / "round").symlink_to("..")
+    (root / "gone").symlink_to("nowhere")
+    videos, told = _everywhere(root)
+    assert videos == [["linked/0.png", "linked/1.png"], ["own/0.png", "own/1.png"]]
+    assert told == ["3 files left out, links to nothing, or to what is read already: gone, again, own/round"]
+
+
+@pytest.mark.parametrize("suffix", ["MTS", "wmv", "MPEG", "3gp", "ts", "gif", "m2ts", "VOB", "flv", "Mov"])
+def test_suffixes_of_video_files(tmp_path: Path, suffix: str) -> None:
+    root = tmp_path / "frames"
+    root.mkdir()
+    own_videos.write_video(tmp_path / "a.mp4", own_videos.street(3)).rename(root / f"a.{suffix}")
+    assert _everywhere(root) == ([[f"a.{suffix}"]], [])
+
+
+def test_a_suffix_is_that_of_an_image_or_of_a_video() -> None:
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
+
+
+def test_what_systems_leave_is_counted(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "s/0", "s/1")
+    _images(root, "s/@eaDir/0.png/THUMB_M.jpg", "s/@eaDir/1.png/THUMB_M.jpg", "#recycle/old.png", "s/._0.png")
+    for name in ("Thumbs.db", "s/.DS_Store", "desktop.ini", "notes.txt"):
+        (root / name).touch()
+    videos, told = _everywhere(root)
+    assert videos == [["s/0.png", "s/1.png"]]
+    assert told[0].startswith("7 files left out, hidden or made by a system: ")
+    assert told[1:] == ["1 files left out, neither image nor video: notes.txt"]
+    kept = ("#1.png", "found.1", "@home", "thumbs", "my_thumbs.db.png", "icon.png", "$1.png", "eaDir")
+    assert not any(map(is_litter, kept))
+    others = ("THUMBS.DB", "Desktop.ini", ".@__thumb", "$RECYCLE.BIN", "System Volume Information", "__MACOSX")
+    assert all(map(is_litter, (*others, "lost+found", "@Recycle", "GX010001.LRV", "GX010001.THM", "found.000")))
+
+
+def test_labels_are_no_litter_either(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "s/0", "s/1", "s/2", "s/3")
+    for name in ("s/2.png", "s/@eaDir/2.png", "s/._2.png"):
+        save(tmp_path / "labels" / name, np.zeros((6, 8), np.uint8))
+    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    assert dataset.catalog.labels == {"s/2": tmp_path / "labels/s/2.png"}
+
+
+def test_the_size_of_most_frames_is_the_size_of_the_video(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "s/0", size=(5, 5))
+    _images(root, "s/1", "s/2", "s/3")
+    videos, told = _everywhere(root)
+    assert videos == [["s/1.png", "s/2.png", "s/3.png"]]
+    assert told == [
+        "1 files left out, not of the size that most frames of their video have: s/0.png (5x5 pixels, most have 6x8)"
+    ]
+    _images(root, "s/4", "s/5", size=(5, 5))
+    with pytest.raises(
+        DatasetError, match=r"its images have 2 sizes, and none is that of most: 3 of .*; make them one"
+    ):
+        _everywhere(root)
+
+
+def test_files_that_cannot_be_read_do_not_stop_the_others(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    frames = own_videos.street(4)
+    own_videos.write_folder(root / "s", frames)
+    (root / "s/f2.png").write_bytes((root / "s/f2.png").read_bytes()[:-30])
+    (root / "s/f3.png").write_bytes(b"no image")
+    own_videos.write_video(root / "good.avi", frames)
+    (root / "bad.mp4").write_bytes(b"no video" * 99)
+    (root / "empty.mkv").touch()
+    videos, told = _everywhere(root)
+    assert videos == [["good.avi"], ["s/f1.png", "s/f4.png"]]
+    (line,) = told
+    assert line.startswith("4 files left out, cannot be read: bad.mp4 (OpenCV cannot open this video), empty.mkv (")
+    assert "and 1 more" in line
+    for name in ("bad.mp4", "s"):
+        os.rename(root / name, tmp_path / name)
+    (root / "good.avi").unlink()
+    with pytest.raises(DatasetError, match=r"empty\.mkv: OpenCV cannot open"):
+        _everywhere(root)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_cut_off_images_are_left_out(tmp_path: Path, suffix: str) -> None:
+    root = tmp_path / "frames"
+    for number, frame in enumerate(own_videos.street(3)):
+        save(root / f"{number}{suffix}", frame)
+    path = root / f"1{suffix}"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size - 40])
+    assert _everywhere(root)[0] == [[f"0{suffix}", f"2{suffix}"]]
+
+
+def test_broken_frames_of_a_video_file_keep_their_numbers(tmp_path: Path) -> None:
+    """A label named after frame 6 belongs to frame 6, whatever is broken before it."""
+    path = own_videos.write_video(tmp_path / "frames.avi", own_videos.street(9))
+    own_videos.break_avi(path, 4)
+    assert VideoReader(path).numbers() == [0, 1, 2, 3, 5, 6, 7, 8]
+    whole = own_videos.write_video(tmp_path / "whole.avi", own_videos.street(9))
+    np.testing.assert_array_equal(VideoReader(path).read(6), VideoReader(whole).read(6))
+    footage = Footage(path, tmp_path / "labels", Silent())
+    assert footage.read.notes == ["frames.avi: 1 broken frames left out"]
+    assert list(footage.videos["frames"])[3:6] == [f"frames/frames_{n:06}" for n in (3, 5, 6)]
+
+
+def test_labels_and_lists_of_frames_that_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, "v/a", "v/b", "v/c")
+    _images(root, "v/d", size=(5, 5))
+    for name, size in (("b", (6, 8)), ("d", (5, 5))):
+        save(tmp_path / "labels" / f"{name}.png", np.zeros(size, np.uint8))
+    (tmp_path / "train.txt").write_text("a\nb\nd.png\n")
+    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    assert {clip.frames for clip in dataset.clips()} == {("v/a", "v/b", "v/c")}
+    assert "1 labels left out with their frames: d" in dataset.summary()
+
+
+def test_a_line_of_a_list_may_name_a_directory_of_series(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    for series in ("town/a", "town/b", "wood/a", "wood/b"):
+        _images(root, *(f"{series}_{n}" for n in range(4)))
+    for name in ("town/a_2", "wood/b_2"):
+        save(tmp_path / "labels" / f"{name}.png", np.zeros((6, 8), np.uint8))
+    (tmp_path / "val.txt").write_text("town\n")
+    clips = Dataset(tmp_path, Dataset.Config.model_validate({})).clips()
+    assert {clip.video for clip in clips if clip.split == "train"} == {"wood/a", "wood/b"}
+    assert {clip.frames for clip in clips if clip.split == "val"} == {tuple(f"town/a_{n}" for n in range(4))}
+
+
+def test_unreadable_directories_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _images(tmp_path / "frames", "s/0", "s/1", "closed/0")
+    listed = Path.iterdir
+
+    def refusing(self: Path):  # type: ignore[no-untyped-def]
+        if self.name == "closed":  # root may list every directory, so that a mode does not show it
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    found = search(tmp_path / "frames")
+    assert [video.name for video in found.videos] == ["s"]
+    assert found.left.lines() == ["1 files left out, cannot be read: closed (Permission denied)"]
