@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.common import chosen_device
 from ifrkit.cli.options import SETTINGS, WORKSPACE
 from ifrkit.core.lazy import lazy
@@ -84,9 +83,8 @@ def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -
     chosen = chooser.choose(count, project.proposed(), display)
     next_frames.write_round(project, chooser, chosen, formats, display)
     _tell(project, chosen, count, display)
-    where = str(project.path.resolve())
-    rows = [choice._asdict() for choice in chosen]
-    click.echo(json.dumps({"path": where, "to_label": rows}) if as_json else where)
+    where = project.path.resolve()
+    say.result_path(where, as_json, {"path": str(where), "to_label": [choice._asdict() for choice in chosen]})
 
 
 def _tell(project: Project, chosen: list[Chosen], count: int, display: Display) -> None:

@@ -134,6 +134,7 @@ def _pixels(
             yield name, f"{flat_name(name)}.png", next_frames.stored(name)
         return
     footage = Footage(project.frames, project.labels, display)
+    footage.tell(display)
     if missing := [name for name in names if name not in footage.sources]:
         fault = f"{project.frames}: has no frame {missing[0]!r}, which the clips of the model have"
         raise ConfigError(fault, "name a model of this project with --from, or another project")
