@@ -26,6 +26,7 @@ from pydantic import Field, field_validator
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
+from data_prep.folders.gap import keep_away
 from data_prep.folders.toys import make_tree
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
@@ -34,6 +35,7 @@ from ifrkit.media.classes import ClassTable, read_table
 from ifrkit.media.litter import Left, shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
+from ifrkit.media.video import video_rate
 
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
@@ -59,6 +61,10 @@ class Dataset(CatalogDataset):
         """Frames of a clip (a shorter video is one clip)."""
         val_fraction: float = Field(0.2, ge=0, lt=1)
         """Share of the labeled videos for validation, without list files."""
+        gap: float = Field(0.0, ge=0)
+        """Seconds around held-out frames in which a video has no training frames."""
+        fps: float = Field(25.0, gt=0, le=1000)
+        """Frames a second of videos that do not say it: folders of images."""
         allow_missing: bool = False
         """Leave out labels whose name no frame has (flag --allow-missing)."""
 
@@ -137,10 +143,17 @@ class Dataset(CatalogDataset):
         catalog = Catalog(frames=sources, labels=usable)
         catalog.notes = self._found(usable)
         for video, owners in self._owners(videos, numbers, catalog).items():
-            catalog.clips += self._cut(video, videos[video], owners, numbers[video])
+            kept = keep_away(owners, self._gap(video))
+            catalog.clips += self._cut(video, videos[video], kept, numbers[video])
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
+
+    def _gap(self, video: str) -> int:
+        """`gap` in frames of a video."""
+        path = self.frames_found.files.get(video)
+        rate = (video_rate(path) if path and self.config.gap else None) or self.config.fps
+        return round(self.config.gap * rate)
 
     def _usable_labels(self, sources: dict[str, Source]) -> dict[str, Path]:
         """Frame name -> the file of its label, of all that hold a class.

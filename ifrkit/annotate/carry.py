@@ -78,5 +78,7 @@ class Carrier:
         difference = frame_hw3.astype(np.float32) - carried
         if self._alive.any():
             difference -= np.median(difference[self._alive], axis=0)
-        error = cv2.blur(np.abs(difference).mean(2), (WINDOW, WINDOW))
+        alive = self._alive.astype(np.float32)  # only what came this far is compared
+        total, count = (cv2.blur(x, (WINDOW, WINDOW)) for x in (np.abs(difference).mean(2) * alive, alive))
+        error = total / np.maximum(count, 1 / WINDOW**2)
         return np.asarray(1 / (1 + (error / SIGMA) ** 2), np.float32)

@@ -34,6 +34,14 @@ def video_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
+def video_rate(path: Path) -> float | None:
+    """Frames a second as the file says; None where it does not, or says what cannot be."""
+    capture = open_capture(str(path))
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return rate if 0 < rate <= 1000 else None
+
+
 def open_capture(source: str) -> Any:
     """OpenCV's capture of a file or an address, which neither OpenCV nor FFmpeg says a word about.
 
