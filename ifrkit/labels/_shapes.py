@@ -11,19 +11,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import cv2
 from ifrkit.core.records import IGNORE, Label
 from ifrkit.media.classes import ClassTable, named_table
 
+PEN = 3
+"""Pixels, of scribbles and points: in a tool their width is that of the screen."""
 _FAR = 1e6
 """Coordinates beyond this cannot be a drawing."""
 
 
 class Shape(NamedTuple):
-    """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size."""
+    """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size.
+
+    sparse: a scribble or a point, which says nothing of the pixels around it.
+    """
 
     name: str
     points: list[tuple[float, float]] | None = None
     mask_hw: NDArray[np.bool_] | None = None
+    sparse: bool = False
 
 
 def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[float, float]]:
@@ -37,12 +44,28 @@ def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[
     return [(float(x), float(y)) for x, y in xy_n2]
 
 
+def scribble(name: str, points: Any, size: tuple[int, int], joined: bool) -> Shape:
+    """Points [(x, y), ...], `joined` by lines or each alone, with a pen of PEN pixels. Raises ValueError."""
+    xy_n2 = np.asarray(points, np.float64)
+    if xy_n2.ndim != 2 or xy_n2.shape[0] < 1 or xy_n2.shape[1] != 2 or not (np.abs(xy_n2) < _FAR).all():
+        raise ValueError(f"points of shape {xy_n2.shape}, expected (x, y) inside the frame")
+    canvas = np.zeros(size, np.uint8)
+    dots = np.floor(xy_n2).astype(np.int32)
+    if joined:
+        cv2.polylines(canvas, [dots], False, 1, PEN)
+    for x, y in dots.tolist():
+        cv2.rectangle(canvas, (x - PEN // 2, y - PEN // 2), (x + PEN // 2, y + PEN // 2), 1, cv2.FILLED)
+    return Shape(name, mask_hw=canvas.view(np.bool_), sparse=True)
+
+
 def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: ClassTable) -> Label:
     """Class ids of a frame of (height, width); where nothing is drawn it is `background`, or ignored.
 
-    Raises DatasetError for classes that the table lacks.
+    A frame with a scribble or a point in it is labeled in part: there, what is not drawn is ignored, always. Raises
+    DatasetError for classes that the table lacks.
     """
-    canvas = Image.new("L", (size[1], size[0]), table.unlabeled)
+    shapes = list(shapes)
+    canvas = Image.new("L", (size[1], size[0]), IGNORE if any(s.sparse for s in shapes) else table.unlabeled)
     pen = ImageDraw.Draw(canvas)
     unknown: Counter[str] = Counter()
     for shape in shapes:

@@ -17,7 +17,7 @@ from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outlines, paint, polygon, table_of_names
+from ifrkit.labels._shapes import Shape, outlines, paint, polygon, scribble, table_of_names
 from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
 
@@ -33,6 +33,7 @@ __all__ = [
     "outlines",
     "paint",
     "polygon",
+    "scribble",
     "table_of_names",
     "well_formed",
     "writer_of",

@@ -1,9 +1,11 @@
-"""LabelMe's files: one JSON an image, polygons, rectangles, circles and masks in order.
+"""LabelMe's files: one JSON an image, polygons, rectangles, circles, masks, scribbles and points in order.
 
     {"shapes": [{"label": "road", "points": [[x, y], ...], "shape_type": "polygon"}, ...],
      "imagePath": "street_000031.png", "imageHeight": 1080, "imageWidth": 1920}
 
-A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two points, both ends inside.
+Lines, line strips and points are labels of the pixels under them; a file that has one is labeled in part, and what is
+not drawn is ignored. A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two points, both ends
+inside.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from ifrkit.labels.base import (
     outlines,
     paint,
     polygon,
+    scribble,
     table_of_names,
     well_formed,
 )
 from ifrkit.media.classes import BACKGROUND, ClassTable
 from ifrkit.media.images import check_size, read_raw_label
 
+_SPARSE = {"line": True, "linestrip": True, "point": False, "points": False}
+"""Shapes without an area, and whether their points are joined."""
 _SPECIAL = {"_background_": BACKGROUND}
 
 
@@ -93,8 +98,10 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     kind, points = tree.get("shape_type") or "polygon", tree["points"]
     if kind in ("polygon", "oriented_rectangle"):
         return Shape(name, polygon(points))
+    if kind in _SPARSE:
+        return Shape(name) if size == (0, 0) else scribble(name, points, size, _SPARSE[kind])
     if kind not in ("rectangle", "circle", "mask"):
-        raise ValueError(f"a {kind} of class {name!r} has no area; draw a polygon")
+        raise ValueError(f"a {kind} of class {name!r} is unknown; draw a polygon")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))

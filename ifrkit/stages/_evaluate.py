@@ -79,9 +79,7 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
     job.display.table(*tables.summary(report))
     leak = job.input("clips").manifest.metrics.get("leakage", {})
     if leak.get("near") or leak.get("alike"):
-        job.display.info(
-            f"{leak['headline']}: scores on them flatter (`ifrkit artifacts show {report['clips_id'][:12]}`)"
-        )
+        job.display.info(f"{leak['headline']}, which flatters their scores")
     if "miou" in judge.metrics[system]:
         job.display.table(*tables.per_class(report))
         matrix = judge.metrics[system]["miou"].counts["confusion"]

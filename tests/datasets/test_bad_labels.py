@@ -169,9 +169,9 @@ BROKEN = {
         "the image was rotated for labeling; turn the frame itself",
     ),
     "no image": (_studio({"annotations": [], "data": {"text": "hello"}}), "a task without an image in its data"),
-    "point": (
-        _labelme(exports.labelme_shape("road", [[3, 4]], "point")),
-        "not as LabelMe writes it (a point of class 'road' has no area; draw a polygon)",
+    "cuboid": (
+        _labelme(exports.labelme_shape("road", [[3, 4]], "cuboid")),
+        "not as LabelMe writes it (a cuboid of class 'road' is unknown; draw a polygon)",
     ),
     "two corners": (_labelme(exports.labelme_shape("road", WHOLE[:2])), "expected three or more points"),
     "not a number": (_labelme(exports.labelme_shape("road", [*WHOLE, [float("nan"), 0]])), "far outside the frame"),
