@@ -24,6 +24,10 @@ WINDOW = 5
 """Pixels, of the square over which pictures are compared."""
 
 
+GAIN = (0.5, 2.0)
+"""How much contrast may change with the light. Without bounds any flat picture would look like every other one."""
+
+
 class Carried(NamedTuple):
     """A label as it arrives in a frame.
 
@@ -75,10 +79,20 @@ class Carrier:
         """From 1, the pixel looks as in the labeled frame, to 0. A change of the whole light does not count."""
         border = cv2.BORDER_REPLICATE
         carried = cv2.remap(self._frame, self._place[0], self._place[1], cv2.INTER_LINEAR, borderMode=border)
-        difference = frame_hw3.astype(np.float32) - carried
-        if self._alive.any():
-            difference -= np.median(difference[self._alive], axis=0)
+        difference = frame_hw3 - _relit(carried.astype(np.float32), frame_hw3, self._alive)
         alive = self._alive.astype(np.float32)  # only what came this far is compared
         total, count = (cv2.blur(x, (WINDOW, WINDOW)) for x in (np.abs(difference).mean(2) * alive, alive))
         error = total / np.maximum(count, 1 / WINDOW**2)
         return np.asarray(1 / (1 + (error / SIGMA) ** 2), np.float32)
+
+
+def _relit(picture_hw3: Map, like_hw3: Frame, where_hw: NDArray[np.bool_]) -> Map:
+    """A picture in the light of another one: contrast and brightness of each channel, fitted where both can be seen."""
+    if not where_hw.any():
+        return picture_hw3
+    own, other = picture_hw3[where_hw], like_hw3[where_hw].astype(np.float32)
+    own_mean, other_mean = own.mean(0), other.mean(0)
+    spread = ((own - own_mean) ** 2).mean(0)
+    together = ((own - own_mean) * (other - other_mean)).mean(0)
+    gain = np.where(spread > 1, together / np.maximum(spread, 1), 1).clip(*GAIN)
+    return np.asarray(picture_hw3 * gain + np.median(other - own * gain, axis=0), np.float32)

@@ -62,9 +62,9 @@ _TITLES = {
 def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -> None:
     """Choose the frames to label next: where a trained model is unsure, and what it has not seen yet.
 
-    Reads `branches` and their clips; every training clip without a label can give one frame. Writes into PROJECT what
-    `init` writes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about in red,
-    label_next.json with the parts of each score, and with --write its predictions in pre_labels/FORMAT/.
+    Reads `branches` and their clips; each training clip can give one frame, first those without a label. Writes into
+    PROJECT what `init` writes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about
+    in red, label_next.json with the parts of each score, and with --write its predictions in pre_labels/FORMAT/.
 
     The score of a frame: how uncertain the prediction is, where the branches differ, where it differs from the frame
     before along the flow, how new its features are, and how far in time it is from frames that are labeled or chosen.
@@ -92,7 +92,7 @@ def _tell(project: Project, chosen: list[Chosen], count: int, display: Display) 
     rows = [[c.name, f"{c.score:.2f}", *(f"{c.parts[name]:.2f}" for name in columns)] for c in chosen]
     display.table("Label next", ["frame", "score", *(_TITLES[name] for name in columns)], rows)
     if len(chosen) < count:
-        display.warn(f"{len(chosen)} of {count} frames: each training clip without a label gives one")
+        display.warn(f"{len(chosen)} of {count} frames: each training clip gives one, first those without a label")
     display.info(f"next: label {project.to_label}/*.png; {project.path / 'unsure'}/ shows where the model is unsure")
 
 

@@ -62,25 +62,31 @@ class NextFrames:
         self._frames = training_frames(self.store)
 
     def places(self, taken: Sequence[str]) -> tuple[dict[str, Place], dict[str, Place]]:
-        """Frames that can be chosen, one a clip, and those that are known. taken: frames proposed before."""
-        free, known = {}, {}
+        """Frames that can be chosen, one a clip, and those that are known. taken: frames proposed before.
+
+        Where every clip has a known frame, the frame farthest from those of its clip can be chosen.
+        """
+        free, known, far = dict[str, Place](), dict[str, Place](), dict[str, Place]()
+        waiting = set(taken)
         for clip in self.store.clips_of("train"):
             record = self.store.clips[clip]
-            position = len(record.frames) - 1 if record.annotated is None else record.annotated
-            before = [i for i, name in enumerate(record.frames) if name in taken]
-            if record.name in self._labeled:
-                known[record.frames[position]] = Place(clip, position)
-            elif before:
-                known[record.frames[before[-1]]] = Place(clip, before[-1])
+            own = {i for i, name in enumerate(record.frames) if name in waiting}
+            own |= set(record.labeled) if record.name in self._labeled else set()
+            known |= {record.frames[i]: Place(clip, i) for i in own}
+            if not own:
+                position = len(record.frames) - 1 if record.annotated is None else record.annotated
+                free[record.frames[position]] = Place(clip, position)
             else:
-                free.setdefault(record.frames[position], Place(clip, position))
-        return {name: place for name, place in free.items() if name not in known}, known
+                position = max(range(len(record.frames)), key=lambda i: min(abs(i - k) for k in own))
+                far[record.frames[position]] = Place(clip, position)
+        free, far = ({n: place for n, place in found.items() if n not in known} for found in (free, far))
+        return free or far, known
 
     def choose(self, count: int, taken: Sequence[str], display: Display) -> list[Chosen]:
-        """The next frames, best first. Raises ConfigError where no clip is left."""
+        """The next frames, best first. Raises ConfigError where no frame is left."""
         free, known = self.places(taken)
         if not free:
-            raise ConfigError("every training clip has a label, or a frame that waits for one", "prepare more frames")
+            raise ConfigError("every training frame has a label, or waits for one", "prepare more frames")
         total = len(free) + len(known)
         seen = dict(display.track(self._seen({**free, **known}), "look at clips", total=total))
         return choose([seen[name] for name in free], [seen[name] for name in known], count, _SPACING)
