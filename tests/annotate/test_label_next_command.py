@@ -39,7 +39,7 @@ def branches(workspace: Path) -> Artifact:
 def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: Artifact) -> None:
     given = ["--from", str(branches.path), "--workspace", str(workspace)]
     project = tmp_path / "project"
-    first = json.loads(invoke(str(project), *given, "--count", "2", "--write", "cvat,label-studio").output)
+    first = json.loads(invoke(str(project), *given, "--count", "2", "--write", "cvat,label-studio").stdout)
     names = [row["name"] for row in first["to_label"]]
     clips = branches.ancestor("clips")
     assert clips is not None
@@ -60,11 +60,11 @@ def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: 
             key = next(entry.key for entry in found.entries() if entry.names[-1] == file[:-4])
             ids_hw = found.read(key, (32, 48), named_table("", store.labels.names))
             assert np.array_equal(ids_hw, chooser.look(name).ids_hw)
-    second = json.loads(invoke(str(project), *given, "--count", "5").output)
+    second = json.loads(invoke(str(project), *given, "--count", "5").stdout)
     assert (project / "to_label.txt").read_text().split() == [*names, *(row["name"] for row in second["to_label"])]
     assert len(second["to_label"]) == 1  # four clips, one labeled, two proposed before
     assert not (project / "pre_labels").exists()
-    (third,) = json.loads(invoke(str(project), *given, "--count", "1").output)["to_label"]
+    (third,) = json.loads(invoke(str(project), *given, "--count", "1").stdout)["to_label"]
     assert third["name"].endswith("/000000")  # every clip has a known frame, its last one: the farthest is the first
 
 

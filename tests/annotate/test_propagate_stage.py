@@ -12,7 +12,7 @@ import tiny_run
 from ifrkit.artifacts.indexes import Provenance, Pseudo
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.propagate import PropagateConfig
-from ifrkit.core.errors import ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
@@ -82,5 +82,5 @@ def test_what_it_refuses(workspace: Path, clips: Artifact, branches: Artifact) -
         run(workspace, clips, flow="truth")
     with pytest.raises(ConfigError, match="read only"):
         run(workspace, clips, write="cityscapes-polygons")
-    with pytest.raises(ConfigError, match="reference"):
+    with pytest.raises(ArtifactError, match="has no reference branch"):
         run(workspace, branches, branch="reference")
