@@ -82,7 +82,7 @@ def test_a_project_gives_frames_of_their_own_size(tmp_path: Path) -> None:
     loop = {"steps": 1, "batch": 2, "eval_every": 1}
     branches = tiny_run.train(tmp_path / "ws", tiny_run.branches_config(ssl="none", loop=loop), clips)
     done = json.loads(
-        invoke(str(project), "--from", str(branches.path), "--workspace", str(tmp_path / "ws"), "--write", "png").output
+        invoke(str(project), "--from", str(branches.path), "--workspace", str(tmp_path / "ws"), "--write", "png").stdout
     )
     names = {row["name"] for row in done["to_label"]}
     assert names == {"walk1/f4", "walk2/f4"}
