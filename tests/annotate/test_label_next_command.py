@@ -20,6 +20,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.init.next_frames import NextFrames
 from ifrkit.labels.base import open_labels
 from ifrkit.media.classes import named_table
+from ifrkit.media.images import image_size, read_rgb
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import Run, execute
 
@@ -50,8 +51,8 @@ def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: 
     files = [f"{name.replace('/', '_')}.png" for name in names]
     chooser = NextFrames(branches, "cpu")
     for name, file in zip(names, files, strict=True):
-        assert np.array_equal(np.asarray(Image.open(project / "to_label" / file)), chooser.stored(name))
-        drawn = np.asarray(Image.open(project / "unsure" / file)).astype(int)
+        assert np.array_equal(read_rgb(project / "to_label" / file), chooser.stored(name))
+        drawn = read_rgb(project / "unsure" / file).astype(int)
         assert drawn.shape == (32, 48, 3)
         redder = (drawn - chooser.stored(name)).mean((0, 1))
         assert redder[0] > redder[2]
@@ -88,11 +89,11 @@ def test_a_project_gives_frames_of_their_own_size(tmp_path: Path) -> None:
     assert names == {"walk1/f4", "walk2/f4"}
     for name in names:
         file = f"{name.replace('/', '_')}.png"
-        frame = np.asarray(Image.open(project / "to_label" / file))
+        frame = read_rgb(project / "to_label" / file)
         own = next(path for path in frames if path.parent.name == name.partition("/")[0])
-        assert np.array_equal(frame, np.asarray(Image.open(own)))
-        assert Image.open(project / "pre_labels/png" / file).size == (72, 48)
-        assert Image.open(project / "unsure" / file).size == (72, 48)
+        assert np.array_equal(frame, read_rgb(own))
+        assert image_size(project / "pre_labels/png" / file) == (48, 72)
+        assert image_size(project / "unsure" / file) == (48, 72)
 
 
 def test_formats_are_checked_before_anything_is_looked_at(tmp_path: Path) -> None:
