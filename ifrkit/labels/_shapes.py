@@ -52,10 +52,12 @@ def scribble(name: str, points: Any, size: tuple[int, int], joined: bool) -> Sha
     canvas = np.zeros(size, np.uint8)
     dots = np.floor(xy_n2).astype(np.int32)
     if joined:
-        cv2.polylines(canvas, [dots], False, 1, PEN)
-    for x, y in dots.tolist():
-        cv2.rectangle(canvas, (x - PEN // 2, y - PEN // 2), (x + PEN // 2, y + PEN // 2), 1, cv2.FILLED)
-    return Shape(name, mask_hw=canvas.view(np.bool_), sparse=True)
+        cv2.polylines(canvas, [dots], False, 1)
+    inside = dots[(dots >= 0).all(1) & (dots < size[::-1]).all(1)]
+    canvas[inside[:, 1], inside[:, 0]] = 1
+    # A thick line has ends that differ from one version of OpenCV to the next.
+    drawn = cv2.dilate(canvas, np.ones((PEN, PEN), np.uint8))
+    return Shape(name, mask_hw=np.asarray(drawn, np.uint8).view(np.bool_), sparse=True)
 
 
 def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: ClassTable) -> Label:
