@@ -4,9 +4,9 @@
 
 Prints the table of docs/results.md as Markdown: every method that is found, and combinations. Each has a process of its
 own that alternates between its step (loss, gradients, optimizers, teacher) and the supervised one of the same network,
-and prints medians of one thread's processor time. The loader, where tps has its flow and where self-training reads its
-labels, is left out. Memory is the highest resident set of a process that makes two steps, less that of a process that
-only imports; the first column of each pair is the ratio to the supervised step.
+and prints medians of one thread's processor time. The loader, where tps has its flow and where self-training and dars
+read their labels, is left out. Memory is the highest resident set of a process that makes two steps, less that of a
+process that only imports; the first column of each pair is the ratio to the supervised step.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
     cells = torch.randint(CLASSES, (args.batch, height // 16, width // 16), generator=rng)
     label = cells.repeat_interleave(16, 1).repeat_interleave(16, 2)
     places = {name: [Place(0, 0, 8 * len(name), False)] * args.batch for name in images}
-    return Batch(images, {"v0_0": label, "pseudo": label}, {"unlabeled": list(range(args.batch))}, places, flows)
+    return Batch(images, dict.fromkeys(images, label), {"unlabeled": list(range(args.batch))}, places, flows)
 
 
 def measure(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:

@@ -42,11 +42,11 @@ def command(args: argparse.Namespace, *words: str) -> Path:
 
 
 def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> Path:
-    """The update branch of one cell. Self-training has a teacher first; at equal passes both share the budget."""
+    """The update branch of one cell. Self-training and dars have a teacher, which shares the budget at equal passes."""
     words = ["train-branches", "--recipe", "compact", "--branch", "update", "--threads", "1", "--resume"]
     words += ["--seed", str(seed), "--labeled-count", str(labels), "--set", f"labeled.seed={seed}", *args.extra]
     steps, source = args.steps, clips
-    if ssl == "self-training":
+    if ssl.partition(":")[0] in ("self-training", "dars"):
         steps = steps // 2 if args.budget == "passes" else steps
         teacher = command(args, *words, "--ssl", "none", "--steps", str(steps), "--from", str(clips))
         last = ["--branch", "update", "--set", "checkpoint=last"]
@@ -97,7 +97,7 @@ def spread(rows: list[dict[str, Any]], key: str) -> str:
 
 
 def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
-    """Mean mIoU less that of the baseline's same seeds, with the paired interval over clips and seeds."""
+    """Mean mIoU less that of the baseline's same seeds, with the paired interval over videos and seeds."""
     seeds = {row["key"][3]: row for row in base}
     pairs = [(row, seeds[row["key"][3]]) for row in rows if row["key"][3] in seeds]
     if not pairs or pairs[0][0]["key"][0] == "none":
@@ -109,10 +109,10 @@ def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
 
 
 def confusions(row: dict[str, Any]) -> Any:
-    """(clips, k, k) of a cell."""
+    """(videos, k, k) of a cell."""
     records = read_records(open_artifact(Path(row["report"])))
     assert records is not None
-    return records.of(row["system"], "miou")["confusion"]
+    return records.by_video(row["system"], "miou")["confusion"]
 
 
 def tables(args: argparse.Namespace) -> None:

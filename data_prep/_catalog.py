@@ -28,13 +28,15 @@ T = TypeVar("T")
 class Catalog:
     """Everything found under a root, as plain values.
 
-    frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`.
+    frames: frame name -> source. labels: frame name -> label file. notes: lines for `prepare --dry-run`; warnings: what
+    the run says, too.
     """
 
     clips: list[ClipRecord] = field(default_factory=list)
     frames: dict[str, Source] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class CatalogDataset(Dataset):
@@ -91,13 +93,14 @@ class CatalogDataset(Dataset):
         for path in sorted(self.source_files()):
             stat = path.stat()
             name = os.path.relpath(path, self.root)
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(name) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         for path in sorted(self.table_files()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 
     def summary(self) -> list[str]:
-        return [*self.catalog.notes, *split_lines(self.catalog.clips)]
+        notes = self.catalog.notes
+        return [*notes, *(w for w in self.catalog.warnings if w not in notes), *split_lines(self.catalog.clips)]
 
     def _known(self, name: str, table: dict[str, T], what: str) -> T:
         if name not in table:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from ifrkit.artifacts.job import Display
 from ifrkit.core.config import Config as BaseConfig
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, TrueFlow
-from ifrkit.media.litter import Left
 
 
 class Dataset(ABC):
@@ -67,9 +67,9 @@ class Dataset(ABC):
         """Lines for `prepare --dry-run`: what was found, what was ignored and why."""
         return []
 
-    def left_out(self) -> Left:
-        """Files below the root that were not read: the run says it, too."""
-        return Left()
+    def tell(self, display: Display) -> None:
+        """Say what the run has to say as the dry run does: which files were not read, which scores may flatter."""
+        del display  # nothing to say
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:

@@ -42,6 +42,7 @@ ALWAYS = {0, 1, 2, 141}
 OF_STAGES = {5, 75, 130, 143}
 ALSO = {
     "prepare": {4},
+    "train": {3, 5, 6, 75, 130, 143},
     "train-branches": {3, 6},
     "pseudo-label": {3},
     "train-flow": {3, 6},

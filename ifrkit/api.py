@@ -2,19 +2,20 @@
 
     import ifrkit
 
-    model = ifrkit.load("ifrkit_artifacts/video-model/accel-1b2c3d")   # or a kind: "branches" is the newest one
-    ids_hw = model.predict("frame.png")                                # (h, w) uint8
-    for frame, ids_hw in model.predict("street.mp4"):                  # one frame after the other, in constant memory
-        print(model.classes[ids_hw[0, 0]])
+    model = ifrkit.load("video-model")       # the newest; or a path, what `ifrkit train` printed, or a name of `ls`
+    ids_hw = model.predict("frame.png")      # (h, w) uint8, class ids
+    for frame_hw3, ids_hw in model.predict("street.mp4"):  # one frame after the other, in constant memory
+        print(model.classes[ids_hw[0, 0]], model.colors[ids_hw].shape)
 
 What `predict` answers is what the command `ifrkit predict` writes, pixel for pixel.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,15 @@ class Model:
         labels = self._segmenter.labels
         self.classes: tuple[str, ...] = tuple(labels.names)
         self.colors: NDArray[np.uint8] = id_colors(labels)[: len(self.classes)]
+
+    @overload
+    def predict(self, source: Frame) -> Ids: ...  # type: ignore[overload-overlap]  # an array is iterable as well
+
+    @overload
+    def predict(self, source: Iterable[Frame]) -> Iterator[tuple[Frame, Ids]]: ...
+
+    @overload
+    def predict(self, source: str | Path) -> Any: ...
 
     def predict(self, source: Any) -> Any:
         """Class ids (h, w) uint8 of an image; of a video an iterator over (frame, ids), in order.
@@ -81,15 +91,15 @@ class Model:
         return self._segmenter.predictor(resize_frame(own, seen_at), size)[0]
 
 
-def load(
-    model: str | Path, *, workspace: str | Path = "ifrkit_artifacts", device: str = "cpu", **options: Any
-) -> Model:
-    """A model by its path, the beginning of its id, or its kind (the newest one).
+def load(model: str | Path, *, workspace: str | Path | None = None, device: str = "cpu", **options: Any) -> Model:
+    """A model: what a stage printed, its path, its name or the beginning of its id, or its kind (the newest one).
 
-    options: fields of `ifrkit predict --print-config`, such as branch="update", key_interval=5, checkpoint="last".
-    Raises ArtifactError where there is none, ConfigError for options that do not fit it.
+    workspace: where names, ids and kinds are looked up (default: $IFRKIT_WORKSPACE, else ./ifrkit_artifacts). device:
+    "cpu" or "cuda". options: fields of `ifrkit predict --print-config`, such as branch="update", key_interval=5,
+    checkpoint="last". Raises ArtifactError where there is none, ConfigError for options that do not fit it.
     """
-    artifact = store.resolve(Path(workspace), str(model), KINDS)
+    place = Path(workspace or os.environ.get("IFRKIT_WORKSPACE", "ifrkit_artifacts"))
+    artifact = store.resolve(place, str(model).rstrip("\n"), KINDS)
     fixed: Sequence[str] = [name for name in ("videos", "overlay", "fps", "runtime") if name in options]
     if fixed:
         raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")

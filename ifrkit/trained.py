@@ -25,6 +25,7 @@ def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
     config = network_config({**index.branches[branch].network, "pretrained": None})
     network = build_network(config, index.num_classes, seed=0)
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
+    network.temperature = index.branches[branch].temperature.get(checkpoint, 1.0)
     return network.eval()
 
 
@@ -54,6 +55,7 @@ def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
     ]
     model: VideoModel = architecture(*networks, FlowNetS(index.flow_width), index.num_classes)
     load_into(model, artifact.file(f"model.{checkpoint}.safetensors"))
+    model.temperature = index.temperature.get(checkpoint, 1.0)
     return model.eval()
 
 

@@ -33,6 +33,7 @@ from data_prep.cityscapes_vps.toys import make_tree
 from ifrkit.core.config import FileContent
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Label
+from ifrkit.media.lists import read_list
 
 FOLDER = "cityscapes_vps"
 ARCHIVES = "train_gt.zip and val_gt.zip of Cityscapes-VPS"
@@ -140,10 +141,9 @@ def _labeled(clip: ClipRecord, anchor: Anchor, masks: dict[str, Path], catalog: 
 
 def _listed(path: Path, videos: list[Anchor]) -> set[Anchor]:
     try:
-        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"options.train_list: cannot read {path} ({reason})", "check the path") from error
+        lines = [line for line in read_list(path) if line.strip() and not line.startswith("#")]
+    except DatasetError as error:
+        raise ConfigError(f"options.train_list: {error.message}", error.remedy) from error
     by_frame = {f"{anchor.video}_{number:06}": anchor for anchor in videos for number in anchor.numbers}
     names = [match[0] if (match := _FRAME.search(line)) else line for line in lines]
     unknown = [line for line, name in zip(lines, names, strict=True) if name not in by_frame]

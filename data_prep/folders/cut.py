@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.records import Split
+from ifrkit.media.lists import read_list, readings
 
 Owners = list[Split | None]
 """The split of every frame of a video; None: in no split, but may fill up a clip."""
@@ -89,13 +91,14 @@ def owners_by_lists(
     place = {name: (video, i) for video, names in videos.items() for i, name in enumerate(names)}
     owners: dict[str, Owners] = {video: [None] * len(names) for video, names in videos.items()}
     for split, path in lists.items():
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            written = line.partition("#")[0].strip()
-            if not written:
+        for number, line in enumerate(read_list(path), start=1):
+            meant = readings(line)
+            if not meant:
                 continue
-            below = [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
-            named = below or find(written) or find(written.rpartition(".")[0])
-            if not named and (is_lost(written) or is_lost(written.rpartition(".")[0])):
+            written = meant[0].strip()
+            below = next((found for name in meant if (found := _below(videos, name))), [])
+            named = below or next((found for name in meant if (found := find(name))), [])
+            if not named and any(map(is_lost, meant)):
                 continue
             if not named or (not below and len(named) > 1):
                 what = "several frames have" if named else "no video and no frame has"
@@ -111,35 +114,96 @@ def owners_by_lists(
     return owners
 
 
-def owners_by_fraction(
-    videos: dict[str, list[str]], labels: dict[str, list[int]], fraction: float, length: int, seed: int
-) -> tuple[dict[str, Owners], str]:
-    """A fraction of the labeled videos becomes val, drawn by name and seed; with only one, its end becomes val.
+def _below(videos: dict[str, list[str]], written: str) -> list[str]:
+    """The frames of a video, or of all in a directory."""
+    written = written.removesuffix("/")
+    return [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]
 
-    labels: video -> numbers of its labeled frames, ascending. Also says what was done.
+
+class Labeled(NamedTuple):
+    """A video for splitting. frames: how many; labels: positions of its labels; stretches: which no clip leaves.
+
+    Labels alone in their stretch, of which no clip can be made, are not among them.
     """
-    owners: dict[str, Owners] = {video: ["train"] * len(names) for video, names in videos.items()}
-    labeled = sorted((v for v in videos if labels.get(v)), key=lambda v: key_seed(seed, "folders", "val", v))
+
+    frames: int
+    labels: list[int]
+    stretches: list[tuple[int, int]]
+
+    def clips(self, owners: Owners, length: int) -> Iterator[Cut]:
+        """The clips of all stretches, with positions in the video."""
+        for begin, end in self.stretches:
+            inside = [i - begin for i in self.labels if begin <= i < end]
+            for c in cut(owners[begin:end], inside, length):
+                at = None if c.annotated is None else c.annotated + begin
+                yield Cut(c.split, c.start + begin, c.stop + begin, at)
+
+    def scored(self, owners: Owners, length: int) -> Counter[Split]:
+        """How many labels each split gets."""
+        return Counter(c.split for c in self.clips(owners, length) if c.annotated is not None)
+
+
+class Division(NamedTuple):
+    """owners: video -> the split of each frame. note: what was done; warning: why scores may flatter, or lack."""
+
+    owners: dict[str, Owners]
+    note: str
+    warning: str = ""
+
+
+def owners_by_fraction(videos: dict[str, Labeled], fraction: float, length: int, seed: int) -> Division:
+    """A fraction of the labeled videos becomes val, drawn by name and seed; with only one, its end becomes val."""
+    owners: dict[str, Owners] = {name: ["train"] * video.frames for name, video in videos.items()}
+    labeled = sorted((v for v in videos if videos[v].labels), key=lambda v: key_seed(seed, "folders", "val", v))
     if not fraction or not labeled:
-        return owners, "all videos are for training" if fraction == 0 else "no labels: all videos are for training"
+        note = "all videos are for training" if fraction == 0 else "no labels: all videos are for training"
+        return Division(owners, note)
     if len(labeled) > 1:
         chosen = labeled[: min(len(labeled) - 1, max(1, round(fraction * len(labeled))))]
-        for video in chosen:
-            owners[video] = ["val"] * len(videos[video])
-        return owners, f"{len(chosen)} of {len(labeled)} labeled videos are val (options.val_fraction {fraction:g})"
-    return _split_by_time(owners, labeled[0], labels[labeled[0]], fraction, length)
+        for name in chosen:
+            owners[name] = ["val"] * videos[name].frames
+        return Division(
+            owners, f"{len(chosen)} of {len(labeled)} labeled videos are val (options.val_fraction {fraction:g})"
+        )
+    (name,) = labeled
+    return _split_by_time(owners, name, videos[name], fraction, length)
 
 
-def _split_by_time(
-    owners: dict[str, Owners], video: str, labels: list[int], fraction: float, length: int
-) -> tuple[dict[str, Owners], str]:
+def _split_by_time(owners: dict[str, Owners], name: str, video: Labeled, fraction: float, length: int) -> Division:
     """Only one video has labels: its last ones become val, up to a clip after the last frame of training."""
+    labels = video.labels
     if len(labels) < 2:
-        return owners, f"{video} has the only label: all videos are for training"
+        return Division(owners, f"{name} has the only label: all videos are for training")
     count = min(len(labels) - 1, max(1, round(fraction * len(labels))))
     first, before = labels[-count], labels[-count - 1]
     # The gap keeps nearly equal neighbours apart, unless it would cost training its last label.
     gap = length if labels[0] < first - length else first - before - 1
-    total = len(owners[video])
-    owners[video] = [("train" if i < first - gap else None) if i < first else "val" for i in range(total)]
-    return owners, f"{video} is the only labeled video: frames from {first} on are val, {gap} frames before are a gap"
+    own = _divided(video.frames, first, gap)
+    if not _both(video.scored(own, length)):
+        possible, gap = _possible(video, count, length), 0
+        if possible is None:
+            text = f"the {len(labels)} labels of {name} lie too close together to hold one back: all are for training"
+            return Division(owners, text, text)
+        first = possible
+        own = _divided(video.frames, first, gap)
+    owners[name] = own
+    note = f"{name} is the only labeled video: frames from {first} on are val, {gap} frames before are a gap"
+    near = "" if gap else f"{name}: val begins right after the frames of training, which flatters its scores"
+    return Division(owners, note, near)
+
+
+def _divided(total: int, first: int, gap: int) -> Owners:
+    return [("train" if i < first - gap else None) if i < first else "val" for i in range(total)]
+
+
+def _both(scored: Counter[Split]) -> bool:
+    return scored["train"] > 0 and scored["val"] > 0
+
+
+def _possible(video: Labeled, count: int, length: int) -> int | None:
+    """Where val may begin so that both splits get a label, val close to `count` of them; None: nowhere."""
+    # A split that changes no label's side differs in predecessors alone: places near labels are enough.
+    places = sorted({p for i in video.labels for p in range(i - 1, i + 2) if 0 < p < video.frames}, reverse=True)
+    scored = [(place, video.scored(_divided(video.frames, place, 0), length)) for place in places]
+    fitting = [(abs(labels["val"] - count), -place, place) for place, labels in scored if _both(labels)]
+    return min(fitting)[2] if fitting else None

@@ -16,6 +16,7 @@ times the usual step).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -24,19 +25,27 @@ from typing import get_args
 from pydantic import Field, field_validator
 
 from data_prep._catalog import Catalog, CatalogDataset
-from data_prep.folders.cut import Owners, cut, owners_by_fraction, owners_by_lists
+from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
 from data_prep.folders.gap import keep_away
+from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
+from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
-from ifrkit.media.litter import Left, shown
+from ifrkit.media.litter import shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
 from ifrkit.media.video import video_rate
 
+_VOID = re.compile(
+    r"ego[ _-]?vehicle|out[ _-]of[ _-]roi|rectification[ _-]border|license[ _-]plate|_*ignored?_*|void"
+    r"|unlabell?ed|unknown|don'?t[ _-]?care",
+    re.IGNORECASE,
+)
+"""What datasets and tools call that which is not to be trained."""
 _PREDECESSORS = 4
 """Frames before the scored one that evaluation wants by default."""
 
@@ -65,6 +74,8 @@ class Dataset(CatalogDataset):
         """Seconds around held-out frames in which a video has no training frames."""
         fps: float = Field(25.0, gt=0, le=1000)
         """Frames a second of videos that do not say it: folders of images."""
+        scribbles: bool = False
+        """Lines and points of LabelMe label what is under them; what else is not drawn in such a frame is ignored."""
         allow_missing: bool = False
         """Leave out labels whose name no frame has (flag --allow-missing)."""
 
@@ -84,7 +95,15 @@ class Dataset(CatalogDataset):
         path = self.root / self.config.classes
         if path.is_file():
             return read_table(path)
-        return self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        table = self.export.reader.table([entry.key for entry in self.matches.labels.values()])
+        if void := [name for name in table.space.names if _VOID.fullmatch(name)]:
+            names = ", ".join(f"{name}: " for name in table.space.names if name not in void)
+            raise DatasetError(
+                f"{self.export.reader.files.path}: labels have the classes {shown(map(repr, void), 8)}, whose names "
+                f"say that they are none, and there is no {path.name}",
+                f"write it, to train without them: `classes: {{{names}}}` and `ignore: [255, {', '.join(void)}]`",
+            )
+        return table
 
     @cached_property
     def found(self) -> Found:
@@ -94,23 +113,34 @@ class Dataset(CatalogDataset):
         return find_videos(self.root / self.config.frames, self.root / self.config.labels)
 
     @cached_property
+    def masks(self) -> dict[str, str]:
+        """Directories of labels beside those of their frames, which are taken out of `found`."""
+        top = self.root / self.config.frames
+        return part_masks(self.found, top) if top.is_dir() else {}
+
+    @cached_property
     def export(self) -> Export:
         """The labels on disk, their format and their reader."""
-        path = self.root / self.config.labels
+        path, frames = self.root / self.config.labels, self.root / self.config.frames
+        if self.masks and (not path.exists() or path.resolve() == frames.resolve()):
+            return open_labels(frames, self.config.label_format, self.masks)
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
-        return open_labels(path, self.config.label_format)
+        export = open_labels(path, self.config.label_format)
+        export.reader.scribbles = self.config.scribbles
+        return export
 
     @cached_property
     def frames_found(self) -> Frames:
         """All frames that can be read. Counts the frames of video files."""
+        _ = self.masks
         return read_frames(self.found, self.root / self.config.frames)
 
     @cached_property
     def matches(self) -> Matches:
         """The label of each frame that has one. Raises DatasetError for labels whose frame is not there."""
         reader = self.export.reader
-        matches = match_labels(reader, self.config.label_suffix, self.frames_found)
+        matches = match_labels(reader, self.config.label_suffix, self.frames_found, self.masks)
         if matches.unmatched and not self.config.allow_missing:
             count = len(matches.labels) + len(matches.unmatched)
             raise DatasetError(
@@ -118,6 +148,10 @@ class Dataset(CatalogDataset):
                 f"{shown(matches.unmatched)}",
                 "name them like their frames, or leave them out with --allow-missing",
             )
+        sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
+        files = {name: reader.files.where(entry.key) for name, entry in matches.labels.items()}
+        check_apart(files, (source.path for source in sources.values()), self.root / self.config.frames)
+        reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
     def label(self, name: str) -> Label:
@@ -126,6 +160,7 @@ class Dataset(CatalogDataset):
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
+        _ = self.masks
         frames = {path for video in self.found.videos for path in video.images or (video.path,)}
         return frames | set(self.export.reader.files.paths())
 
@@ -138,13 +173,11 @@ class Dataset(CatalogDataset):
         frames = self.frames_found.table
         sources = {name: source for table in frames.values() for name, source in table.items()}
         usable = self._usable_labels(sources)
-        videos = {video: list(table) for video, table in frames.items()}
-        numbers = {v: [i for i, name in enumerate(own) if name in usable] for v, own in videos.items()}
         catalog = Catalog(frames=sources, labels=usable)
         catalog.notes = self._found(usable)
-        for video, owners in self._owners(videos, numbers, catalog).items():
-            kept = keep_away(owners, self._gap(video))
-            catalog.clips += self._cut(video, videos[video], kept, numbers[video])
+        videos = {video: self._labeled(video, usable) for video in frames}
+        for video, owners in self._owners(videos, catalog).items():
+            catalog.clips += self._cut(video, videos[video], keep_away(owners, self._gap(video)))
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
@@ -177,20 +210,24 @@ class Dataset(CatalogDataset):
             raise DatasetError((count if len(self.matches.labels) > 1 else "") + faults[0].message, faults[0].remedy)
         return usable
 
-    def _cut(self, video: str, names: list[str], owners: Owners, labeled: list[int]) -> Iterator[ClipRecord]:
-        for begin, end in self.frames_found.stretches(video):
-            inside = [i - begin for i in labeled if begin <= i < end]
-            for piece in cut(owners[begin:end], inside, self.config.clip_length):
-                own = names[begin + piece.start : begin + piece.stop]
-                at = None if piece.annotated is None else piece.annotated - piece.start
-                yield ClipRecord(
-                    name=own[-1] if at is None else own[at],
-                    video=video,
-                    split=piece.split,
-                    frames=tuple(own),
-                    annotated=at,
-                    labeled=() if at is None else (at,),
-                )
+    def _labeled(self, video: str, usable: dict[str, Path]) -> Labeled:
+        names, stretches = list(self.frames_found.table[video]), self.frames_found.stretches(video)
+        labels = [i for b, e in stretches for i in range(b, e) if e - b >= 2 and names[i] in usable]
+        return Labeled(len(names), labels, stretches)
+
+    def _cut(self, video: str, labeled: Labeled, owners: Owners) -> Iterator[ClipRecord]:
+        names = list(self.frames_found.table[video])
+        for piece in labeled.clips(owners, self.config.clip_length):
+            own = names[piece.start : piece.stop]
+            at = None if piece.annotated is None else piece.annotated - piece.start
+            yield ClipRecord(
+                name=own[-1] if at is None else own[at],
+                video=video,
+                split=piece.split,
+                frames=tuple(own),
+                annotated=at,
+                labeled=() if at is None else (at,),
+            )
 
     def summary(self) -> list[str]:
         """What was found, which splits it gives, and the classes."""
@@ -201,18 +238,18 @@ class Dataset(CatalogDataset):
         names = self.label_space().names
         return [*super().summary(), f"{len(names)} classes ({source}): {shown(names, 12)}"]
 
-    def _owners(
-        self, videos: dict[str, list[str]], numbers: dict[str, list[int]], catalog: Catalog
-    ) -> dict[str, Owners]:
+    def _owners(self, videos: dict[str, Labeled], catalog: Catalog) -> dict[str, Owners]:
         lists = {split: self.root / f"{split}.txt" for split in get_args(Split)}
         lists = {split: path for split, path in lists.items() if path.is_file()}
         if lists:
             catalog.notes.append(f"splits from {', '.join(path.name for path in lists.values())}")
             frames = self.frames_found
             names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
-            return owners_by_lists(videos, lists, names.find, lambda written: bool(lost.find(written)))
-        owners, note = owners_by_fraction(videos, numbers, self.config.val_fraction, self.config.clip_length, self.seed)
+            own = {video: list(table) for video, table in frames.table.items()}
+            return owners_by_lists(own, lists, names.find, lambda written: bool(lost.find(written)))
+        owners, note, warning = owners_by_fraction(videos, self.config.val_fraction, self.config.clip_length, self.seed)
         catalog.notes.append(note)
+        catalog.warnings += [warning] if warning else []
         return owners
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
@@ -228,6 +265,9 @@ class Dataset(CatalogDataset):
             if begins:
                 notes.append(f"{video}: the frame number jumps before {shown(begins)}; no clip crosses that")
         notes += frames.notes
+        if self.masks:
+            labels, own = next(iter(self.masks.items()))
+            notes.append(f"{len(self.masks)} directories of labels beside those of their frames, as {labels} and {own}")
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
@@ -261,10 +301,20 @@ class Dataset(CatalogDataset):
         if idle:
             catalog.notes.append(f"{idle} frames are in no clip")
 
-    def left_out(self) -> Left:
-        return self.frames_found.left
+    def tell(self, display: Display) -> None:
+        self.frames_found.left.tell(display)
+        for line in [*self.frames_found.notes, *self.catalog.warnings]:
+            display.warn(line)
 
     @classmethod
     def make_toy(cls, root: Path, seed: int = 0) -> None:
         """Directories of frames, a video file, colour labels and a class table."""
         make_tree(root, seed)
+
+
+def _size(source: Source) -> tuple[int, int] | None:
+    """(height, width) of a frame; None where its file is broken, which is said when it is read."""
+    try:
+        return source.size()
+    except DatasetError:
+        return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from data_prep.folders.layout import moved
+from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
 from ifrkit.labels.base import Entry, LabelReader
 from ifrkit.media.litter import Left
@@ -102,7 +105,7 @@ def read_frames(found: Found, top: Path, track: Callable[[list[Probed]], Iterabl
 
 def _image_name(video: str, path: Path, top: Path) -> str:
     place = path.parent.relative_to(top).as_posix() if path.parent != top and top.is_dir() else video
-    return f"{place}/{path.stem}"
+    return readable(f"{place}/{path.stem}")
 
 
 def video_frame(video: str, number: int) -> str:
@@ -132,44 +135,60 @@ class Names:
     """
 
     def __init__(self, table: dict[str, dict[str, Source]], files: Iterable[str] = ()) -> None:
-        self._videos = set(files)
+        self._videos = {_key(file): file for file in files}
         self._only = next(iter(self._videos)) if len(table) == 1 and self._videos else None
-        self._all = {name for own in table.values() for name in own}
+        self._all = {_key(name): name for own in table.values() for name in own}
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._flat: dict[str, list[str]] = defaultdict(list)
-        for video in table.keys() - self._videos:
+        for video in table.keys() - set(self._videos.values()):
             for name in table[video]:
-                self._stems[name.rpartition("/")[2]].append(name)
-        for name in self._all:
-            self._flat[flat_name(name)].append(name)
+                self._stems[_key(name.rpartition("/")[2])].append(name)
+        for name in self._all.values():
+            self._flat[_key(flat_name(name))].append(name)
 
     def find(self, written: str) -> list[str]:
         """The frames that `written` may mean: one, none, or several (then it is ambiguous)."""
-        if written in self._all:
-            return [written]
-        directory, _, stem = written.rpartition("/")
+        key = _key(written)
+        found = self._find(key)
+        if found or not re.search(r"[/\\\\]", key):
+            return found
+        parts = [part for part in re.split(r"[/\\\\]+", key) if part not in ("", ".", "..")]
+        # Exports and lists often hold a path of the machine that they come from. Its last directory says the video.
+        tails = ("/".join(parts[begin:]) for begin in range(len(parts) - 1))
+        return next((found for tail in tails if (found := self._find(tail))), [])
+
+    def _find(self, key: str) -> list[str]:
+        if key in self._all:
+            return [self._all[key]]
+        directory, _, stem = key.rpartition("/")
         flat = self._flat.get(stem, [])
         if not directory and len(flat) == 1:
             return flat  # it says the video too, which a stem does not
         found = {} if directory else dict.fromkeys(self._stems.get(stem, []))
         match = _NUMBERED.fullmatch(stem)
         if match:
-            videos = {directory, "/".join(filter(None, (directory, match["base"])))} & self._videos
+            videos = {directory, "/".join(filter(None, (directory, match["base"])))} & self._videos.keys()
             if self._only and not directory and match["base"] == "frame":
                 videos.add(self._only)
-            for name in (video_frame(video, int(match["number"])) for video in videos):
-                found |= {name: None} if name in self._all else {}
+            names = (_key(video_frame(self._videos[video], int(match["number"]))) for video in videos)
+            found |= dict.fromkeys(self._all[name] for name in names if name in self._all)
         return list(found) or flat
 
 
-def match_labels(reader: LabelReader, suffix: str, frames: Frames) -> Matches:
-    """Give every label its frame. suffix: end of label names that frame names lack ("_L")."""
+def _key(name: str) -> str:
+    """A name under which it is found however a system writes it: macOS writes "u" and two dots for one letter."""
+    return unicodedata.normalize("NFC", readable(name))
+
+
+def match_labels(reader: LabelReader, suffix: str, frames: Frames, masks: Mapping[str, str]) -> Matches:
+    """Give every label its frame. suffix: end of label names that frame names lack ("_L"). masks: of `part_masks`."""
     matches = Matches()
     names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
     entries = reader.entries()
     for entry in entries:
-        written = [name.removesuffix(suffix) for name in entry.names]
-        found = next((found for name in written if (found := names.find(name))), [])
+        written = [moved(name.removesuffix(suffix), masks) for name in entry.names]
+        meant = [found for name in written if (found := names.find(name))]
+        found = next((found for found in meant if len(found) == 1), meant[0] if meant else [])
         if not found and any(lost.find(name) for name in written):
             matches.lost.append(written[0])
         elif len(found) != 1:

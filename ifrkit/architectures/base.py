@@ -46,6 +46,8 @@ class VideoModel(nn.Module):
     """
 
     branches: ClassVar[tuple[str, ...]] = ("reference",)
+    temperature: float = 1.0
+    """softmax(logits / temperature) is the probability: fitted on held-out labels after training."""
 
     def __init__(self, reference: Network, flow: FlowNetS, num_classes: int) -> None:
         super().__init__()

@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, ValidationError
 
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.plain import read_plain
 
 Metrics = dict[str, int | float]
 
@@ -32,7 +34,7 @@ class Index(Config):
         """The index of an artifact. Raises ArtifactError if it is missing or damaged."""
         path = artifact.file(cls.FILE)
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_plain(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
@@ -40,7 +42,7 @@ class Index(Config):
 
     def write(self, directory: Path) -> None:
         """Put it into the directory of an artifact that is being made."""
-        (directory / self.FILE).write_text(json.dumps(self.tree(), indent=self.INDENT) + "\n")
+        write_atomic(directory / self.FILE, (json.dumps(self.tree(), indent=self.INDENT) + "\n").encode())
 
     def tree(self) -> dict[str, Any]:
         """The same in JSON's types."""
@@ -56,6 +58,8 @@ class Branch(Config):
     best: Metrics
     last: Metrics
     best_step: int
+    temperature: dict[str, float] = {}
+    """Of each checkpoint: softmax(logits / temperature) is the probability. Empty: there was no held-out label."""
     pretrained: dict[str, str] = {}
     """Package or model, file, licence and sha256 of the public weights that it started from; empty: others, or none."""
 
@@ -109,6 +113,8 @@ class VideoModel(Index):
     best: Metrics
     last: Metrics
     best_step: int
+    temperature: dict[str, float] = {}
+    """See Branch."""
 
 
 class Pseudo(Index):
@@ -178,6 +184,8 @@ class Exported(Index):
     colors: tuple[tuple[int, int, int], ...]
     ignore: int
     normalisation: dict[str, Any]
+    temperature: dict[str, float] = {}
+    """Of each model, inside its graphs: the softmax of their logits is a probability."""
     size: tuple[int, int]
     key_interval: int | None
     tolerance: float
@@ -241,6 +249,14 @@ class Report(Index):
     flow: dict[str, Any] | None
     classes: tuple[str, ...]
     systems: dict[str, dict[str, Any]]
+    videos: int = 0
+    """How many different ones the clips are of; 0: made by a version that did not count them."""
+    intervals: dict[str, dict[str, tuple[float, float] | None]] = {}
+    """95 % intervals of the headlines over videos, by system and metric."""
+    triage: list[dict[str, Any]] = []
+    """Thresholds of a frame's mean confidence; see `ifrkit/evaluation/triage.py`."""
+    corruptions: dict[str, Any] = {}
+    """The model on worse frames; see `ifrkit/evaluation/corruptions.py`."""
     distances: dict[str, Any] = {}
     inner_video: dict[str, Any] = {}
 

@@ -1,14 +1,20 @@
-"""One writer for each output: an advisory lock file beside it, which the kernel releases when the process dies."""
+"""One writer for each output: an advisory lock file beside it, which the kernel releases when the process dies.
+
+What the file says (process and host) is for people. Nothing is decided by it, so that a number that another process has
+by now, or a file that a dead one left, locks nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from ifrkit.core.errors import LockedError
+from ifrkit.core.faults import named
 
 LOCK = ".lock-"
 
@@ -38,11 +44,13 @@ def locked(target: Path) -> Iterator[None]:
     descriptor = _acquire(path, target)
     _held.add(descriptor)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with named(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)  # while still held, so that nobody can hold a name that is going away
+        with contextlib.suppress(OSError):  # a file that nobody holds locks nothing
+            path.unlink()  # while still held, so that nobody can hold a name that is going away
         _held.discard(descriptor)
         os.close(descriptor)
 
@@ -50,11 +58,12 @@ def locked(target: Path) -> Iterator[None]:
 def is_locked(target: Path) -> bool:
     """Whether some process writes that output now."""
     try:
-        descriptor = os.open(lock_path(target), os.O_RDONLY)
-    except FileNotFoundError:
+        descriptor = os.open(lock_path(target), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with named(lock_path(target)):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -64,14 +73,18 @@ def is_locked(target: Path) -> bool:
 
 def _acquire(path: Path, target: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with named(path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(descriptor, 300, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             remedy = "wait for it, or stop it"
-            raise LockedError(f"{target} is being written by process {pid}", remedy) from None
+            raise LockedError(f"{target} is being written by process {holder}", remedy) from None
+        except OSError:
+            os.close(descriptor)
+            raise
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor

@@ -17,11 +17,15 @@ from pydantic import Field, ValidationError
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.faults import PASSING
+from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import maker
 
 FILE = "manifest.json"
 SEAL = "sha256"
 """Key of the manifest's own checksum, over all its other keys. One without is read, too."""
+DEEPEST = 64
+"""Levels of a manifest; what is nested more deeply is none of ours."""
 
 MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
 """MIGRATIONS[n] turns the tree of version n + 1 into that of version n + 2; its name says what it changes."""
@@ -59,6 +63,8 @@ class Manifest(Config):
     stage: str = ""
     created: str = ""
     """UTC, ISO 8601 with microseconds; sorts as text."""
+    sequence: int = Field(0, ge=0)
+    """Grows with every commit in a workspace, whatever the clock says; 0: an older version made it."""
     inputs: tuple[InputRef, ...] = ()
     config: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -102,32 +108,64 @@ def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write the manifest, with its own checksum, durably. Call it last."""
-    tree = plain(manifest.model_dump(mode="json"))
-    text = json.dumps(tree | {SEAL: _checksum(tree)}, indent=1, sort_keys=True)
-    write_atomic(directory / FILE, (text + "\n").encode())
+    write_atomic(directory / FILE, sealed(manifest.model_dump(mode="json")))
 
 
 def _checksum(tree: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(tree)).hexdigest()
 
 
+def sealed(tree: dict[str, Any]) -> bytes:
+    """JSON of a tree with its own checksum beside the other keys."""
+    tree = plain(tree)
+    return (json.dumps(tree | {SEAL: _checksum(tree)}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def unsealed(data: bytes, what: str, *, required: bool = True) -> dict[str, Any]:
+    """What `sealed` wrote, and what it is. required: the checksum has to be there. Raises ValueError that says why."""
+    try:
+        tree = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"it is not a {what}")
+    if _deeper(tree, DEEPEST):
+        raise ValueError("nested too deeply")
+    seal = tree.pop(SEAL, None)
+    if (seal is not None or required) and seal != _checksum(tree):
+        raise ValueError(f"{SEAL} is not that of the rest")
+    return tree
+
+
+def _deeper(tree: Any, levels: int) -> bool:
+    """Whether a value of JSON is nested more deeply, without recursion."""
+    level = [tree]
+    for _ in range(levels):
+        inner = [list(value.values()) if isinstance(value, dict) else value for value in level]
+        level = [value for values in inner if isinstance(values, list) for value in values]
+        if not level:
+            return False
+    return True
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Read, migrate and check a manifest. Raises ArtifactError if it is missing, corrupt or too new."""
     path = directory / FILE
     try:
-        tree = json.loads(path.read_bytes())
+        tree = unsealed(read_plain(path), "manifest of ifrkit", required=False)
     except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{directory} is not an artifact (it has no {FILE})", "check the path") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+        raise ArtifactError(f"{path} cannot be read ({error.strerror})", "allow it, or copy it again") from None
+    except ValueError as error:
         raise ArtifactError(f"{path} is corrupt ({error})", "make the artifact again") from None
-    version = tree.get("ifrkit") if isinstance(tree, dict) else None
+    version = tree.get("ifrkit")
     if type(version) is not int or version < 1:
         raise ArtifactError(f"{path} is not a manifest of ifrkit", "check the path")
     if version > VERSION:
         raise _too_new(path, "manifest version", version, VERSION)
-    seal = tree.pop(SEAL, None)
-    if seal is not None and seal != _checksum(tree):
-        raise ArtifactError(f"{path} is corrupt ({SEAL} is not that of the rest)", "make the artifact again")
     for migrate in MIGRATIONS[version - 1 :]:
         tree = migrate(tree)
     try:

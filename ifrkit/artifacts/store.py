@@ -2,8 +2,14 @@
 
     WORKSPACE/KIND/NAME-ID12/manifest.json + payload
 
-An artifact is made in `.partial-NAME-ID12`, flushed to the disk, gets its manifest last, and is renamed: a directory
-without a manifest is not an artifact, whatever happened in between.
+How it gets there, so that a crash at any point loses nothing:
+
+    .partial-NAME/             payload, and scratch/ with the resume state
+        manifest.json          written last: from now on the work is done, whatever happens
+    NAME/                      the same directory, renamed; an old artifact there changes places with it
+        scratch/               removed now, not before
+
+`settle` finishes what a run left in between: the next run and `gc` call it.
 """
 
 from __future__ import annotations
@@ -14,18 +20,24 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
 from ifrkit.artifacts.manifest import FILE, FileEntry, InputRef, Manifest, read_manifest, write_manifest
+from ifrkit.artifacts.place import SUPERSEDED, put, taken
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.stage import maker
 
+CARD = "README.md"
+"""The model card, which `ifrkit report --trust` writes beside weights that were made before it."""
 SCRATCH = "scratch"
+"""Folder of resume state and temporaries: never payload, gone when the artifact is in its place."""
 PARTIAL = ".partial-"
-SUPERSEDED = ".superseded-"
 REMAKE = "make the artifact again with --force, or copy it again"
+SELF_CHECKED = (".h5",)
+"""Files that hold a checksum of every row: their readers check what they read, `verify` all of it."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,26 @@ class Artifact:
         return self.manifest.id
 
     def file(self, name: str) -> Path:
-        """A payload file, if it is listed, inside, and as recorded (sha256 only of weights, ONNX graphs and JSON)."""
+        """A payload file, if it is listed, inside, and as recorded: the one way to read of an artifact.
+
+        Of files that check themselves (`SELF_CHECKED`) only the size is compared.
+        """
         entry = next((f for f in self.manifest.files if f.path == name), None)
         if entry is None:
             raise ArtifactError(f"{self.path} has no file {name!r}", f"it is of kind {self.kind}; check the path")
-        problem = self._problem(entry, checksum=name.endswith((".safetensors", ".onnx", ".json")))
+        problem = self._problem(entry, checksum=not name.endswith(SELF_CHECKED))
         if problem:
             raise ArtifactError(f"{self.path / name}: {problem}", REMAKE)
         return self.path / name
+
+    def files(self, pattern: str) -> list[Path]:
+        """The payload files whose name fits (`pictures/*.png`), in order, each checked as `file` does."""
+        names = sorted(entry.path for entry in self.manifest.files if fnmatchcase(entry.path, pattern))
+        return [self.file(name) for name in names]
+
+    def has(self, name: str) -> bool:
+        """Whether this is one of its files."""
+        return any(entry.path == name for entry in self.manifest.files)
 
     def problems(self, *, checksum: bool = True) -> list[str]:
         """What is wrong with the listed files, one line each; empty when all is well. checksum: not only sizes."""
@@ -60,8 +84,8 @@ class Artifact:
         return [f"{self.path / name}: {problem}" for name, problem in found if problem]
 
     def unlisted(self) -> list[str]:
-        """Files that somebody put beside the payload."""
-        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files})
+        """Files that somebody put beside the payload; a model card may stand there."""
+        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files} - {CARD})
 
     def inputs(self) -> list[Artifact]:
         """The artifacts this one was made from: where they were, else found by id in a workspace."""
@@ -74,9 +98,9 @@ class Artifact:
             for artifact in level:
                 if artifact.kind == kind:
                     return artifact
-            parents = [p for a in level for p in a.inputs()]
-            level = [p for p in parents if p.id not in seen]
-            seen.update(p.id for p in level)
+            parents = {p.id: p for a in level for p in a.inputs()}
+            level = [p for id, p in parents.items() if id not in seen]
+            seen |= parents.keys()
         return None
 
     def _problem(self, entry: FileEntry, *, checksum: bool) -> str:
@@ -107,7 +131,7 @@ class Artifact:
 
 def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | None = None) -> Artifact:
     """Open a committed artifact and check kind, schema, and the size of every file. Raises ArtifactError."""
-    if not path.exists():
+    if not os.path.exists(path):  # of any text, also one that is too long for a path
         raise ArtifactError(f"no artifact at {path}", "check the path; `ifrkit artifacts ls` lists what there is")
     if path.name.startswith((PARTIAL, SUPERSEDED)):
         raise ArtifactError(f"{path} is not a finished artifact", "run its stage again")
@@ -125,7 +149,17 @@ def artifacts(workspace: Path, kind: str | None = None) -> Iterator[Artifact]:
     for path in directories(workspace, kind):
         with contextlib.suppress(ArtifactError):  # `check` names it; here it must not hide the others
             found.append(Artifact(path, read_manifest(path), workspace))
-    yield from sorted(found, key=lambda a: (a.path.parent, a.manifest.created, a.path.name))
+    yield from sorted(found, key=lambda a: (a.path.parent, age(a), a.path.name))
+
+
+def age(artifact: Artifact) -> tuple[int, str]:
+    """Sorts artifacts by when they were committed, oldest first. A clock that was set back does not change it."""
+    return artifact.manifest.sequence, artifact.manifest.created
+
+
+def next_sequence(workspace: Path) -> int:
+    """The place of the artifact that is committed next."""
+    return 1 + max((artifact.manifest.sequence for artifact in artifacts(workspace)), default=0)
 
 
 def directories(workspace: Path, kind: str | None = None) -> list[Path]:
@@ -146,7 +180,7 @@ def check(path: Path) -> list[str]:
 def newest(workspace: Path, kinds: tuple[str, ...]) -> Artifact | None:
     """The artifact of one of these kinds that was made last."""
     found = [a for kind in kinds for a in artifacts(workspace, kind)]
-    last = max(found, key=lambda a: a.manifest.created, default=None)
+    last = max(found, key=age, default=None)
     return open_artifact(last.path, workspace=workspace) if last else None
 
 
@@ -207,10 +241,10 @@ def sha256(path: Path) -> str:
 
 
 def payload(directory: Path) -> dict[str, Path]:
-    """Every file of an artifact but its manifest, by relative POSIX name."""
+    """Every file of an artifact but its manifest and its scratch, by relative POSIX name."""
     files = (p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
     named = {p.relative_to(directory).as_posix(): p for p in files}
-    return {name: p for name, p in named.items() if name != FILE}
+    return {name: p for name, p in named.items() if name != FILE and not name.startswith(f"{SCRATCH}/")}
 
 
 def begin(target: Path, *, keep: bool = False) -> Path:
@@ -219,6 +253,7 @@ def begin(target: Path, *, keep: bool = False) -> Path:
     if partial.exists() and not keep:
         shutil.rmtree(partial)
     (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
+    (partial / FILE).unlink(missing_ok=True)
     return partial
 
 
@@ -228,29 +263,82 @@ def partial_path(target: Path) -> Path:
 
 
 def has_state(partial: Path) -> bool:
-    """Whether an interrupted run left something to go on from."""
+    """Whether an interrupted run left something to go on from. Hidden files are temporaries."""
     scratch = partial / SCRATCH
-    return scratch.is_dir() and any(scratch.iterdir())
+    return scratch.is_dir() and any(not path.name.startswith(".") for path in scratch.iterdir())
 
 
-def commit(partial: Path, target: Path, manifest: Manifest) -> Artifact:
-    """Drop the scratch, flush and list the payload, write the manifest, rename; replaces what is at the target."""
-    if target.exists() and not (target / FILE).is_file() and (not target.is_dir() or any(target.iterdir())):
+def is_finished(partial: Path) -> bool:
+    """Whether all work is done, and only the last renames are missing."""
+    return (partial / FILE).is_file()
+
+
+def commit(partial: Path, target: Path, manifest: Manifest, declared: tuple[str, ...] = ()) -> Artifact:
+    """List the payload, flush it, write the manifest, rename; replaces what is at the target.
+
+    declared: patterns of the payload's names (empty: all that are not hidden). What else lies there is removed.
+    """
+    if taken(target):
         raise ConfigError(f"{target} exists and is not an artifact", "name another --out; it is never overwritten")
-    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
-    (partial / FILE).unlink(missing_ok=True)
     entries = []
     for name, path in sorted(payload(partial).items()):
+        if not is_declared(name, declared):
+            path.unlink()
+            continue
         if path.is_symlink():
             raise ArtifactError(f"{path} is a symlink; an artifact holds plain files only")
         entries.append(FileEntry(path=name, size=path.stat().st_size, sha256=sha256(path)))
     fsync_tree(partial)
     manifest = manifest.model_copy(update={"files": tuple(entries)})
     write_manifest(partial, manifest)
-    superseded = target.with_name(f"{SUPERSEDED}{target.name}-{os.getpid()}")
-    if target.exists():
-        target.rename(superseded)
-    partial.rename(target)
-    fsync_dir(target.parent)
-    shutil.rmtree(superseded, ignore_errors=True)
+    put(partial, target)
+    shutil.rmtree(target / SCRATCH, ignore_errors=True)
     return Artifact(target, manifest)
+
+
+def is_declared(name: str, declared: tuple[str, ...]) -> bool:
+    """Whether a file is payload, by its relative POSIX name. `*` in a pattern stands for any text."""
+    if not declared:
+        return not any(part.startswith(".") for part in name.split("/"))
+    return any(fnmatchcase(name, pattern) for pattern in declared)
+
+
+def settle(target: Path) -> str:
+    """Finish a commit that was cut off, under the lock of the target. Returns what was done in words, else "".
+
+    A finished partial directory is put in its place if every file is sound, else an artifact that was being replaced is
+    put back. What is in its place already loses its scratch.
+    """
+    if (target / FILE).is_file():
+        shutil.rmtree(target / SCRATCH, ignore_errors=True)
+        return ""
+    partial, old = partial_path(target), _replaced(target)
+    if is_finished(partial) and not taken(target):
+        if _is_sound(partial):
+            put(partial, target)
+            shutil.rmtree(target / SCRATCH, ignore_errors=True)
+            return "finished what an earlier run had made"
+        (partial / FILE).unlink()
+    if old is not None and not taken(target):
+        old.rename(target)
+        fsync_dir(target.parent)
+        return "put back what a run was about to replace"
+    return ""
+
+
+def unsettled(target: Path) -> bool:
+    """Whether `settle` would put something in place."""
+    return not (target / FILE).is_file() and (is_finished(partial_path(target)) or _replaced(target) is not None)
+
+
+def _is_sound(partial: Path) -> bool:
+    with contextlib.suppress(ArtifactError):
+        return not Artifact(partial, read_manifest(partial)).problems()
+    return False
+
+
+def _replaced(target: Path) -> Path | None:
+    """The artifact that was set aside for a new one."""
+    found = target.parent.glob(f"{SUPERSEDED}*") if target.parent.is_dir() else ()
+    own = (path for path in found if path.name.removeprefix(SUPERSEDED).rpartition("-")[0] == target.name)
+    return next((path for path in sorted(own) if (path / FILE).is_file()), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ else:
     about, store = lazy("ifrkit.artifacts.about"), lazy("ifrkit.artifacts.store")
     garbage = lazy("ifrkit.artifacts.gc")
     plugins = lazy("ifrkit.core.plugins")
+
+DEEPEST = 100
+"""Levels of a lineage in JSON: far more than there are stages."""
 
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
 _VERBOSE = click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, help="Tracebacks for every error.")
@@ -72,10 +76,9 @@ def ls(kind: str | None, workspace: Path, as_json: bool) -> None:
         say.line(json.dumps([_summary(a) for a in found]))
         return
     lines = [
-        (a.kind, a.id[:12], about.data(a) or "-", about.in_bytes(about.size(a)), about.age(a) or "-", str(a.path))
+        [safe(text) for text in (a.kind, a.id[:12], about.data(a) or "-", *_size_and_age(a), str(a.path))]
         for a in found
     ]
-    lines = [tuple(map(safe, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         say.line("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
@@ -127,7 +130,7 @@ def verify(ref: str | None, workspace: Path, as_json: bool) -> int:
             raise ArtifactError(f"no workspace at {workspace}", "name another --workspace")
         checked = {path: store.check(path) for path in store.directories(workspace)}
     else:
-        path = Path(ref) if Path(ref).exists() else store.resolve(workspace, ref).path
+        path = Path(ref) if os.path.exists(ref) else store.resolve(workspace, ref).path
         checked = {path: store.check(path)}
     if as_json:
         say.line(json.dumps([{"path": str(p.resolve()), "problems": problems} for p, problems in checked.items()]))
@@ -149,11 +152,14 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts lineage video-model --json
     """
     artifact = store.resolve(workspace, ref)
+    found = _lineage(artifact)
     if as_json:
-        say.line(json.dumps(_tree(artifact)))
+        say.line(json.dumps(_tree(found, artifact.id)))
         return
-    for depth, line in _lines(_tree(artifact), 0):
-        say.line("  " * depth + line)
+    for depth, each, again in _walk(found, artifact.id):
+        more = "  (see above)" if again and each["inputs"] else ""
+        where = f"{each['path']} ({each['about']})" if each["path"] else "gone"
+        say.line("  " * depth + f"{each['kind']} {each['id'][:12]}  {where}{more}")
 
 
 @_command("gc")
@@ -161,6 +167,8 @@ def lineage(ref: str, workspace: Path, as_json: bool) -> None:
 @click.option("--interrupted", is_flag=True, help="Also runs that --resume could still continue.")
 def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None:
     """Remove dead partial directories and leftovers of replaced artifacts. Never an artifact, never a running one.
+
+    An artifact whose last rename a crash cut off is put in its place.
 
     \b
     Examples:
@@ -170,12 +178,21 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
     items = garbage.collect(workspace, interrupted=interrupted, remove=not dry_run)
     if as_json:
         say.line(
-            json.dumps([{"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed} for i in items])
+            json.dumps(
+                [
+                    {"path": str(i.path), "bytes": i.size, "why": i.why, "removed": i.removed, "restored": i.restored}
+                    for i in items
+                ]
+            )
         )
         return
     for item in items:
-        done = ("would remove" if dry_run else "removed") if item.garbage else "kept"
+        done = ("would remove" if dry_run else "removed") if item.garbage else "restored" if item.restored else "kept"
         say.line(f"{done}: {item.path} ({about.in_bytes(item.size)}, {item.why})")
+
+
+def _size_and_age(artifact: store.Artifact) -> tuple[str, str]:
+    return about.in_bytes(about.size(artifact)), about.age(artifact) or "-"
 
 
 def _summary(artifact: store.Artifact) -> dict[str, Any]:
@@ -191,19 +208,54 @@ def _summary(artifact: store.Artifact) -> dict[str, Any]:
     return {**known, **facts, "metrics": manifest.metrics}
 
 
-def _tree(artifact: store.Artifact) -> dict[str, Any]:
-    parents: list[dict[str, Any]] = []
-    for ref in artifact.manifest.inputs:
-        try:
-            parents.append(_tree(artifact.input(ref)))
-        except ArtifactError as error:
-            parents.append({"kind": ref.kind, "id": ref.id, "path": None, "problem": str(error), "inputs": []})
-    known = {"kind": artifact.kind, "id": artifact.id, "path": str(artifact.path.resolve())}
-    return {**known, "stage": artifact.manifest.stage, "about": about.about(artifact), "inputs": parents}
+def _lineage(start: store.Artifact) -> dict[str, dict[str, Any]]:
+    """What the artifact was made from, by id, each once: many ways may lead to it, and manifests may claim rings."""
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [start]
+    while waiting:
+        artifact = waiting.pop()
+        if artifact.id in found:
+            continue
+        known = {"kind": artifact.kind, "id": artifact.id, "path": str(artifact.path.resolve())}
+        found[artifact.id] = {**known, "stage": artifact.manifest.stage, "about": about.about(artifact), "inputs": []}
+        for ref in artifact.manifest.inputs:
+            found[artifact.id]["inputs"].append(ref.id)
+            try:
+                waiting.append(artifact.input(ref))
+            except ArtifactError as error:
+                gone: dict[str, Any] = {
+                    "kind": ref.kind,
+                    "id": ref.id,
+                    "path": None,
+                    "problem": str(error),
+                    "inputs": [],
+                }
+                found.setdefault(ref.id, gone)
+    return found
 
 
-def _lines(tree: dict[str, Any], depth: int) -> Iterator[tuple[int, str]]:
-    where = f"{tree['path']} ({tree['about']})" if tree["path"] else "gone"
-    yield depth, f"{tree['kind']} {tree['id'][:12]}  {where}"
-    for parent in tree["inputs"]:
-        yield from _lines(parent, depth + 1)
+def _walk(found: dict[str, dict[str, Any]], id: str) -> Iterator[tuple[int, dict[str, Any], bool]]:
+    """(depth, artifact, whether its inputs were told before) in the order of a tree."""
+    told: set[str] = set()
+    waiting = [(0, id)]
+    while waiting:
+        depth, id = waiting.pop()
+        again = id in told
+        yield depth, found[id], again
+        told.add(id)
+        if not again:
+            waiting += [(depth + 1, ref) for ref in reversed(found[id]["inputs"])]
+
+
+def _tree(found: dict[str, dict[str, Any]], id: str) -> dict[str, Any]:
+    """The same as nested objects; one that was told before has no inputs again."""
+    top: dict[str, Any] = {"inputs": []}
+    path = [top]
+    for depth, artifact, again in _walk(found, id):
+        if depth > DEEPEST:
+            raise ArtifactError(f"the lineage of {id[:12]} is deeper than {DEEPEST} artifacts", "leave out --json")
+        own = {**artifact, "inputs": []} | ({"again": True} if again and artifact["inputs"] else {})
+        path[depth]["inputs"].append(own)
+        path[depth + 1 :] = [own]
+    tree: dict[str, Any] = top["inputs"][0]
+    return tree

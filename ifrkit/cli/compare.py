@@ -25,20 +25,23 @@ else:
 
 @click.command("compare", context_settings=SETTINGS)
 @click.argument("references", nargs=-1, metavar="REPORT...", shell_complete=completion.references)
+@click.option("--power", is_flag=True, help="Also say how many videos or seeds would tell each difference.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the value of every seed.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
-def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None:
+def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: bool) -> None:
     """Put the reports of several models into one table.
 
     REPORT is a path or the beginning of an id. Reports of the same training with other seeds become one row: mean and
     standard deviation; other settings are named. Numbers that were measured differently (clips, split, flow, key
     frames) are refused. After each row: its mIoU minus that of the first row, with a 95 % interval (paired
-    bootstrap over the clips, and over the seeds where there are several).
+    bootstrap over the videos, and over the seeds where there are several). Sentences below say what cannot be told
+    from chance; of several comparisons each has to hold at a higher level.
 
     \b
     Examples:
       ifrkit compare ifrkit_artifacts/report/*
       ifrkit compare "$A" "$B" --json             # two lines that `ifrkit eval` printed
+      ifrkit compare ifrkit_artifacts/report/* --power
     """
     if not references:
         raise ConfigError("no reports named", "give their paths: ifrkit compare ifrkit_artifacts/report/*")
@@ -48,7 +51,8 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
     if different := tables.differences(reports):
         raise ConfigError(f"the reports differ in {'; '.join(different)}", "compare reports of one kind")
     metrics, rows = tables.comparison(reports)
-    _add_differences(rows, unique, "miou" in metrics)
+    if "miou" in metrics:
+        _add_differences(rows, unique, power)
     if as_json:
         say.line(json.dumps(rows))
         return
@@ -67,18 +71,18 @@ def command(references: tuple[str, ...], workspace: Path, as_json: bool) -> None
         columns.append("mIoU - first row [95 %]")
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
     terminal.show(title, columns, cells)
+    for line in tables.verdicts(rows) if "difference" in rows[0] else ():
+        say.line(line)
 
 
-def _add_differences(rows: list[dict[str, Any]], reports: list[store.Artifact], measured: bool) -> None:
+def _add_differences(rows: list[dict[str, Any]], reports: list[store.Artifact], power: bool) -> None:
     """Intervals, where every report has what they are made from; says so where one has not."""
-    if not measured:
-        return
     counts = {report.path: records.read_records(report) for report in reports}
     if without := [path for path, found in counts.items() if found is None]:
         remedy = "made by an older version: run `ifrkit eval --force` again for intervals"
-        say.error(f"ifrkit compare: {without[0]} has no counts of single clips; {remedy}")
+        say.error(f"ifrkit compare: {without[0]} has no counts of single videos; {remedy}")
         return
-    tables.against_first(rows, [found for found in counts.values() if found is not None])
+    tables.against_first(rows, [found for found in counts.values() if found is not None], power)
 
 
 command.params.append(WORKSPACE)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ifrkit.cli import completion
+from ifrkit.cli import completion, say
 from ifrkit.cli.common import Shared, metrics, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.core.lazy import lazy
 from ifrkit.stages.evaluate import STAGE
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import indexes
     from ifrkit.artifacts.store import Artifact
-    from ifrkit.core import plugins
+    from ifrkit.evaluation import limits
+    from ifrkit.evaluation.limits import Limit
 else:
-    plugins = lazy("ifrkit.core.plugins")
+    indexes, limits = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.evaluation.limits")
 
 
 @stage_command("eval")
@@ -40,53 +43,45 @@ else:
     help="Also mIoU 0..N-1 frames after the key frame, and of key intervals 1..N: tables and a curve.",
 )
 @click.option("--fail-under", multiple=True, metavar="METRIC=VALUE", help="Exit 7 below this fraction; repeatable.")
-def command(shared: Shared, fail_under: tuple[str, ...], **options: Any) -> None:
+@click.option("--fail-over", multiple=True, metavar="METRIC=VALUE", help="The same for errors: exit 7 above it.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Their outcome, for CI.")
+def command(
+    shared: Shared, fail_under: tuple[str, ...], fail_over: tuple[str, ...], junit: Path | None, **options: Any
+) -> None:
     """Measure a model: accuracy and temporal consistency, beside the free baselines.
 
     Reads `branches` or a `video-model`; the clips are found through its lineage. Makes a `report`: report.json and
-    pictures. The table goes to standard error; --json adds the metrics to the line on standard output.
+    pictures. The table goes to standard error, with 95 % intervals over the videos; --json adds the metrics to the line
+    on standard output. METRIC.low and METRIC.high are the ends of its interval.
 
     \b
     Examples:
       ifrkit train-fusion --recipe tiny | ifrkit eval --metric mIoU,TC
       ifrkit eval --metric mIoU --split train --frames all     # how far the model overfits inside a video
       ifrkit eval --metric mIoU --distances 10                 # how far a key frame carries
-      ifrkit eval --metric mIoU --fail-under mIoU=0.55 --json
+      ifrkit eval --metric mIoU,ECE --fail-under mIoU=0.55 --fail-over ECE=0.1 --junit eval.xml
+      ifrkit eval --recipe trust                               # all that `ifrkit report --trust` shows
     """
-    limits = dict(_limit(text) for text in fail_under)
+    asked = limits.parsed(fail_under, fail_over)
+    if junit is not None and not asked:
+        raise ConfigError("--junit: there is nothing to say without a limit", "add --fail-under or --fail-over")
     flags = named_flags(options, {"metric": "metrics"})
     artifact = running.run_stage(
-        STAGE, shared, flags, check=lambda config: _check_limits(limits, config), extra=metrics
+        STAGE, shared, flags, check=lambda config: limits.check(asked, config.metrics), extra=metrics
     )
-    if artifact is not None:
-        for name, limit in limits.items():
-            _require(artifact, name, limit)
+    if artifact is not None and asked:
+        _require(artifact, asked, junit)
 
 
-def _limit(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        limit = float(value)
-    except ValueError:
-        limit = math.nan
-    if not name or not 0 <= limit <= 1:
-        raise ConfigError(f"--fail-under {text}: not of the form METRIC=FRACTION", "write for example mIoU=0.55")
-    return plugins.spelled(name), limit
-
-
-def _check_limits(limits: dict[str, float], config: Any) -> None:
-    for name in limits:
-        if name not in config.metrics:
-            raise ConfigError(
-                f"--fail-under {name}: not among --metric {','.join(config.metrics)}", "add it to --metric"
-            )
-
-
-def _require(artifact: Artifact, name: str, limit: float) -> None:
-    value = artifact.manifest.metrics.get(name)
-    if isinstance(value, dict):  # all that the metric computes: its headline counts
-        value = value.get(plugins.load("metrics", name).headline)
-    if not isinstance(value, int | float):
-        raise ThresholdError(f"{name} was not measured (--fail-under {name}={limit:g})", f"see {artifact.path}")
-    if value < limit:
-        raise ThresholdError(f"{name} is {value:.4f}, below --fail-under {limit:g}", f"see {artifact.path}")
+def _require(artifact: Artifact, asked: list[Limit], junit: Path | None) -> None:
+    """Write what came of the limits. Raises ThresholdError with all that were missed."""
+    report = indexes.Report.read(artifact).tree()
+    found = limits.outcomes(asked, report)
+    if junit is not None:
+        limits.write_junit(junit, found, report)
+    missed = [outcome.said for outcome in found if not outcome.kept]
+    if os.environ.get("GITHUB_ACTIONS") == "true":  # its log shows such lines beside the change
+        for said in missed:
+            say.error(f"::error title=ifrkit eval::{said}")
+    if missed:
+        raise ThresholdError("; ".join(missed), f"see {artifact.path}")

@@ -16,9 +16,9 @@ from ifrkit.core.lazy import lazy
 if TYPE_CHECKING:
     import traceback
 
-    from ifrkit.artifacts import atomic
+    from ifrkit.core import faults
 else:
-    atomic, traceback = lazy("ifrkit.artifacts.atomic"), lazy("traceback")
+    faults, traceback = lazy("ifrkit.core.faults"), lazy("traceback")
 
 PIPE_CLOSED = 141
 
@@ -82,19 +82,16 @@ def _call(command: click.Command, args: list[str], prog: str, name: str) -> int:
 
 
 def _report(error: Exception, args: list[str], name: str) -> int:
-    try:
-        with atomic.resource_errors(name):
-            raise error
-    except Exception as known:
-        code = known.exit_code if isinstance(known, IfrkitError) else 1
-        if code == 1 or {"-v", "--verbose"} & set(args):
-            say.errors("".join(traceback.format_exception(error)))
-        if isinstance(known, IfrkitError):
-            say.error(f"{name}: {_one_line(str(known))}")
-        else:
-            kind = type(known).__name__
-            say.error(f"{name}: a bug: {kind}: {_one_line(str(known))}; please report it with the lines above")
-        return code
+    known = error if isinstance(error, IfrkitError) else faults.resource_error(error, "stopped")
+    code = known.exit_code if known else 1
+    if code == 1 or {"-v", "--verbose"} & set(args):
+        say.errors("".join(traceback.format_exception(error)))
+    if known:
+        say.error(f"{name}: {_one_line(str(known))}")
+    else:
+        kind = type(error).__name__
+        say.error(f"{name}: a bug: {kind}: {_one_line(str(error))}; please report it with the lines above")
+    return code
 
 
 def _label(command: click.Command, args: list[str], name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,8 +56,8 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
         raise ConfigError(f"--plot {plot}: not a PNG in a directory that exists", "name it like curves.png")
     if follow and as_json:
         raise ConfigError("--follow prints lines, --json one object", "leave one out")
-    directory, found = _directory(workspace, ref)
-    runs = [run for run in curves.read_runs(directory) if run.loss or run.metric]
+    directory, found = _made(workspace, ref)
+    runs = [run for run in curves.read_runs(found or directory) if run.loss or run.metric]
     if not runs:
         raise ArtifactError(f"{directory} has no events of a training", "name branches, a flow or a video-model")
     if plot is not None:
@@ -69,9 +70,9 @@ def command(ref: str, plot: Path | None, follow: bool, workspace: Path, as_json:
         _follow(directory, runs, plot)
 
 
-def _directory(workspace: Path, ref: str) -> tuple[Path, store.Artifact | None]:
+def _made(workspace: Path, ref: str) -> tuple[Path, store.Artifact | None]:
     """The artifact, or the partial directory of a run that is not finished (and no artifact)."""
-    if Path(ref).name.startswith(store.PARTIAL) and Path(ref).is_dir():
+    if Path(ref).name.startswith(store.PARTIAL) and os.path.isdir(ref):
         return Path(ref), None
     running = [path for path in workspace.glob(f"*/{store.PARTIAL}*") if _changed(path)]
     named = [p for p in running if p.parent.name == ref or (len(ref) >= 4 and _id(p).startswith(ref))]

@@ -53,28 +53,28 @@ def run_stage(
     check: further checks of the config, before anything is awaited. describe: lines for --dry-run. extra: what --json
     adds.
     """
-    config, origins = _config(stage, shared, flags)
+    config, origins = config_of(stage, shared, flags)
     check(config)
     config.identity()  # files that it names must be there
     if shared.print_config:
         _print_config(config, origins, shared.as_json)
         return None
-    asked = _asked(stage, shared, origins)
+    run = asked(stage, shared, origins)
     if shared.dry_run:
-        _dry_run(stage, shared, config, asked, describe(config))
+        _dry_run(stage, shared, config, run, describe(config))
         return None
     # An answer that is up to date, and a stage that starts from files, do not wait for torch.
-    idle = not stage.needs or plan(stage, config, asked).existing is not None
+    idle = not stage.needs or plan(stage, config, run).existing is not None
     device = chosen_device(shared.device, shared.threads) if not idle else "cpu"
-    with _saving(asked.stop, stage.resumable):
-        artifact = execute(stage, config, replace(asked, device=device))
+    with saving(run.stop, stage.resumable):
+        artifact = execute(stage, config, replace(run, device=device))
     if Ranks.from_environment().rank == 0:
-        _print_line(artifact, shared, extra(artifact))
-        _print_hint(artifact, shared, asked.display)
+        print_line(artifact, shared, extra(artifact))
+        print_hint(artifact, shared, run.display)
     return artifact
 
 
-def _config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins]:
+def config_of(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins]:
     """The config that the options make, and where each value came from."""
     return resolve(
         stage.config_type,
@@ -86,7 +86,7 @@ def _config(stage: Stage, shared: Shared, flags: Flags) -> tuple[Config, Origins
     )
 
 
-def _asked(stage: Stage, shared: Shared, origins: Origins) -> Run:
+def asked(stage: Stage, shared: Shared, origins: Origins) -> Run:
     """How the stage is to be run; waits for the line of the pipe."""
     stop = Stop()
     stop.install()
@@ -98,7 +98,7 @@ def _asked(stage: Stage, shared: Shared, origins: Origins) -> Run:
 
 
 @contextlib.contextmanager
-def _saving(stop: Any, resumable: bool) -> Iterator[None]:
+def saving(stop: Any, resumable: bool) -> Iterator[None]:
     """While the stage runs, the first signal lets it save its state."""
     stop.saving = resumable
     try:
@@ -107,7 +107,7 @@ def _saving(stop: Any, resumable: bool) -> Iterator[None]:
         stop.saving = False
 
 
-def _print_hint(artifact: Artifact, shared: Shared, display: Display) -> None:
+def print_hint(artifact: Artifact, shared: Shared, display: Display) -> None:
     """On a terminal, the command that comes next; in a pipe it is already there."""
     if sys.stdout is not None and sys.stdout.isatty():  # None: closed from the start
         with contextlib.suppress(Exception):  # the artifact is made, perhaps by a stranger's stage: no reason to fail
@@ -115,7 +115,8 @@ def _print_hint(artifact: Artifact, shared: Shared, display: Display) -> None:
                 display.info(f"next: {command}")
 
 
-def _print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:
+def print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> None:
+    """The line that the next stage reads."""
     path = artifact.path.resolve()
     try:
         say.result(format_reference(path, artifact.kind, artifact.id, as_json=shared.as_json, **extra))
@@ -128,14 +129,20 @@ def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> 
     if as_json:
         say.line(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
         return
+    print_rows(config, origins, 0)
+
+
+def print_rows(config: Config, origins: Mapping[str, str], indent: int) -> None:
+    """Each value with its origin in a comment, so many levels further in."""
     for depth, key, value, origin in rows(config, origins):
-        line = "  " * depth + (f"{key}:" if origin == "" else f"{key}: {json.dumps(value, ensure_ascii=False)}")
+        line = "  " * (indent + depth) + f"{key}:"
+        line += f" {json.dumps(value, ensure_ascii=False)}" if origin else ""
         say.line(f"{line:<48} # {origin}" if origin else line)
 
 
-def _dry_run(stage: Stage, shared: Shared, config: Config, asked: Run, lines: list[str]) -> None:
-    planned = plan(stage, config, asked)
-    require(planned, asked)
+def _dry_run(stage: Stage, shared: Shared, config: Config, run: Run, lines: list[str]) -> None:
+    planned = plan(stage, config, run)
+    require(planned, run)
     if stage.needs and planned.existing is None and shared.device == "cuda":
         chosen_device(shared.device, shared.threads)  # asked for by name, it has to be there
     tree = config.model_dump(mode="json")

@@ -51,7 +51,7 @@ def command(shared: Shared, allow_download: bool, **options: Any) -> None:
     """
     if allow_download:
         hub.allow_download()
-    running.run_stage(STAGE, shared, _flags(**options))
+    running.run_stage(STAGE, shared, flags_of(**options))
 
 
 _KEYS = {
@@ -63,7 +63,8 @@ _KEYS = {
 }
 
 
-def _flags(backbone: str | None, branch: str | None, **options: Any) -> Flags:
+def flags_of(backbone: str | None, branch: str | None, **options: Any) -> Flags:
+    """Flags of the config; of `train`, which has fewer, too."""
     flags = named_flags(options, _KEYS)
     for name in ("labeled_count", "labeled_list"):
         if options[name] is not None and options["partition"] is None:  # it replaces the share that a recipe names

@@ -14,7 +14,7 @@ from ifrkit.stages.train_fusion import STAGE
     "--arch",
     metavar="NAME",
     shell_complete=completion.plugins("architectures"),
-    help="Video architecture: accel, dff, davss.",
+    help="Video architecture: accel, dff, davss, tdnet.",
 )
 @click.option(
     "--flow",
@@ -27,7 +27,8 @@ from ifrkit.stages.train_fusion import STAGE
 def command(shared: Shared, arch: str | None, flow: str | None, ssl: str | None, steps: int | None) -> None:
     """Train the video model: the key frame's result, carried along the flow, and corrected.
 
-    accel fuses it with the light branch, dff with nothing, davss with a correction where the flow went wrong.
+    accel fuses it with the light branch, dff with nothing, davss with a correction where the flow went wrong. tdnet has
+    no key frames: four copies of the light branch take turns, and attention joins what they saw.
 
     Reads `branches` (and a `flow`; the clips are found through their lineage). Makes `video-model`.
 

@@ -25,6 +25,8 @@ class EvalConfig(Config):
     """Distance of the scored frame to its key frame."""
     distances: int = Field(0, ge=0)
     """N: also mIoU at each distance 0..N-1, hence of key intervals 1..N; 0: not."""
+    corruptions: bool = False
+    """Also judge the model on frames made worse: fog, night, blur, noise, jpeg, shake, of four strengths each."""
     label_size: Literal["store", "full"] = "store"
     checkpoint: Literal["best", "last"] = "best"
     pictures: int = Field(8, ge=0)

@@ -40,7 +40,7 @@ class TrainFusionConfig(Config):
     flow: Annotated[str | None, ByInput()] = None
     """Flow artifact to start from; None: the newest of the same clips, else flow is trained here first."""
     distance: Literal["fixed", "uniform"] = "fixed"
-    """Accel: distance of the key frame in training, always `key_interval - 1` (released code), or uniform from 0."""
+    """Accel, TDNet: distance of the first frame in training, `key_interval - 1` (released code), or uniform from 0."""
     max_distance: int = Field(9, ge=1)
     """DFF, DAVSS: their earlier frames are drawn from so many before the labeled one."""
     key_interval: int = Field(5, ge=1)

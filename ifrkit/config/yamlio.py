@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
-from ifrkit.core.errors import ConfigError
+from ifrkit.core.encoding import decode
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.plain import read_plain
 
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000
@@ -24,6 +26,14 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with the resolvers of YAML 1.2 in place of those of 1.1."""
 
     yaml_implicit_resolvers = {}
+    _nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > _MAX_NODES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"more than {_MAX_NODES} values", mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         first: dict[Any, yaml.Node] = {}
@@ -93,15 +103,13 @@ def parse_yaml(text: str, name: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """The value of a YAML file. Raises ConfigError naming file and line."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ConfigError(f"{path} is larger than 1 MiB", "give a config file")
-        return parse_yaml(data.decode(), str(path))
+        return parse_yaml(decode(read_plain(path, _MAX_BYTES)), str(path))
     except FileNotFoundError:
         raise ConfigError(f"no config file {path}", "check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", "give a text file in UTF-8") from None
+    except ArtifactError as error:  # a pipe, or too long
+        raise ConfigError(error.message, "give a config file") from None
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})", "save it as UTF-8") from None
 
 
 def _unfolded_size(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:

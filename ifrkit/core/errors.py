@@ -6,7 +6,7 @@
       DatasetError              4   the dataset on disk does not fit
       ResourceError             5   no space, memory or device
       DivergedError             6   training diverged (a loss is not finite)
-      ThresholdError            7   `eval --fail-under` was missed
+      ThresholdError            7   `eval --fail-under` or `--fail-over` was missed
       LockedError              75   another run holds the output
       InterruptedRun      130/143   SIGINT / SIGTERM, after the state was saved
 
@@ -64,7 +64,7 @@ class DivergedError(IfrkitError):
 
 
 class ThresholdError(IfrkitError):
-    """A result is below the value the caller asked for."""
+    """A result is worse than the value the caller asked for."""
 
     exit_code = 7
 

@@ -51,6 +51,10 @@ class Stage:
     """Kinds of the one input artifact that is resolved from --from, the pipe or the workspace (empty: none)."""
     accepts: tuple[str, ...] = ()
     """Further kinds that --from or the pipe may bring instead."""
+    payload: tuple[str, ...] = ()
+    """Patterns of the files it makes, relative, `*` for any text ("labels-*.h5"); empty: all that are not hidden.
+
+    Exactly these become the artifact: what a killed run left beside them does not."""
     schema: int = 1
     """Of the payload; older ones are read too."""
     resumable: bool = False

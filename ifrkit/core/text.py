@@ -6,6 +6,7 @@ decides what may reach a terminal; what a page or a shell needs beyond it (escap
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 _HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -13,6 +14,9 @@ _HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 (bytes of a name that are not UTF-8), line and paragraph separators."""
 _JOINERS = "\u200c\u200d"
 """Persian, Indic and emoji names need them; they only join what stands beside them."""
+
+_LONGEST, _CUT = 200, 180
+"""Bytes of a file's name; file systems take 255, and a suffix or a number comes on top."""
 
 
 def safe(text: object) -> str:
@@ -33,3 +37,15 @@ def _shown(char: str) -> str:
     if unicodedata.category(char) in _HARMFUL and char not in _JOINERS:
         return char.encode("unicode_escape").decode()
     return char
+
+
+def file_name(text: str) -> str:
+    """A name of a file in an artifact, of any text: without separators of directories ("a/b" is "a_b").
+
+    Where more than that has to change (harmful characters, backslashes, too long), a hash keeps two names two.
+    """
+    name = safe(text).replace("/", "_")
+    if "\\" not in name and len(name.encode()) <= _LONGEST:
+        return name
+    kept = name.replace("\\", "_").encode()[:_CUT].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

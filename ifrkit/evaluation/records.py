@@ -1,12 +1,13 @@
 """What a report keeps of every clip and every scored frame: `records.npz`.
 
 Metrics are sums over clips, so the counts of one clip are what the sums grow by when it is judged. From them come
-intervals (resampled clips), temporal consistency of each clip, and which frames went best and worst.
+intervals (resampled videos), temporal consistency of each clip, and which frames went best and worst.
 """
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,16 @@ from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plugins import load
 from ifrkit.evaluation.judge import Judge
+from ifrkit.evaluation.systems import Seen
 from ifrkit.metrics._confusion import confusion, iou, mean_present
-from ifrkit.metrics.base import Ids
+from ifrkit.metrics.base import Ids, Metric
 
 FILE = "records.npz"
 EXTREMES = 10
 """How many of the best and of the worst frames are drawn."""
+
+TEXTS = ("clips", "videos", "frames")
+OF_FRAMES = ("frame_miou", "frame_accuracy", "frame_confidence")
 
 Place = tuple[int, int]
 """(clip of the store, frame of the clip)."""
@@ -43,7 +48,7 @@ class Recorder:
         self.arrays: dict[str, NDArray[Any]] = {
             key: np.zeros((len(clips), *value.shape), np.int64) for key, value in self._sums().items()
         }
-        self.arrays["frame_miou"] = np.zeros(len(self.frames))
+        self.arrays |= {key: np.zeros(len(self.frames)) for key in OF_FRAMES}
 
     def _sums(self) -> dict[str, NDArray[np.int64]]:
         metrics = ((f"{s}/{name}", m) for s, named in self.judge.metrics.items() for name, m in named.items())
@@ -56,10 +61,17 @@ class Recorder:
         for key, value in self._sums().items():
             self.arrays[key][self.clips[clip]] = value - before[key]
 
-    def frame(self, clip: int, index: int, label_hw: Ids, ids_hw: Ids) -> None:
-        """Remember how well a frame was predicted: mIoU of the classes in it; NaN where all is ignored."""
-        value = mean_present(iou(confusion(label_hw, ids_hw, self.judge.store.labels.num_classes)))
-        self.arrays["frame_miou"][self._rows[clip, index]] = np.nan if value is None else value
+    def frame(self, clip: int, index: int, label_hw: Ids, seen: Seen) -> None:
+        """Remember how well a frame was predicted, and how sure the model was of all of it."""
+        matrix = confusion(label_hw, seen.ids_hw, self.judge.store.labels.num_classes)
+        value, pixels = mean_present(iou(matrix)), matrix.sum()
+        found = {
+            "frame_miou": np.nan if value is None else value,
+            "frame_accuracy": np.diag(matrix).sum() / pixels if pixels else np.nan,
+            "frame_confidence": np.nan if seen.confidence_hw is None else seen.confidence_hw.mean(dtype=np.float64),
+        }
+        for key, number in found.items():
+            self.arrays[key][self._rows[clip, index]] = number
 
     def extremes(self) -> tuple[list[Place], list[Place]]:
         """The best frames, best first, and the worst, worst first; ties in order; never a frame in both."""
@@ -69,54 +81,89 @@ class Recorder:
         worst, best = ranked[:count], ranked[::-1][:count]
         return [self.frames[row] for row in best], [self.frames[row] for row in worst]
 
-    def save(self, path: Path) -> None:
-        """Write everything, with the names of clips and frames."""
-        records = self.judge.store.clips
-        names = [records[clip].frames[index] for clip, index in self.frames]
-        clips = [records[clip].name for clip in self.clips]
-        texts: dict[str, Any] = {"clips": np.array(clips, np.str_), "frames": np.array(names, np.str_)}
-        np.savez_compressed(path, **{**texts, **self.arrays})
+    def records(self) -> Records:
+        """What was remembered so far."""
+        stored, arrays = self.judge.store.clips, dict(self.arrays)
+        return Records(
+            clips=[stored[clip].name for clip in self.clips],
+            videos=[stored[clip].video for clip in self.clips],
+            frames=[stored[clip].frames[index] for clip, index in self.frames],
+            num_classes=self.judge.store.labels.num_classes,
+            **{key: arrays.pop(key) for key in OF_FRAMES},
+            counts=arrays,
+        )
 
 
 @dataclass(frozen=True)
 class Records:
     """`records.npz` of a report.
 
-    clips, frames: names. frame_miou: of the first system, as many as frames, NaN where all is ignored.
+    clips, frames: names; videos: of which each clip is. Of each frame, by the first system: mIoU of the classes in it
+    and pixel accuracy (NaN where all is ignored), and the mean confidence of all its pixels (NaN where nobody asked).
     counts: by "SYSTEM/METRIC/KEY", the first axis are the clips.
     """
 
     clips: list[str]
+    videos: list[str]
     frames: list[str]
+    num_classes: int
     frame_miou: NDArray[np.float64]
+    frame_accuracy: NDArray[np.float64]
+    frame_confidence: NDArray[np.float64]
     counts: Mapping[str, NDArray[np.int64]]
+
+    def save(self, path: Path) -> None:
+        """Write everything."""
+        texts = {key: np.array(getattr(self, key), np.str_) for key in TEXTS}
+        rest: dict[str, Any] = {"num_classes": np.int64(self.num_classes)}
+        rest |= {key: getattr(self, key) for key in OF_FRAMES}
+        np.savez_compressed(path, **{**texts, **rest, **self.counts})
+
+    @property
+    def video_names(self) -> list[str]:
+        """Each video once: what is independent."""
+        return list(dict.fromkeys(self.videos))
 
     def of(self, system: str, metric: str) -> dict[str, NDArray[np.int64]]:
         """Counts of one metric of one system."""
         prefix = f"{system}/{metric}/"
         return {key.removeprefix(prefix): value for key, value in self.counts.items() if key.startswith(prefix)}
 
-    def by_clip(self, system: str, metric: str) -> list[float | None]:
-        """The headline of a metric for each clip by itself; None where nothing was counted."""
-        counts = self.of(system, metric)
-        kind = load("metrics", metric)
-        found = []
-        for row in range(len(self.clips)):
-            one = kind(len(next(iter(counts.values()))[row]))
-            one.counts = {key: value[row] for key, value in counts.items()}
-            found.append(one.compute()[kind.headline])
+    def by_video(self, system: str, metric: str) -> dict[str, NDArray[np.int64]]:
+        """As `of`, the first axis are the videos, in the order of `video_names`."""
+        names = self.video_names
+        rows = np.array([names.index(video) for video in self.videos])
+        found = {}
+        for key, value in self.of(system, metric).items():
+            found[key] = np.zeros((len(names), *value.shape[1:]), np.int64)
+            np.add.at(found[key], rows, value)
         return found
+
+    def headline(self, metric: str, counts: Mapping[str, NDArray[np.int64]]) -> float | None:
+        """The headline that these counts have; None where nothing was counted."""
+        one: Metric = load("metrics", metric)(self.num_classes)
+        one.counts = dict(counts)
+        value: float | None = one.compute()[one.headline]
+        return value
+
+    def each(self, metric: str, counts: Mapping[str, NDArray[np.int64]]) -> list[float | None]:
+        """The headline for each clip or video by itself. counts: of `of` or `by_video`."""
+        rows = len(next(iter(counts.values())))
+        return [self.headline(metric, {key: value[row] for key, value in counts.items()}) for row in range(rows)]
 
 
 def read_records(report: Artifact) -> Records | None:
     """The records of a report; None for one that an older version made. Raises ArtifactError."""
-    if all(entry.path != FILE for entry in report.manifest.files):
+    if not report.has(FILE):
         return None
     path = report.file(FILE)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        clips, frames = ([str(name) for name in arrays.pop(key)] for key in ("clips", "frames"))
-        return Records(clips, frames, arrays.pop("frame_miou"), arrays)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if not {*TEXTS, *OF_FRAMES, "num_classes"} <= arrays.keys():
+            return None
+        clips, videos, frames = ([str(name) for name in arrays.pop(key)] for key in TEXTS)
+        classes, (miou, accuracy, confidence) = int(arrays.pop("num_classes")), [arrays.pop(key) for key in OF_FRAMES]
+        return Records(clips, videos, frames, classes, miou, accuracy, confidence, arrays)
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path}: cannot be read ({error})", REMAKE) from None

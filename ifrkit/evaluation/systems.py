@@ -48,15 +48,15 @@ class PerFrame:
 
     def __init__(self, name: str, network: Network, device: torch.device, confidences: bool = False) -> None:
         self.name, self.network, self.device = name, network.to(device).eval(), device
-        self.confidences = confidences
-        self._seen: OrderedDict[tuple[str, tuple[int, int]], Seen] = OrderedDict()
+        self._temperature = network.temperature if confidences else None
+        self._seen: OrderedDict[tuple[ClipStore, str, tuple[int, int]], Seen] = OrderedDict()
 
     def predict(self, store: ClipStore, clip: int, index: int, size: tuple[int, int]) -> Seen:
         """The prediction of one frame."""
-        key = store.clips[clip].frames[index], size
+        key = store, store.clips[clip].frames[index], size
         if key not in self._seen:
             frame_13hw = frame_tensor(store, clip, index, self.device)
-            self._seen[key] = seen(self.network(self.network.normalise(frame_13hw)), size, self.confidences)
+            self._seen[key] = seen(self.network(self.network.normalise(frame_13hw)), size, self._temperature)
             if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return self._seen[key]
@@ -94,12 +94,12 @@ class Video:
 
     def __init__(self, name: str, model: VideoModel, device: torch.device, confidences: bool = False) -> None:
         self.name, self.model, self.device = name, model.to(device).eval(), device
-        self.confidences = confidences
+        self._temperature = model.temperature if confidences else None
 
     def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
         frames = [frame_tensor(store, clip, i, self.device) for i in range(key, index + 1)]
-        return seen(self.model.forward_clip(torch.stack(frames, 1)), size, self.confidences)
+        return seen(self.model.forward_clip(torch.stack(frames, 1)), size, self._temperature)
 
     def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
@@ -107,7 +107,7 @@ class Video:
         for index in range(len(store.clips[clip].frames)):
             frame = frame_tensor(store, clip, index, self.device)
             logits, state = self.model.step(frame, state) if index % interval else self.model.start(frame)
-            yield seen(logits, store.size, self.confidences)
+            yield seen(logits, store.size, self._temperature)
 
 
 def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device) -> Tensor:
@@ -117,18 +117,19 @@ def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device) 
 
 def to_ids(logits_1khw: Tensor, size: tuple[int, int]) -> Ids:
     """Class ids at this size; logits, never ids, are what is enlarged."""
-    return seen(logits_1khw, size, confidences=False).ids_hw
+    return seen(logits_1khw, size).ids_hw
 
 
-def seen(logits_1khw: Tensor, size: tuple[int, int], confidences: bool) -> Seen:
-    """What logits say at this size, with or without the softmax probability of the class that they say."""
+def seen(logits_1khw: Tensor, size: tuple[int, int], temperature: float | None = None) -> Seen:
+    """What logits say at this size; with a temperature also the probability of the class that they say."""
     if logits_1khw.shape[-2:] != size:
         logits_1khw = F.interpolate(logits_1khw, size, mode="bilinear", align_corners=False)
     # The index of `max` is that of `argmax`, found ten times as fast on the CPU.
     highest_hw, ids_hw = logits_1khw[0].max(0)
     ids: Ids = ids_hw.to(torch.uint8).cpu().numpy()
-    if not confidences:
+    if temperature is None:
         return Seen(ids)
     # exp(highest - log of the sum) is the largest softmax; rounding must not lift it above 1.
-    sure_hw = (highest_hw.float() - logits_1khw[0].float().logsumexp(0)).exp().clamp(max=1)
+    scores_khw, best_hw = logits_1khw[0].float() / temperature, highest_hw.float() / temperature
+    sure_hw = (best_hw - scores_khw.logsumexp(0)).exp().clamp(max=1)
     return Seen(ids, sure_hw.cpu().numpy())

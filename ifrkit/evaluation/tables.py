@@ -8,7 +8,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from ifrkit.core.plugins import load
-from ifrkit.evaluation.bootstrap import difference
+from ifrkit.evaluation.bootstrap import Pair, needed, together
+from ifrkit.evaluation.intervals import FEW
 from ifrkit.evaluation.records import Records
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -20,6 +21,20 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
+def measured(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """A value, with its interval if it has one: "45.31 [41.2, 48.9]"."""
+    between = "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+    return percent(value) + between
+
+
+def evidence(videos: int) -> str:
+    """What the intervals of a table stand on."""
+    if videos < 2:
+        return "one video: what holds for other videos cannot be said, so there are no intervals"
+    few = f"; {videos} are few, so they are rather too narrow" if videos < FEW else ""
+    return f"[ ]: 95 % intervals over {videos} independent videos{few}"
+
+
 def headlines(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """The one number of each metric, for each system."""
     return {
@@ -29,8 +44,9 @@ def headlines(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, f
 
 
 def titles(metrics: Sequence[str]) -> list[str]:
-    """How tables call metrics."""
-    return [load("metrics", name).title for name in metrics]
+    """How tables call metrics, and where not the largest is the best."""
+    kinds = [load("metrics", name) for name in metrics]
+    return [f"{kind.title} (0 best)" if kind.smaller_is_better else kind.title for kind in kinds]
 
 
 def summary(report: Mapping[str, Any]) -> Table:
@@ -39,7 +55,11 @@ def summary(report: Mapping[str, Any]) -> Table:
     metrics = list(next(iter(numbers.values())))
     scored = f", {report['scored_frames']} scored frames" if report["scored_frames"] else ""
     title = f"{report['dataset']} {report['split']}, {report['clips']} clips{scored} (%)"
-    rows = [[system, *(percent(row[name]) for name in metrics)] for system, row in numbers.items()]
+    found = report.get("intervals", {})
+    rows = [
+        [system, *(measured(row[name], found.get(system, {}).get(name)) for name in metrics)]
+        for system, row in numbers.items()
+    ]
     return title, ["", *titles(metrics)], rows
 
 
@@ -71,6 +91,34 @@ def distances(report: Mapping[str, Any]) -> list[Table]:
         (f"mIoU (%) over the distance to the key frame, {frames} frames", ["distance", *systems], at),
         ("mIoU (%) over the key interval", ["interval", *systems], over),
     ]
+
+
+def corruptions(report: Mapping[str, Any]) -> Table:
+    """mIoU of worse frames, and what is left of that of clean ones at the highest strength."""
+    found = report["corruptions"]
+    clean, rows = found["clean"]["miou"], []
+    for kind, strengths in found["kinds"].items():
+        last = strengths[-1]["miou"]
+        left = "-" if not clean or last is None else f"{100 * last / clean:.0f} %"
+        rows.append([kind, *(percent(one["miou"]) for one in strengths), left])
+    columns = ["strength", *(str(i + 1) for i in range(len(rows[0]) - 2)), "left"]
+    return f"mIoU (%) of {found['frames']} frames made worse; clean {percent(clean)}", columns, rows
+
+
+def triage(report: Mapping[str, Any]) -> Table:
+    """Which frames go to a human."""
+    rows = [
+        [
+            f"{row['threshold']:.3f}",
+            percent(row["coverage"]),
+            percent(row["kept_accuracy"]),
+            str(row["sent"]),
+            percent(row["sent_accuracy"]),
+        ]
+        for row in report["triage"]
+    ]
+    columns = ["mean confidence below", "frames kept", "their accuracy", "frames sent", "their accuracy"]
+    return "Frames to send to a human (%), by the mean confidence of their pixels", columns, rows
 
 
 SAME = ("clips_id", "split", "frames", "key_interval", "distance", "label_size", "flow")
@@ -136,21 +184,69 @@ def _tell_apart(rows: Mapping[str, dict[str, Any]], settings: Mapping[str, Mappi
             rows[training]["model"] += f" ({said})"
 
 
-def against_first(rows: Sequence[dict[str, Any]], records: Sequence[Records]) -> None:
+def against_first(rows: Sequence[dict[str, Any]], records: Sequence[Records], power: bool = False) -> None:
     """Give each row of `comparison` its `difference`: mIoU minus that of the first row, with `low` and `high` (95 %).
 
-    records: of each report. Rows of the same seeds are compared seed by seed.
+    `told` says whether it is more than chance as one of all the comparisons (None: nothing to tell it by). power: also
+    how many `videos` or `seeds` would tell. records: of each report. Rows of the same seeds are compared seed by seed.
     """
 
     def counts(row: Mapping[str, Any]) -> list[Any]:
         order = sorted(zip(row["seeds"], row["reports"], strict=True))
-        return [records[number].of(row["system"], "miou")["confusion"] for _, number in order]
+        return [records[number].by_video(row["system"], "miou")["confusion"] for _, number in order]
 
     for row in rows:
         paired = sorted(row["seeds"]) == sorted(rows[0]["seeds"])
-        found = difference(counts(row), counts(rows[0]), paired_seeds=paired)
+        pair = Pair(counts(row), counts(rows[0]), paired_seeds=paired)
+        found = pair.difference()
         low, high = found.interval or (None, None)
-        row["difference"] = {"value": found.value, "low": low, "high": high}
+        told = None if found.draws is None else found.told(len(rows) - 1 or 1)
+        row["difference"] = {"value": found.value, "low": low, "high": high, "videos": found.videos, "told": told}
+        if power and row is not rows[0]:
+            row["needed"] = needed(pair, len(rows) - 1)._asdict()
+
+
+def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the differences of `against_first` do not show, in sentences; how many comparisons there are first."""
+    others, lines = rows[1:], []
+    if len(others) > 1:
+        level = f"{100 * together(len(others)):.4g}"
+        lines.append(
+            f"{len(others)} comparisons with the first row: to be called more than chance, each has to hold at "
+            f"{level} % (Bonferroni)"
+        )
+    for row in others:
+        found, name = row["difference"], f"{row['model']}: {row['system']}"
+        seen = f"{_count(found['videos'], 'video')}, {_count(len(row['seeds']), 'seed')}"
+        if found["told"] is None:
+            lines.append(f"{name}: one video and one seed cannot tell a difference from chance")
+        elif not found["told"]:
+            lines.append(f"{name}: the difference of {100 * found['value']:+.2f} cannot be told from chance ({seen})")
+        if "needed" in row:
+            lines.append(f"{name}: {_would_tell(row, found)}")
+    videos = rows[0]["difference"]["videos"]
+    if videos == 1 and others:
+        lines.append("all of it is one video: nothing here says what holds for another")
+    elif videos < FEW and others:
+        lines.append(f"{videos} independent videos are few: the intervals are rather too narrow")
+    return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _would_tell(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """How many videos or seeds would, in words."""
+    ways = {
+        "videos": f"with {_count(len(row['seeds']), 'seed')}",
+        "seeds": f"with {_count(found['videos'], 'video')}",
+    }
+    said = [f"{row['needed'][what]} {what} {how}" for what, how in ways.items() if row["needed"][what] is not None]
+    size = f"a difference of {100 * found['value']:+.2f}"
+    if not said:
+        return f"neither more videos nor more seeds alone would tell {size}, or there are too few to say how many"
+    return f"{' or '.join(said)} would tell {size} in 80 % of repetitions"
 
 
 def interval(difference: Mapping[str, float | None]) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.export.graphs import calibrated
 
 CLIPS = 2
 """Clips that are checked, the first of the best split ..."""
@@ -92,8 +93,8 @@ def compare(model: Streamed, exported: Streamed, runs: Sequence[Tensor]) -> dict
     for run_bt3hw in runs:
         frames = [x.contiguous() for x in run_bt3hw.unbind(1)]
         (wanted, state), (got, own) = model.start(frames[0]), exported.start(frames[0])
-        found["start"].add([wanted, *state], [got, *own])
+        found["start"].add([calibrated(wanted, model), *state], [got, *own])
         for frame in frames[1:]:
             (wanted, state), (got, own) = model.step(frame, state), exported.step(frame, own)
-            found["step"].add([wanted, *state], [got, *own])
+            found["step"].add([calibrated(wanted, model), *state], [got, *own])
     return found

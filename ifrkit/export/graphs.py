@@ -1,6 +1,7 @@
 """What is exported: the steps of the streaming form (`ifrkit/architectures/base.py`) as functions of tensors.
 
     frame                  uint8 RGB (batch, 3, height, width); normalisation is inside
+    logits                 divided by the temperature: their softmax is a probability
     key step               frame -> logits, state
     update step            frame, state -> logits, next state
     branch                 frame -> logits
@@ -71,7 +72,7 @@ class Branch(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.temperature = network, network.temperature
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits (b, k, h, w), and no state."""
@@ -89,7 +90,7 @@ class _Key(nn.Module):
 
     def forward(self, frame_b3hw: Tensor) -> tuple[Tensor, ...]:
         logits, state = self.model.start(frame_b3hw)
-        return (logits, *state)
+        return (calibrated(logits, self.model), *state)
 
 
 class _Update(nn.Module):
@@ -99,7 +100,13 @@ class _Update(nn.Module):
 
     def forward(self, frame_b3hw: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
         logits, state = self.model.step(frame_b3hw, self.state(*carried))
-        return (logits, *state)
+        return (calibrated(logits, self.model), *state)
+
+
+def calibrated(logits: Tensor, model: Any) -> Tensor:
+    """Logits over the temperature of their model, where it has one."""
+    temperature = getattr(model, "temperature", 1.0)
+    return logits if temperature == 1.0 else logits / temperature
 
 
 def graphs(name: str, model: Branch | VideoModel, size: tuple[int, int], dynamic: tuple[str, ...]) -> Iterator[Graph]:

@@ -21,6 +21,9 @@ Run = Callable[[Sequence[Tensor]], list[Tensor]]
 class ExportedModel:
     """A branch (update: None) or a video model. Frames are uint8 RGB (b, 3, h, w) on the CPU, as are all results."""
 
+    temperature = 1.0
+    """The graphs divide by that of their model themselves."""
+
     def __init__(self, key: Run, update: Run | None) -> None:
         self._key, self._update = key, update
         self.carries = update is not None

@@ -22,6 +22,7 @@ from PIL import Image
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.job import Display
+from ifrkit.core.encoding import decode, lines
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import IGNORE
 from ifrkit.init.footage import Footage
@@ -117,7 +118,7 @@ class Project:
 
     def proposed(self) -> list[str]:
         """The frames of an earlier proposal."""
-        return self.list.read_text("utf-8").split("\n")[:-1] if self.list.exists() else []
+        return [line for line in lines(decode(self.list.read_bytes())) if line] if self.list.exists() else []
 
     def propose(self, footage: Footage, clip_length: int, count: int, chooser: Chooser) -> Proposal:
         """Bring the list of frames to label to `count`, in memory: `write` writes it."""

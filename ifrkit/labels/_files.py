@@ -7,35 +7,45 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ifrkit.core.encoding import decode
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.limits import limit, raised
 from ifrkit.media.litter import is_litter
 
-MAX_ENTRY = 256 << 20
-"""A file in an archive that claims more bytes than this is refused: a few kB can hold gigabytes of zeros."""
-MAX_TOTAL = 8 << 30
-"""So is an archive whose files claim more than this together."""
 _HEAD = 1 << 16
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|(?:\[[^"\[\]{}]*+\][,\s]*+)++|[\[\]{}:]', re.S)
+"""Of JSON: strings, runs of lists of numbers, brackets, colons."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 """What zipfile raises for what is damaged."""
 
 
 class LabelFiles:
-    """Files below `path` by their names, "/" between the parts. A directory with one zip in it is that zip."""
+    """Files below `path` by their names, "/" between the parts. A directory with one zip in it is that zip.
 
-    def __init__(self, path: Path) -> None:
+    below: the only directories in it that count; none for all.
+    """
+
+    def __init__(self, path: Path, below: Collection[str] = ()) -> None:
         self.path = path
+        self._below = frozenset(below)
+        self._keys: dict[str, frozenset[str]] = {}
         inside = _visible(path) if path.is_dir() else []
         if len(inside) == 1 and inside[0].suffix.lower() == ".zip":
             self.path = path / inside[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "names": self.names}  # an open archive stays in its process
+        return {
+            "path": self.path,
+            "names": self.names,
+            "_keys": {},
+            "_below": self._below,
+        }  # an open archive stays in its process
 
     @cached_property
     def names(self) -> list[str]:
@@ -46,7 +56,8 @@ class LabelFiles:
             _check_archive(self.path, found)
             return sorted(info.filename for info in found if not _hidden(info.filename))
         if self.path.is_dir():
-            return [name.as_posix() for name in _visible(self.path)]
+            visible = (name.as_posix() for name in _visible(self.path))
+            return [name for name in visible if not self._below or name.rpartition("/")[0] in self._below]
         return [self.path.name] if self.path.is_file() else []
 
     @property
@@ -71,13 +82,38 @@ class LabelFiles:
         return self._read(name, None)
 
     def head(self, name: str) -> bytes:
-        """Its beginning, enough to see what it is."""
-        return self._read(name, _HEAD)
+        """Its beginning in UTF-8, enough to see what it is."""
+        data = self._read(name, _HEAD)
+        try:
+            # What is cut in two at its end does not count.
+            return decode(data if len(data) < _HEAD else data[: _HEAD - 4]).encode()
+        except UnicodeError:
+            return data
+
+    def keys(self, name: str) -> frozenset[str]:
+        """The keys of a JSON object, or of the first one in a list; "[]" is among them for a list.
+
+        However long its values are: some tools write the image first. Of a file that is cut off, those that are there.
+        """
+        if name not in self._keys:
+            data = self.read(name)
+            try:
+                self._keys[name] = _top_keys(decode(data))
+            except UnicodeError:
+                self._keys[name] = frozenset()
+        return self._keys[name]
+
+    def text(self, name: str) -> str:
+        """A text file, in UTF-8 or what tools on Windows write. Raises DatasetError."""
+        try:
+            return decode(self.read(name))
+        except UnicodeError as error:
+            raise DatasetError(f"{self.where(name)}: cannot be read as text ({error})", "save it as UTF-8") from error
 
     def json(self, name: str) -> Any:
         """A JSON file as plain values."""
         try:
-            return json.loads(self.read(name))
+            return json.loads(self.text(name))
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{self.where(name)}: no readable JSON ({error})", "export it again") from error
 
@@ -89,6 +125,8 @@ class LabelFiles:
         with self._readable(self.where(name)):
             if not self.is_zip:
                 with open(self.where(name), "rb") as file:
+                    if length is None:
+                        _check_size(self.where(name), os.fstat(file.fileno()).st_size)
                     return file.read(length)
             # A number is given always: zipfile would unpack up to 2 GiB and then cut it to what the header claims.
             # Content that goes on after the claimed end does not fit its checksum, and zipfile raises.
@@ -102,6 +140,25 @@ class LabelFiles:
         except (*_BROKEN, OSError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(f"{where}: cannot be read ({reason})", "export or copy it again") from error
+
+
+def _top_keys(text: str) -> frozenset[str]:
+    keys: set[str] = set()
+    depth, listed, last = 0, text.lstrip()[:1] == "[", ""
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in "{[":
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+            if depth <= (1 if listed else 0):
+                break
+        elif mark == ":":
+            if depth == (2 if listed else 1):
+                keys.add(last)
+        elif mark[0] == '"':
+            last = mark[1:-1]
+    return frozenset(keys | {"[]"} if listed else keys)
 
 
 def _visible(directory: Path) -> list[PurePosixPath]:
@@ -129,10 +186,15 @@ def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         seen.add(name)
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
             raise DatasetError(f"{path}: the entry {name!r} is encrypted or not deflated", "pack it as a plain zip")
-        if entry.file_size > MAX_ENTRY:
-            claim = f"{path}: the entry {name!r} claims {entry.file_size >> 20} MiB"
-            raise DatasetError(claim, f"no label needs more than {MAX_ENTRY >> 20} MiB; check where the file is from")
+        _check_size(f"{path}: the entry {name!r}", entry.file_size)
     total = sum(entry.file_size for entry in entries)
-    if total > MAX_TOTAL:
-        fault = f"{path}: its files claim {total >> 30} GiB together, more than {MAX_TOTAL >> 30}"
-        raise DatasetError(fault, "unpack it yourself if you trust it, and name the directory")
+    if total > limit("EXPORT_GIB") << 30:
+        fault = f"{path}: its files claim {total >> 30} GiB together, more than {limit('EXPORT_GIB')}"
+        raise DatasetError(fault, f"unpack it yourself if you trust it, or {raised('EXPORT_GIB')}")
+
+
+def _check_size(what: str, size: int) -> None:
+    """Refuse a file from what it claims: a few kB in an archive can hold gigabytes of zeros."""
+    if size > limit("FILE_MIB") << 20:
+        few = f"no label needs more than {limit('FILE_MIB')} MiB"
+        raise DatasetError(f"{what} claims {size >> 20} MiB", f"{few}; check where it is from, or {raised('FILE_MIB')}")

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2
+from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import IGNORE, Label
 from ifrkit.media.classes import ClassTable, named_table
 
@@ -24,17 +25,28 @@ _FAR = 1e6
 class Shape(NamedTuple):
     """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size.
 
-    sparse: a scribble or a point, which says nothing of the pixels around it.
+    sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it is instead, "a cuboid":
+    it has no area, and is not painted.
     """
 
     name: str
     points: list[tuple[float, float]] | None = None
     mask_hw: NDArray[np.bool_] | None = None
     sparse: bool = False
+    stray: str = ""
+
+
+def outline(name: str, points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> Shape:
+    """A polygon of a class, or a stray one of fewer than three points. Raises ValueError as `polygon` does."""
+    if isinstance(points, list) and len(points) < 3:
+        return Shape(name, stray=f"a polygon of {len(points)} points")
+    return Shape(name, polygon(points, scale))
 
 
 def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[float, float]]:
     """Points as JSON brings them, times (x, y) of scale. Raises ValueError for anything else than a polygon."""
+    if len(points) > limit("POINTS"):
+        raise ValueError(f"a polygon of {len(points)} points, more than {limit('POINTS')}; {raised('POINTS')}")
     xy_n2 = np.asarray(points, np.float64)
     if xy_n2.ndim != 2 or xy_n2.shape[0] < 3 or xy_n2.shape[1] != 2:
         raise ValueError(f"a polygon of shape {xy_n2.shape}, expected three or more points (x, y)")
@@ -70,7 +82,13 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
     canvas = Image.new("L", (size[1], size[0]), IGNORE if any(s.sparse for s in shapes) else table.unlabeled)
     pen = ImageDraw.Draw(canvas)
     unknown: Counter[str] = Counter()
+    points = 0
     for shape in shapes:
+        if shape.stray:
+            continue
+        points += len(shape.points or ())
+        if points > limit("POINTS"):
+            raise DatasetError(f"{where}: polygons of more than {limit('POINTS')} points", raised("POINTS"))
         index = table.by_name.get(shape.name)
         if index is None:
             unknown[shape.name] += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ifrkit.core.encoding import lines
 from ifrkit.core.errors import DatasetError
 from ifrkit.labels._files import LabelFiles
 
@@ -20,8 +21,8 @@ def dataset_files(files: LabelFiles) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for name in [*files.ending(".yaml"), *files.ending(".yml")]:
         try:
-            tree = yaml.safe_load(files.read(name))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            tree = yaml.safe_load(files.text(name))
+        except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise DatasetError(f"{files.where(name)}: no readable YAML ({reason})", "correct or remove it") from error
         if isinstance(tree, dict) and isinstance(tree.get("names"), list | dict):
@@ -40,8 +41,7 @@ def class_names(files: LabelFiles) -> dict[int, str]:
             raise DatasetError(f"{files.where(name)}: names: ids are numbers ({error})", "correct it") from error
     for name in files.names:
         if PurePosixPath(name).name in NAME_LISTS:
-            lines = files.read(name).decode("utf-8", "replace").splitlines()
-            return dict(enumerate(line.strip() for line in lines if line.strip()))
+            return dict(enumerate(line.strip() for line in lines(files.text(name)) if line.strip()))
     return {}
 
 

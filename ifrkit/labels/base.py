@@ -8,7 +8,7 @@ format that can be written too names its `LabelWriter`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -17,7 +17,8 @@ from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outlines, paint, polygon, scribble, table_of_names
+from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, scribble, table_of_names
+from ifrkit.labels._unread import unread
 from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
 
@@ -30,6 +31,7 @@ __all__ = [
     "Shape",
     "known_format",
     "open_labels",
+    "outline",
     "outlines",
     "paint",
     "polygon",
@@ -55,12 +57,14 @@ class LabelReader(ABC):
 
     writer: ClassVar[type[LabelWriter] | None] = None
     """Its other half; None: this format is read only."""
+    scribbles = False
+    """Whether lines and points label what is under them, set before reading; else they are strays."""
 
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
 
     def __getstate__(self) -> dict[str, object]:
-        return {"files": self.files}  # what was parsed is parsed again, where it is needed
+        return {"files": self.files, "scribbles": self.scribbles}  # what was parsed is parsed again, where it is needed
 
     @classmethod
     @abstractmethod
@@ -70,6 +74,13 @@ class LabelReader(ABC):
     @abstractmethod
     def entries(self) -> list[Entry]:
         """Every label in it, in order."""
+
+    def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
+        """Look at all labels in use together, before `table` and `read`; what it finds is pickled along.
+
+        labels: key -> (height, width) of its frame, None where that is not known. Faults are for `read` to say.
+        """
+        return
 
     @abstractmethod
     def table(self, keys: Sequence[str]) -> ClassTable:
@@ -121,12 +132,14 @@ def writer_of(name: str) -> type[LabelWriter]:
     return found.writer
 
 
-def open_labels(path: Path, name: str) -> Export:
+def open_labels(path: Path, name: str, below: Collection[str] = ()) -> Export:
     """The labels in a file or directory. name: their format, or auto for the one that claims them.
+
+    below: the directories in it that hold labels, where others hold something else.
 
     A directory without files is plain PNGs, none yet. Raises DatasetError for files that nobody claims, or several.
     """
-    files = LabelFiles(path)
+    files = LabelFiles(path, below)
     notes: list[str] = []
     if name == "auto":
         name, notes = _guess(files) if files.names else ("png", [])
@@ -142,6 +155,9 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
     claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
+    if not claimed and (other := unread(files)):
+        what, first = other
+        raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
         fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
         known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ifrkit.core.records import Label
+from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
-    LabelReader,
     Shape,
+    outline,
     outlines,
     paint,
-    polygon,
     table_of_names,
     well_formed,
 )
@@ -28,21 +28,24 @@ _END = "_polygons.json"
 _GROUP = "group"
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Frames may be named NAME or NAME_leftImg8bit. A group ("cargroup") without a class of its own counts as "car"."""
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
-        return bool(files.ending(_END))
+        return bool(_documents(files))
 
     def entries(self) -> list[Entry]:
-        stems = ((name, re.sub(r"_gt[A-Za-z]+$", "", name[: -len(_END)])) for name in self.files.ending(_END))
+        stems = ((name, re.sub(r"(_gt[A-Za-z]+)?(_polygons)?\.json$", "", name)) for name in _documents(self.files))
         return [Entry(name, (stem, f"{stem}_leftImg8bit")) for name, stem in stems]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        names = {shape.name for key in keys for shape in self._parse(key)[1]}
+        names = {shape.name for key in keys for shape in self.drawn(key) if not shape.stray}
         whole = {name.removesuffix(_GROUP) if name.removesuffix(_GROUP) in names else name for name in names}
         return table_of_names(str(self.files.path), whole)
+
+    def drawn(self, key: str) -> list[Shape]:
+        return self._parse(key)[1]
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
@@ -65,10 +68,20 @@ class Labels(LabelReader):
             return (int(tree["imgHeight"]), int(tree["imgWidth"])), list(_shapes(tree["objects"]))
 
 
+def _documents(files: LabelFiles) -> list[str]:
+    """Files of these keys, whatever their names; and those of its names that are not JSON at all, to say so."""
+    found = []
+    for name in files.ending(".json"):
+        keys = files.keys(name)
+        if ("imgHeight" in keys and "[]" not in keys) or (not keys and name.endswith(_END)):
+            found.append(name)
+    return found
+
+
 def _shapes(objects: list[dict[str, object]]) -> Iterator[Shape]:
     for item in objects:
         if not item.get("deleted"):
-            yield Shape(str(item["label"]), polygon(item["polygon"]))
+            yield outline(str(item["label"]), item["polygon"])
 
 
 def _single(shape: Shape) -> Shape:

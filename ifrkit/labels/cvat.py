@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
+from ifrkit.core.encoding import lines
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._to_cvat import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, well_formed
-from ifrkit.media.classes import BACKGROUND, ClassTable, ids_of_ids, named_table
-from ifrkit.media.images import read_raw_label
-from ifrkit.media.palette import RGB, ids_of_colors
+from ifrkit.media.classes import BACKGROUND, ClassTable, named_table
+from ifrkit.media.label_image import read_label_image
+from ifrkit.media.meaning import OutsideTable, ids_of_names
+from ifrkit.media.palette import RGB
 
 _MAP = "labelmap.txt"
 _MASKS = "SegmentationClass/"
+LabelMap = list[tuple[str, RGB | None]]
+"""Labels in their order, with their colours; older exports have none."""
 
 
 class Labels(LabelReader):
@@ -40,54 +42,51 @@ class Labels(LabelReader):
 
     def table(self, keys: Sequence[str]) -> ClassTable:
         """The labels of labelmap.txt in its order, without `background`."""
-        colors = {name: color for labels in self._maps.values() for color, name in labels.items() if name != BACKGROUND}
-        return named_table(self.files.where(_MAP), list(colors), list(colors.values()))
+        found = {name: color for labels in self._maps.values() for name, color in labels if name != BACKGROUND}
+        colors = [color for color in found.values() if color]
+        return named_table(self.files.where(_MAP), list(found), colors if len(colors) == len(found) else ())
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         labels = self._map_of(key)
-        raw = read_raw_label(where, self.files.read(key), size, palette=True)
-        ids = {name: table.unlabeled if name == BACKGROUND else table.by_name.get(name) for name in labels.values()}
-        if raw.ndim == 2:  # grey: places in the label map
-            known = {place: ids[name] for place, name in enumerate(labels.values())}
-            return ids_of_ids(raw, {place: i for place, i in known.items() if i is not None}, where)
-        label, unknown = ids_of_colors(
-            raw, {color: i for color, name in labels.items() if (i := ids[name]) is not None}
-        )
-        if unknown.any():
-            colors, counts = np.unique(raw[unknown], axis=0, return_counts=True)
-            worst: RGB = tuple(colors[counts.argmax()].tolist())
-            if worst in labels:
-                raise table.lacks(f"{where}: {counts.max()} pixels of label {labels[worst]!r}", labels[worst])
-            fault = (
-                f"{where}: {int(unknown.sum())} pixels of colours that {_MAP} does not have, most of them {list(worst)}"
-            )
-            raise DatasetError(fault, "export again as Segmentation mask 1.1, and keep the files together")
-        return label
+        image = read_label_image(where, self.files.read(key), size)
+        names = {place: None if name == BACKGROUND else name for place, (name, _) in enumerate(labels)}
+        colors = {color: names[place] for place, (_, color) in enumerate(labels) if color}
+        try:
+            return ids_of_names(image, names, colors, table, where)
+        except OutsideTable as error:
+            remedy = "export again as Segmentation mask 1.1, and keep the files together"
+            if not colors:
+                remedy = f"{_MAP} has no colours: write them into it, as in road:128,64,128::"
+            raise DatasetError(f"{error.message} ({_MAP})", remedy) from error
 
-    def _map_of(self, key: str) -> dict[RGB, str]:
+    def _map_of(self, key: str) -> LabelMap:
         top = _top(key) or ""
         if top not in self._maps:
             raise DatasetError(f"{self.files.where(top + _MAP)}: missing beside the masks", "export or unpack it again")
         return self._maps[top]
 
     @cached_property
-    def _maps(self) -> dict[str, dict[RGB, str]]:
-        """Directory of each labelmap.txt -> its colours and their labels, in order."""
+    def _maps(self) -> dict[str, LabelMap]:
+        """Directory of each labelmap.txt -> its labels and their colours, in order."""
         found = [name for name in self.files.names if name.rpartition("/")[2] == _MAP]
         return {name[: -len(_MAP)]: self._parse(name) for name in found}
 
-    def _parse(self, name: str) -> dict[RGB, str]:
-        labels: dict[RGB, str] = {}
+    def _parse(self, name: str) -> LabelMap:
+        labels: LabelMap = []
         with well_formed(self.files.where(name), "CVAT"):
-            for number, line in enumerate(self.files.read(name).decode("utf-8-sig").splitlines(), start=1):
+            for number, line in enumerate(lines(self.files.text(name)), start=1):
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
-                label, written, _, _ = line.rsplit(":", 3)
+                label, written = line.rsplit(":", 3)[:2] if line.count(":") >= 3 else (line.rstrip(": "), "")
+                if not written.strip():
+                    labels.append((label.strip(), None))
+                    continue
                 red, green, blue = (int(part) for part in written.split(","))
-                if (red, green, blue) in labels or not all(0 <= part <= 255 for part in (red, green, blue)):
+                color = red, green, blue
+                if color in [known for _, known in labels] or not all(0 <= part <= 255 for part in color):
                     raise ValueError(f"line {number}: colour {written} is given twice or is none")
-                labels[red, green, blue] = label.strip()
+                labels.append((label.strip(), color))
         return labels
 
 

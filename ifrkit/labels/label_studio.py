@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ifrkit.core.records import Label
+from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._rle import decode
 from ifrkit.labels._to_label_studio import Writer
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
-    LabelReader,
     Shape,
     paint,
     polygon,
@@ -35,6 +35,7 @@ from ifrkit.media.images import SUFFIXES, check_size
 
 _TITLE = "Label Studio"
 _DRAWN = ("brushlabels", "polygonlabels")
+_WITHOUT_AREA = {"keypointlabels": "a point", "keypoint": "a point", "vectorlabels": "a line", "vector": "a line"}
 _RELATIONS = ("relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime")
 """Results that say something about a picture and draw nothing."""
 
@@ -44,7 +45,7 @@ class _Task(NamedTuple):
     results: list[dict[str, Any]]
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Of several annotations of a task the last one counts that was not skipped.
 
     Predictions count in a file that has nothing else: one that was never in Label Studio.
@@ -54,8 +55,8 @@ class Labels(LabelReader):
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
-        heads = (files.head(name).lstrip() for name in files.ending(".json"))
-        return any(head[:1] == b"[" and (b'"annotations"' in head or b'"data"' in head) for head in heads)
+        keys = [files.keys(name) for name in files.ending(".json")]
+        return any("[]" in own and {"annotations", "data", "predictions"} & own for own in keys)
 
     def entries(self) -> list[Entry]:
         return [Entry(key, task.names) for key, task in self._tasks.items() if task.results]
@@ -64,7 +65,7 @@ class Labels(LabelReader):
         names = set()
         for key in keys:
             with well_formed(self._where(key), _TITLE):
-                names |= {_name(result) for result in self._tasks[key].results}
+                names |= {_name(result) for result in self._tasks[key].results if not _stray(result)}
         return table_of_names(str(self.files.path), names)
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
@@ -73,9 +74,13 @@ class Labels(LabelReader):
             shapes = list(_shapes(where, self._tasks[key].results, size))
         return paint(where, size, shapes, table)
 
+    def drawn(self, key: str) -> list[Shape]:
+        with well_formed(self._where(key), _TITLE):
+            return [Shape(_name(result), stray=_stray(result)) for result in self._tasks[key].results]
+
     def notes(self) -> list[str]:
         empty = sum(not task.results for task in self._tasks.values())
-        return [f"{empty} tasks of {self.files.path.name} are not annotated"] if empty else []
+        return super().notes() + ([f"{empty} tasks of {self.files.path.name} are not annotated"] if empty else [])
 
     def _where(self, key: str) -> str:
         name, _, number = key.rpartition("#")
@@ -116,8 +121,19 @@ def _results(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [r for r in counted[-1] if r["type"] not in _RELATIONS] if counted else []
 
 
+def _stray(result: dict[str, Any]) -> str:
+    """What a region is that has no area; "" for all others."""
+    kind, value = result["type"], result["value"]
+    if kind in _WITHOUT_AREA:
+        return _WITHOUT_AREA[kind]
+    points = value.get("points") if kind == "polygonlabels" else None
+    return f"a polygon of {len(points)} points" if isinstance(points, list) and len(points) < 3 else ""
+
+
 def _name(result: dict[str, Any]) -> str:
     kind = result["type"]
+    if kind in _WITHOUT_AREA:
+        return str(next(iter(result["value"].get(kind, [])), "none"))
     if kind not in _DRAWN:
         raise ValueError(f"a region of type {kind}; draw with BrushLabels or PolygonLabels")
     return str(result["value"][kind][0])
@@ -126,6 +142,8 @@ def _name(result: dict[str, Any]) -> str:
 def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) -> Iterator[Shape]:
     for result in results:
         name, value = _name(result), result["value"]
+        if _stray(result):
+            continue
         check_size(where, (int(result["original_height"]), int(result["original_width"])), size)
         if result.get("image_rotation"):
             raise ValueError("the image was rotated for labeling; turn the frame itself")

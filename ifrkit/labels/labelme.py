@@ -3,9 +3,9 @@
     {"shapes": [{"label": "road", "points": [[x, y], ...], "shape_type": "polygon"}, ...],
      "imagePath": "street_000031.png", "imageHeight": 1080, "imageWidth": 1920}
 
-Lines, line strips and points are labels of the pixels under them; a file that has one is labeled in part, and what is
-not drawn is ignored. A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two points, both ends
-inside.
+Lines, line strips and points have no area and are left out, unless scribbles count: then they label the pixels under
+them, and a file that has one is labeled in part. A mask (of its AI tools) is a PNG in base64 that fills the rectangle
+of its two points, both ends inside.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from ifrkit.core.records import Label
+from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._to_labelme import Writer
 from ifrkit.labels.base import (
     Entry,
     LabelFiles,
-    LabelReader,
     Shape,
+    outline,
     outlines,
     paint,
     polygon,
@@ -33,14 +34,16 @@ from ifrkit.labels.base import (
     well_formed,
 )
 from ifrkit.media.classes import BACKGROUND, ClassTable
-from ifrkit.media.images import check_size, read_raw_label
+from ifrkit.media.images import check_size
+from ifrkit.media.label_image import read_label_image
 
 _SPARSE = {"line": True, "linestrip": True, "point": False, "points": False}
 """Shapes without an area, and whether their points are joined."""
 _SPECIAL = {"_background_": BACKGROUND}
+_KEYS = {"shapes", "imagePath"}
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Labels are named by their JSON, or by the image that it says. `__ignore__` and `_background_` mean that."""
 
     writer = Writer
@@ -50,11 +53,14 @@ class Labels(LabelReader):
         return bool(_documents(files))
 
     def entries(self) -> list[Entry]:
-        return [Entry(name, (name[: -len(".json")], self._image(name))) for name in _documents(self.files)]
+        return [Entry(name, (name[: -len(".json")], *self._image(name))) for name in _documents(self.files)]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        found = {shape.name for key in keys for shape in self._parse(key, (0, 0))}
+        found = {shape.name for key in keys for shape in self.drawn(key) if not shape.stray}
         return table_of_names(str(self.files.path), found)
+
+    def drawn(self, key: str) -> list[Shape]:
+        return self._parse(key, (0, 0))
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         return paint(self.files.where(key), size, self._parse(key, size), table)
@@ -69,10 +75,12 @@ class Labels(LabelReader):
             files[f"{name}.json"] = json.dumps(tree).encode()
         return files
 
-    def _image(self, key: str) -> str:
+    def _image(self, key: str) -> tuple[str, str]:
+        """The image that a file says, with its directories and without."""
         with well_formed(self.files.where(key), "LabelMe"):
             path = str(self.files.json(key)["imagePath"]).replace("\\", "/")
-            return PurePosixPath(path).with_suffix("").name
+            stem = PurePosixPath(path).with_suffix("")
+            return "/".join(part for part in stem.parts if part.strip("./")), stem.name
 
     def _parse(self, key: str, size: tuple[int, int]) -> list[Shape]:
         """The shapes of a file; of masks their class alone where size is (0, 0)."""
@@ -81,15 +89,20 @@ class Labels(LabelReader):
             own_size = tree.get("imageHeight"), tree.get("imageWidth")
             if size != (0, 0) and None not in own_size:
                 check_size(where, own_size, size)
-            return [_shape(where, shape, size) for shape in tree["shapes"]]
+            drawn = (self._sparse(shape, size) or _shape(where, shape, size) for shape in tree["shapes"])
+            return list(drawn)
+
+    def _sparse(self, tree: dict[str, Any], size: tuple[int, int]) -> Shape | None:
+        """A line or a point, where these count."""
+        kind, name = tree.get("shape_type"), str(tree["label"])
+        if not self.scribbles or kind not in _SPARSE:
+            return None
+        name = _SPECIAL.get(name, name)
+        return Shape(name) if size == (0, 0) else scribble(name, tree["points"], size, _SPARSE[kind])
 
 
 def _documents(files: LabelFiles) -> list[str]:
-    return [name for name in files.ending(".json") if (head := files.head(name)).lstrip()[:1] == b"{" and _like(head)]
-
-
-def _like(head: bytes) -> bool:
-    return b'"shapes"' in head or b'"imagePath"' in head
+    return [name for name in files.ending(".json") if _KEYS & files.keys(name) and "[]" not in files.keys(name)]
 
 
 def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
@@ -97,11 +110,11 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     name = _SPECIAL.get(name, name)
     kind, points = tree.get("shape_type") or "polygon", tree["points"]
     if kind in ("polygon", "oriented_rectangle"):
-        return Shape(name, polygon(points))
-    if kind in _SPARSE:
-        return Shape(name) if size == (0, 0) else scribble(name, points, size, _SPARSE[kind])
+        return outline(name, points)
     if kind not in ("rectangle", "circle", "mask"):
-        raise ValueError(f"a {kind} of class {name!r} is unknown; draw a polygon")
+        return Shape(name, stray=f"a {kind}")
+    if len(points) < 2:
+        return Shape(name, stray=f"a {kind} of one point")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
@@ -118,5 +131,5 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     mask_hw = np.zeros(size, np.bool_)
     if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
         raise ValueError(f"a mask of class {name!r} lies outside the frame")
-    mask_hw[top : bottom + 1, left : right + 1] = read_raw_label(f"{where}: a mask", data, inside) != 0
+    mask_hw[top : bottom + 1, left : right + 1] = read_label_image(f"{where}: a mask", data, inside).codes_hw > 0
     return Shape(name, mask_hw=mask_hw)

@@ -1,20 +1,29 @@
-"""Plain PNG labels: grey or indexed images hold ids, RGB ones colours of classes.yaml."""
+"""Plain PNG labels: ids or colours, in whatever way a PNG stores them (`ifrkit/media/meaning.py` tells which)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._to_png import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
-from ifrkit.media.classes import ClassTable, derive_table
-from ifrkit.media.images import read_raw_label
+from ifrkit.media.classes import ClassTable
+from ifrkit.media.label_image import read_label_image
+from ifrkit.media.meaning import Survey, class_ids
 
 
 class Labels(LabelReader):
     """LABELS/VIDEO/STEM.png, and the other names that a frame may have."""
 
     writer = Writer
+
+    def __init__(self, files: LabelFiles) -> None:
+        super().__init__(files)
+        self._survey: Survey | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "_survey": self._survey}
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -23,12 +32,36 @@ class Labels(LabelReader):
     def entries(self) -> list[Entry]:
         return [Entry(name, (name[: -len(".png")],)) for name in self.files.ending(".png")]
 
+    def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
+        found = Survey()
+        for key, size in labels.items():
+            where = self.files.where(key)
+            try:
+                found.add(read_label_image(where, self.files.read(key), size), where)
+            except DatasetError:
+                continue  # `read` says it
+        self._survey = found
+
     def table(self, keys: Sequence[str]) -> ClassTable:
-        return derive_table((where, read_raw_label(where, self.files.read(key))) for key, where in self._places(keys))
+        survey = self._surveyed(keys)
+        if not survey.seen and keys:  # not one can be read: say why
+            read_label_image(self.files.where(keys[0]), self.files.read(keys[0]))
+        return survey.derive()
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
-        return table.convert(read_raw_label(where, self.files.read(key), size), where)
+        image = read_label_image(where, self.files.read(key), size)
+        survey = self._surveyed([entry.key for entry in self.entries()])
+        if image.storage not in survey.seen:
+            survey.add(image, where)
+        return class_ids(image, survey.reading(image.storage, table), table, where)
 
-    def _places(self, keys: Sequence[str]) -> list[tuple[str, str]]:
-        return [(key, self.files.where(key)) for key in keys]
+    def notes(self) -> list[str]:
+        count = self._survey.erased if self._survey else 0
+        return [f"{count} labels have transparent pixels: these count as not labeled"] if count else []
+
+    def _surveyed(self, keys: Sequence[str]) -> Survey:
+        if self._survey is None:
+            self.survey(dict.fromkeys(keys))
+        assert self._survey is not None
+        return self._survey

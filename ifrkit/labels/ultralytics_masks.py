@@ -13,11 +13,13 @@ from functools import cached_property
 
 import yaml
 
-from ifrkit.core.records import IGNORE, Label
+from ifrkit.core.records import Label
 from ifrkit.labels._ultralytics import class_names, dataset_files, frame_names
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
-from ifrkit.media.classes import ClassTable, ids_of_ids, named_table
-from ifrkit.media.images import png_bytes, read_raw_label
+from ifrkit.media.classes import ClassTable, named_table
+from ifrkit.media.images import png_bytes
+from ifrkit.media.label_image import read_label_image
+from ifrkit.media.meaning import class_ids, ids_of_names
 
 _SUFFIXES = (".png", ".bmp", ".tif")
 
@@ -39,14 +41,10 @@ class Labels(LabelReader):
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
-        raw = read_raw_label(where, self.files.read(key), size)
-        present = set(raw.ravel().tolist()) if raw.ndim == 2 else set()
-        ids = {index: table.by_name.get(name) for index, name in self._names.items()}
-        if lost := sorted(index for index in present & ids.keys() if ids[index] is None):
-            raise table.lacks(f"{where}: pixels of class {self._names[lost[0]]!r}", self._names[lost[0]])
-        if raw.ndim == 3:
-            return table.convert(raw, where)
-        return ids_of_ids(raw, {k: v for k, v in ids.items() if v is not None} | {IGNORE: IGNORE}, where)
+        image = read_label_image(where, self.files.read(key), size)
+        if image.storage == "colors":
+            return class_ids(image, "colors", table, where)
+        return ids_of_names(image, self._names, {}, table, where)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:

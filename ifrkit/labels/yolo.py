@@ -101,7 +101,7 @@ class Labels(LabelReader):
         """Classes and outlines (n, 2) in shares of the size."""
         found = []
         with well_formed(self.files.where(key), _TITLE):
-            for number, line in enumerate(self.files.read(key).decode().splitlines(), start=1):
+            for number, line in enumerate(self.files.text(key).splitlines(), start=1):
                 if not line.strip():
                     continue
                 index, *numbers = line.split()

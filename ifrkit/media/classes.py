@@ -12,29 +12,25 @@ ignored. The name `__ignore__` always means "no class".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import yaml
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 
+from ifrkit.config.yamlio import read_yaml
 from ifrkit.core.config import Config
-from ifrkit.core.errors import DatasetError
-from ifrkit.core.records import IGNORE, Label, LabelSpace
-from ifrkit.media.palette import RGB, distinct_colors, ids_of_colors
+from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.records import IGNORE, LabelSpace
+from ifrkit.media.palette import RGB, distinct_colors
 
 _Byte = Annotated[int, Field(ge=0, le=255)]
 _Id = Annotated[int, Field(ge=0, le=65535)]
 BACKGROUND = "background"
+_MOST = 254
+"""Classes that a label tells apart."""
 IGNORED = "__ignore__"
 """What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
-_MOST_IDS = 1 << 16
-_UNKNOWN = 254
-_MOST_DERIVED = 64
-"""An image with more distinct ids than this is not a label (a photograph, a blurred mask)."""
 
 
 class _Class(Config):
@@ -58,13 +54,18 @@ class ClassTable(Config):
     """From stored ids, colours and names to class ids.
 
     by_id: stored id -> class (255: ignored). by_color: the same for colours; empty when no class has a colour. by_name:
-    the same for names.
-    """
+    the same for names. assumed: ids in by_id that the table does not write (255, ignored by default)."""
 
     space: LabelSpace
     by_id: dict[int, int]
     by_color: dict[RGB, int]
     by_name: dict[str, int]
+    assumed: frozenset[int] = frozenset()
+
+    @property
+    def colored(self) -> bool:
+        """Whether any class has a colour."""
+        return any(index != IGNORE for index in self.by_color.values())
 
     @property
     def unlabeled(self) -> int:
@@ -79,46 +80,13 @@ class ClassTable(Config):
             f"{fault}, which is not in the class table", f"it has {near!r}: write both alike" if near else add
         )
 
-    def convert(self, raw: NDArray[np.int64], where: Path | str) -> Label:
-        """A label image as stored, (h, w) or (h, w, 3), as class ids.
-
-        Raises DatasetError for an id or a colour that the table does not have.
-        """
-        return self._from_colors(raw, where) if raw.ndim == 3 else ids_of_ids(raw, self.by_id, where)
-
-    def _from_colors(self, raw: NDArray[np.int64], where: Path | str) -> Label:
-        label, unknown = ids_of_colors(raw, self.by_color)
-        if unknown.any():
-            colors, counts = np.unique(raw[unknown], axis=0, return_counts=True)
-            worst = counts.argmax()
-            raise DatasetError(
-                f"{where}: {int(unknown.sum())} pixels in {len(colors)} colours outside the class table, most of them "
-                f"{counts[worst]} x {colors[worst].tolist()}",
-                "add the colour to classes.yaml, as a class or under ignore",
-            )
-        return label
-
-
-def ids_of_ids(raw_hw: NDArray[np.int64], by_id: dict[int, int], where: Path | str) -> Label:
-    """Class ids of stored ids. Raises DatasetError for ids that are not in the table."""
-    table = np.full(_MOST_IDS + 2, _UNKNOWN, np.uint8)  # at both ends a place for all ids outside
-    table[1 + np.array(list(by_id), np.int64)] = list(by_id.values())
-    label: Label = table[1 + raw_hw.clip(-1, _MOST_IDS)]
-    wrong = np.unique(raw_hw[label == _UNKNOWN])
-    if wrong.size:
-        raise DatasetError(
-            f"{where}: label ids {', '.join(map(str, wrong[:8].tolist()))} are outside the label space",
-            "add them to classes.yaml, as classes or under ignore",
-        )
-    return label
-
 
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
-        file = _File.model_validate(yaml.load(path.read_text("utf-8"), _Loader))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise DatasetError(f"{path}: no readable YAML ({' '.join(str(error).split())})", "correct the file") from error
+        file = _File.model_validate(read_yaml(path))
+    except ConfigError as error:
+        raise DatasetError(error.message, "correct the class table") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -138,7 +106,8 @@ def read_table(path: Path) -> ClassTable:
         _add(by_id, index if entry.id is None else entry.id, index, f"{path}: id of {name}")
         if entry.color is not None:
             _add(by_color, entry.color, index, f"{path}: colour of {name}")
-    for void in file.ignore:
+    written = "ignore" in file.model_fields_set
+    for void in file.ignore if written or IGNORE not in by_id else ():
         if isinstance(void, int):
             _add(by_id, void, IGNORE, f"{path}: ignore")
         elif isinstance(void, str):
@@ -146,7 +115,8 @@ def read_table(path: Path) -> ClassTable:
         else:
             _add(by_color, void, IGNORE, f"{path}: ignore")
     by_name.setdefault(IGNORED, IGNORE)
-    return ClassTable(space=space, by_id=by_id, by_color=by_color, by_name=by_name)
+    assumed = frozenset() if written or by_id[IGNORE] != IGNORE else frozenset({IGNORE})
+    return ClassTable(space=space, by_id=by_id, by_color=by_color, by_name=by_name, assumed=assumed)
 
 
 def named_table(where: str, names: Sequence[str], colors: Sequence[RGB] = ()) -> ClassTable:
@@ -157,8 +127,8 @@ def named_table(where: str, names: Sequence[str], colors: Sequence[RGB] = ()) ->
     if IGNORED in names:
         colors = [color for name, color in zip(names, colors, strict=False) if name != IGNORED]
         names = [name for name in names if name != IGNORED]
-    if not 1 <= len(names) <= _UNKNOWN:
-        raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {_UNKNOWN}")
+    if not 1 <= len(names) <= _MOST:
+        raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {_MOST}")
     space = LabelSpace(names=tuple(names), colors=tuple(colors) or distinct_colors(len(names)))
     by_name = {name: i for i, name in enumerate(names)} | {IGNORED: IGNORE}
     return ClassTable(
@@ -170,43 +140,3 @@ def _add(table: dict[Any, int], key: Any, index: int, what: str) -> None:
     if key in table:
         raise DatasetError(f"{what}: {key} is given twice", "every id and colour stands for one class")
     table[key] = index
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a class named twice (plain YAML keeps the last one silently)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                problem=f"{twice[0]!r} is given twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
-def derive_table(labels: Iterable[tuple[str, NDArray[np.int64]]]) -> ClassTable:
-    """A table for grey or indexed labels (name, ids) without classes.yaml: classes named after the ids that occur."""
-    present: set[int] = set()
-    for where, raw in labels:
-        if raw.ndim == 3:
-            colors = np.unique(raw.reshape(-1, 3), axis=0)
-            raise DatasetError(
-                f"{where}: a label in {len(colors)} colours ({colors[:4].tolist()} ...), and there is no class table",
-                "write a classes.yaml that names each colour",
-            )
-        present |= {int(i) for i in np.unique(raw)} - {IGNORE}
-        if len(present) > _MOST_DERIVED:
-            raise DatasetError(
-                f"{where}: more than {_MOST_DERIVED} distinct ids; is this a label?", "write classes.yaml"
-            )
-    if not present:
-        raise DatasetError("no label holds any class id", "write a classes.yaml, or label a frame")
-    ids = sorted(present)
-    names = tuple(f"class_{i}" for i in ids)
-    return ClassTable(
-        space=LabelSpace(names=names, colors=distinct_colors(len(ids))),
-        by_id={stored: i for i, stored in enumerate(ids)} | {IGNORE: IGNORE},
-        by_color={},
-        by_name={name: i for i, name in enumerate(names)},
-    )

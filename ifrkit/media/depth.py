@@ -32,10 +32,9 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def deep_values(image: Image.Image, where: Path | str, data: bytes) -> NDArray[np.generic]:
-    """The numbers in such an image as they are stored: (h, w), or (h, w, 3) of 16 bits. data: the file."""
-    colors = _colors_of_16(image)
+    """The numbers in an image that `is_deep`, as they are stored: (h, w), or (h, w, 3) of 16 bits. data: the file."""
     image.load()  # raises for a file that is cut off; and a TIFF has its own way up only after this
-    if not colors:
+    if not image.mode.startswith("RGB"):
         return np.asarray(image)
     # Pillow keeps the upper 8 bits of colours, which are all zero where a file holds less than 16.
     found: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import Frame
 from ifrkit.media.depth import eight_bits, is_deep
 from ifrkit.media.orientation import orientation, turn, turned_size
@@ -23,23 +25,24 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".webp"}
 )
 """What counts as a frame's image file (lower case)."""
-MAX_PIXELS = 200_000_000
-"""Larger images are refused from their header alone: a few kB on disk can claim gigabytes of pixels."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow raises for files that are truncated or no images."""
 
 
 @contextmanager
-def _opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
-    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name."""
+def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The image in a file; data: its bytes, where they come from elsewhere and `path` is only their name.
+
+    What is wrong with it, then or while it is used, becomes a DatasetError that names it.
+    """
     try:
         # Not by its name: Pillow would map the file into memory, and a TIFF that lies sideways would be scrambled.
         with open(path, "rb") if data is None else io.BytesIO(data) as file, _header(file) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _too_large(path)
+            if image.width * image.height > limit("MEGAPIXELS") * 10**6:
+                raise too_large(path)
             yield image
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise too_large(path) from error
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file", "restore it, or remove what refers to it") from error
     except _BROKEN as error:
@@ -52,20 +55,22 @@ def _header(file: IO[bytes]) -> Image.Image:
     with warnings.catch_warnings():
         # What is wrong is said in one line, by us; of many pixels Pillow would warn at 89 megapixels.
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limit("MEGAPIXELS") * 10**6
         try:
             return Image.open(file)
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS = usual
 
 
-def _too_large(path: Path | str) -> DatasetError:
-    return DatasetError(f"{path}: more than {MAX_PIXELS // 10**6} megapixels", "check the file, or make it smaller")
+def too_large(path: Path | str) -> DatasetError:
+    """The error for an image, or a video's frames, of too many pixels: a few kB on disk can claim gigabytes."""
+    fault = f"{path}: more than {limit('MEGAPIXELS')} megapixels"
+    return DatasetError(fault, f"check the file, make it smaller, or {raised('MEGAPIXELS')}")
 
 
 def image_size(path: Path | str, data: bytes | None = None) -> tuple[int, int]:
     """(height, width) as viewers show it, from the header alone. data: its bytes, `path` being only their name."""
-    with _opened(path, data) as image:
+    with opened(path, data) as image:
         return turned_size(image)
 
 
@@ -74,7 +79,7 @@ def read_rgb(path: Path) -> Frame:
 
     Raises DatasetError for one that cannot be read, and where more than 8 bits have no known range.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         deep, how = is_deep(image), orientation(image)
         if not deep:
             return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
@@ -90,7 +95,7 @@ def read_raw_label(
     data: its bytes, `path` being only their name. size: (height, width) of its frame; another one is refused before
     anything is decoded. palette: an indexed image gives the colours of its palette.
     """
-    with _opened(path, data) as image:
+    with opened(path, data) as image:
         if size is not None:
             check_size(path, turned_size(image), size)
         how = orientation(image)
@@ -98,9 +103,17 @@ def read_raw_label(
             image = image.convert("RGB")
         elif image.mode in ("LA", "PA"):
             image = image.getchannel(0)
+        elif image.mode == "P" and is_grey(image):
+            image = image.convert("L")  # a grey image that was packed into a palette
         image.load()  # a TIFF has its own way up only after this
         # Indexed images ("P") hold the ids themselves; their palette is for the eye.
         return turn(np.asarray(image).astype(np.int64), how)
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether all colours of an indexed image are grey."""
+    palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    return bool((palette == palette[:, :1]).all())
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
@@ -114,7 +127,9 @@ def save_label(path: Path, ids_hw: NDArray[np.uint8], colors_n3: NDArray[np.uint
     """An indexed PNG: its pixels are the class ids, its palette their colours (256, 3)."""
     image = Image.fromarray(ids_hw)
     image.putpalette(colors_n3.tobytes())
-    image.save(path, compress_level=1)
+    data = io.BytesIO()
+    image.save(data, "png", compress_level=1)
+    write_atomic(path, data.getvalue(), durable=False)  # the commit makes all of them durable
 
 
 def save_colors(path: Path, colors_hw3: NDArray[np.uint8]) -> None:

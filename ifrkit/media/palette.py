@@ -18,20 +18,27 @@ def _table(ids: tuple[tuple[RGB, int], ...]) -> NDArray[np.uint8]:
     """Class id of every 24-bit colour; 254 for the unknown ones. 16 MiB, once a process."""
     table = np.full(1 << 24, _UNKNOWN, np.uint8)
     for color, index in ids:
-        table[_code(np.array(color))] = index
+        table[codes_of(np.array(color))] = index
     return table
 
 
-def _code(colors: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (colors[..., 0] << 16) | (colors[..., 1] << 8) | colors[..., 2]
+def codes_of(colors: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Colours (..., 3) of 8 bits a channel as numbers of 24 bits (...)."""
+    parts = colors.astype(np.int32)
+    return (parts[..., 0] << 16) | (parts[..., 1] << 8) | parts[..., 2]
 
 
-def ids_of_colors(colors_hw3: NDArray[np.int64], ids: dict[RGB, int]) -> tuple[Label, NDArray[np.bool_]]:
-    """Class ids (h, w) of label colours by a table colour -> id, and where a colour is not in it (255 there)."""
-    found = _table(tuple(sorted(ids.items())))[_code(colors_hw3)]
+def ids_of_codes(codes_hw: NDArray[np.int32], ids: dict[RGB, int]) -> tuple[Label, NDArray[np.bool_]]:
+    """Class ids (h, w) of colours as `codes_of` gives them, and where a colour is not in the table (255 there)."""
+    found = _table(tuple(sorted(ids.items())))[codes_hw]
     unknown = found == _UNKNOWN
     found[unknown] = IGNORE
     return found, unknown
+
+
+def ids_of_colors(colors_hw3: NDArray[np.generic], ids: dict[RGB, int]) -> tuple[Label, NDArray[np.bool_]]:
+    """Class ids (h, w) of label colours by a table colour -> id, and where a colour is not in it (255 there)."""
+    return ids_of_codes(codes_of(colors_hw3), ids)
 
 
 def distinct_colors(count: int) -> tuple[RGB, ...]:

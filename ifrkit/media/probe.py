@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2
-from ifrkit.media.images import MAX_PIXELS, image_size
+from ifrkit.core.limits import limit
+from ifrkit.media.images import image_size, too_large
 from ifrkit.media.litter import Left, shown
 from ifrkit.media.search import Video
 from ifrkit.media.video import open_capture, video_size
@@ -106,8 +107,8 @@ def _file(video: Video) -> Facts:
         fps, claimed = float(capture.get(cv2.CAP_PROP_FPS)), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         h, w = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         capture.release()
-        if h * w > MAX_PIXELS:
-            raise Unreadable(video.path, f"frames of {w}x{h} pixels", "check the file, or make it smaller")
+        if h * w > limit("MEGAPIXELS") * 10**6:
+            raise too_large(video.path)
         size = video_size(video.path)
     except Unreadable:
         raise

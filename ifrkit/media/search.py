@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
 from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.litter import Left, is_litter
@@ -66,10 +67,11 @@ class Found:
         """
         by_stem: dict[str, Path] = {}
         for path in images:
-            if path.stem in by_stem:
-                fault = f"{by_stem[path.stem]} and {path}: both would be frame {path.stem!r}"
+            stem = readable(path.stem)
+            if stem in by_stem:
+                fault = f"{by_stem[stem]} and {path}: both would be frame {stem!r}"
                 raise DatasetError(fault, "keep one of them")
-            by_stem[path.stem] = path
+            by_stem[stem] = path
         stems = sorted(by_stem, key=natural)
         ordered = [by_stem[stem] for stem in stems]
         series, strays = find_series(stems)
@@ -93,7 +95,7 @@ def search(top: Path, without: Path | None = None) -> Found:
     Raises DatasetError where nothing is, or two images are one frame.
     """
     if top.is_file():
-        return Found([Video(top.stem, top, (top,) if top.suffix.lower() in IMAGES else ())])
+        return Found([Video(readable(top.stem), top, (top,) if top.suffix.lower() in IMAGES else ())])
     if not top.is_dir():
         raise DatasetError(f"{top}: no such file or directory", "name videos, or directories of frames")
     found = Found()
@@ -113,7 +115,7 @@ def search(top: Path, without: Path | None = None) -> Found:
 
 
 def _walk(top: Path, without: Path | None, left: Left) -> Iterator[tuple[Path, list[Path]]]:
-    """Directories below `top` (itself too) and their files, sorted. A link comes after all that is no link."""
+    """Directories below `top` (itself too) and their files, sorted. A link comes after all that is not a link."""
     seen: set[str] = set()
     waiting, links = deque([top]), deque[Path]()
     while waiting or links:
@@ -151,8 +153,8 @@ def _count(path: Path) -> int:
 
 
 def _below(path: Path, top: Path) -> str:
-    return path.relative_to(top).as_posix()
+    return readable(path.relative_to(top).as_posix())
 
 
 def _own_name(directory: Path) -> str:
-    return directory.resolve().name or "video"
+    return readable(directory.resolve().name) or "video"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from ifrkit.core.encoding import is_utf8
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame
@@ -49,10 +53,24 @@ def open_capture(source: str) -> Any:
     """
     quiet_opencv()
     # Other backends take `f_0001.x` for a series of images.
-    capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
+    with _named_in_utf8(source) as name:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
     if not capture.isOpened():
         raise DatasetError(f"{source}: OpenCV cannot open this video", "convert it to mp4 (H.264) or to images")
     return capture
+
+
+@contextmanager
+def _named_in_utf8(source: str) -> Iterator[str]:
+    """A name that OpenCV can take: of one that is not UTF-8 it would read nothing, and crash the process."""
+    if is_utf8(source):
+        yield source
+        return
+    with TemporaryDirectory() as place:
+        suffix = Path(source).suffix
+        link = Path(place) / f"video{suffix if is_utf8(suffix) else ''}"
+        link.symlink_to(os.path.abspath(source))
+        yield str(link)
 
 
 def quiet_opencv() -> None:

@@ -27,7 +27,7 @@ from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.public import AUTO
-from ifrkit.models.weights import load_weights
+from ifrkit.models.weights import load_weights, require_size
 
 _NAMED = 3
 """How many keys of each sort an error names."""
@@ -87,13 +87,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ConfigError(f"no pretrained weights at {path}", "download them, or leave `pretrained` empty")
     if path.suffix == ".safetensors":
         return load_weights(path)
+    require_size(path)
     try:
         if zipfile.is_zipfile(path):  # torch itself does not look at the checksums
             with zipfile.ZipFile(path) as archive:
+                require_size(path, sum(entry.file_size for entry in archive.infolist()))
                 if damaged := archive.testzip():
                     raise zipfile.BadZipFile(damaged)
         with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except (ArtifactError, MemoryError):
+        raise
     except Exception as error:  # a damaged pickle can fail in any way
         fault = f"{path} is damaged, or holds more than tensors and plain values"
         raise ArtifactError(fault, "download it again, or save its state dict alone") from error

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """Backbone and head, two plug-ins. Images are float32, normalised; f and logits are ceil(size / stride)."""
 
+    temperature: float = 1.0
+    """softmax(logits / temperature) is the probability: fitted on held-out labels after training."""
+
     def __init__(self, config: NetworkConfig, num_classes: int) -> None:
         super().__init__()
         self.config, self.seed = network_config(config), 0

@@ -12,10 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ifrkit.core.errors import ArtifactError, ResourceError
+from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.faults import resource_errors
+
+LIMIT = "IFRKIT_MAX_WEIGHTS_MIB"
+"""Environment variable: the largest file of weights that is read."""
+_MIB = 4096
+_TENSORS = 50_000
+"""More than any network has: each takes a Python object, however empty it is."""
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -24,26 +32,44 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
     Tensors may lie on any device and in any memory format. Equal tensors and metadata make equal bytes. Raises
     ResourceError if the disk does not take them.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    with resource_errors(f"cannot write {path}"):
+        write_atomic(path, packed(state, metadata))
+
+
+def packed(state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of the file that `save_weights` writes."""
     # One entry, because safetensors writes several in random order.
     header = {"ifrkit": json.dumps(dict(metadata or {}), sort_keys=True)}
-    try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.items()}, partial, header)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise ResourceError(f"cannot write {path}: {error}", "free some space and run again with --resume") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    # In memory and by our own hand: its own writer leaves temporaries, and files that only their owner can read.
+    return save({k: v.detach().cpu().contiguous() for k, v in state.items()}, header)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, on the CPU. Raises ArtifactError if it is missing, corrupt, or a pickle."""
     if not path.is_file():
         raise ArtifactError(f"no weights file {path}", "check the path")
+    require_size(path)
     try:
+        _require_few(path)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, ValueError, RecursionError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
         raise ArtifactError(f"{path} is not a sound safetensors file ({reason})", "make or copy it again") from error
+
+
+def require_size(path: Path, size: int | None = None) -> None:
+    """Raise ArtifactError for weights of more bytes than are read. size: what they unfold to; None: the file's own."""
+    most = int(os.environ.get(LIMIT) or _MIB)
+    size = path.stat().st_size if size is None else size
+    if size > most << 20:
+        raise ArtifactError(f"{path}: {size >> 20} MiB of weights, {most} are read", f"raise it with {LIMIT}")
+
+
+def _require_few(path: Path) -> None:
+    """Look at the header alone: its length in 8 bytes, then JSON with one entry a tensor."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, path.stat().st_size))
+    count = header.count(b'"data_offsets"')
+    if count > _TENSORS:
+        raise ArtifactError(f"{path}: {count} tensors are not the weights of a network", "check where it came from")

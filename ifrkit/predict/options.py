@@ -11,7 +11,7 @@ def require_fit(given: Artifact, config: PredictConfig) -> None:
     """Raise ConfigError for options that networks of this kind do not have."""
     if given.kind == "video-model" and config.branch is not None:
         fault = f"--branch {config.branch}: {given.path} is a video model, which uses both"
-        raise ConfigError(fault, "name a branches artifact with --from; --key-interval 1 is the reference branch")
+        raise ConfigError(fault, "name a branches artifact with --from")
     if given.kind == "branches":
         require_no_keys(given, config)
 

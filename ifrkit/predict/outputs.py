@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ifrkit.core.errors import ResourceError
+from ifrkit.core.encoding import is_utf8, readable
+from ifrkit.core.errors import ArtifactError, ResourceError
 from ifrkit.core.records import Frame
 from ifrkit.metrics.base import Ids
 
 
 def load_label(path: Path) -> Ids:
-    """The ids of a PNG that `save_label` wrote."""
-    with Image.open(path) as image:
-        return np.asarray(image)
+    """The ids of a PNG that `save_label` wrote. Raises ArtifactError if it is gone or damaged."""
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()  # the checksums, which decoding does not look at
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ArtifactError(f"{path} is damaged", "predict the video again") from error
 
 
 class Overlay:
@@ -36,8 +44,12 @@ class Overlay:
         even = size[1] + self._odd[1], size[0] + self._odd[0]
         # MPEG-4 counts time in at most 65535ths of a second.
         rate = round(fps, 3 if fps < 65 else 2 if fps < 655 else 0)
+        if not is_utf8(str(path)):
+            fault = f"{readable(str(path))}: OpenCV cannot write to a place whose name is not UTF-8"
+            raise ResourceError(fault, "name another place with --workspace or --out")
         self._video: Any = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, even)
         self._last: NDArray[np.uint8] | None = None
+        self._path, self._written = path, 0
         if not self._video.isOpened():
             fault = f"{path}: OpenCV cannot write an mp4 of {even[1]}x{even[0]} pixels here"
             raise ResourceError(fault, "--set overlay=0 writes the label images alone")
@@ -48,6 +60,7 @@ class Overlay:
             self._last = self._drawn(frame, ids_hw)
         if self._last is not None:
             self._video.write(self._last)
+            self._written += 1
 
     def _drawn(self, frame: Frame, ids_hw: Ids) -> NDArray[np.uint8]:
         colored_bgr = cv2.LUT(cv2.merge([ids_hw, ids_hw, ids_hw]), self._table)
@@ -60,3 +73,20 @@ class Overlay:
     def close(self) -> None:
         """Write the index of the file, without which no player opens it."""
         self._video.release()
+
+    def __enter__(self) -> Overlay:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self.close()
+        if kind is None and self._written:
+            self._check()
+
+    def _check(self) -> None:
+        """OpenCV tells of no failed write, as on a full disk; but the index comes last, and is missing then."""
+        video = cv2.VideoCapture(str(self._path))
+        found = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+        video.release()
+        if found != self._written:
+            fault = f"{self._path}: {found} of {self._written} frames could be written"
+            raise ResourceError(fault, "free some space, then run again with --resume")

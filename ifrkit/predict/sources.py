@@ -15,8 +15,10 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError, IfrkitError
 from ifrkit.core.records import Frame
+from ifrkit.core.text import file_name
 from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.images import read_rgb
 from ifrkit.media.litter import Left, is_litter
@@ -85,8 +87,8 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
 def _named(videos: Sequence[Video]) -> list[Source]:
     sources: dict[str, Source] = {}
     for video in videos:
-        own = video.path.resolve().name if video.alone else video.name.rpartition("/")[2]
-        stem = own.lstrip(".") or "video"
+        own = readable(video.path.resolve().name) if video.alone else video.name.rpartition("/")[2]
+        stem = file_name(own.lstrip(".")) or "video"
         names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
         name = next(name for name in names if name not in sources)
         sources[name] = Source(name, video)
@@ -124,7 +126,7 @@ def _parts(paths: Sequence[str], named: set[Path]) -> Iterator[Found]:
             together = Found()
             together.add_images(path.parent, images[path.parent], path.parent)
             # What a user names is read, in a series or not.
-            together.videos += [Video(stray.stem, stray, (stray,)) for stray in together.strays]
+            together.videos += [Video(readable(stray.stem), stray, (stray,)) for stray in together.strays]
             together.left = Left()
             yield together
         else:
@@ -155,13 +157,14 @@ def read(source: Source, facts: Facts) -> Iterator[Item]:
 
 def _images(video: Video, facts: Facts) -> Iterator[Item]:
     for number, path in enumerate(video.images):
+        name = file_name(readable(path.stem))
         try:
             if path in facts.faults:
-                yield Item(number, path.stem, None, facts.faults[path], told=True)
+                yield Item(number, name, None, facts.faults[path], told=True)
             else:
-                yield Item(number, path.stem, read_rgb(path).copy())  # Pillow's pixels are read-only, torch warns
+                yield Item(number, name, read_rgb(path).copy())  # Pillow's pixels are read-only, torch warns
         except IfrkitError as error:
-            yield Item(number, path.stem, None, error.message)
+            yield Item(number, name, None, error.message)
 
 
 def _decoded(path: Path) -> Iterator[Item]:

@@ -25,7 +25,12 @@ _FLAT = 1 / 255
 
 
 class Streamed(Protocol):
-    """The streaming form of a video model (`ifrkit/architectures/base.py`)."""
+    """The streaming form of a video model (`ifrkit/architectures/base.py`).
+
+    temperature: softmax(logits / temperature) is the probability.
+    """
+
+    temperature: float
 
     def start(self, key_b3hw: Tensor, /) -> tuple[Tensor, Any]: ...
 
@@ -36,7 +41,7 @@ class EveryFrame:
     """A branch alone: each frame is a key frame."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network
+        self.network, self.temperature = network, network.temperature
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, None]:
         """Logits (b, k, h, w), and no state."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.lazy import lazy
 from ifrkit.report import html
@@ -49,11 +50,11 @@ class Run:
 def read_run(path: Path) -> Run:
     """The curves of one event log. A last line that is still being written is left out. Raises ArtifactError."""
     run = Run(path.name.removesuffix(SUFFIX))
-    lines = path.read_text().split("\n")
+    lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what stands after the last line break is not finished
         try:
             _add(run, json.loads(line))
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIteration):
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIteration, RecursionError):
             fault = f"{path}: line {number} is not an event of a training"
             raise ArtifactError(fault, "run the training again") from None
     return run
@@ -72,9 +73,11 @@ def _add(run: Run, event: dict[str, Any]) -> None:
             run.best_step = step
 
 
-def read_runs(directory: Path) -> list[Run]:
-    """Every event log of an artifact, by name."""
-    return [read_run(path) for path in sorted(directory.glob(f"*{SUFFIX}"))]
+def read_runs(made: Artifact | Path) -> list[Run]:
+    """Every event log of an artifact, or of the directory of a run that is not finished, by name."""
+    pattern = f"*{SUFFIX}"
+    paths = made.files(pattern) if isinstance(made, Artifact) else sorted(made.glob(pattern))
+    return [read_run(path) for path in paths]
 
 
 def line(number: int) -> dict[str, Any]:

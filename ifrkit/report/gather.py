@@ -49,8 +49,7 @@ class Model:
 
     def pictures(self, folder: str) -> list[Path]:
         """Pictures in a folder of the report, in order."""
-        listed = sorted(entry.path for entry in self.artifact.manifest.files if entry.path.startswith(f"{folder}/"))
-        return [self.artifact.file(name) for name in listed]
+        return self.artifact.files(f"{folder}/*")
 
 
 def gather(artifacts: list[Artifact]) -> list[Model]:
@@ -78,7 +77,7 @@ def trainings(models: Sequence[Model]) -> dict[str, list[Run]]:
                 users.setdefault(made.id, []).append(model.letter)
     groups: dict[str, list[Run]] = {}
     for id, made in found.items():
-        for run in read_runs(made.path):
+        for run in read_runs(made):
             if run.loss or run.metric:
                 groups.setdefault(run.name, []).append(replace(run, name=", ".join(users[id])))
     return groups

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 
 from PIL import Image
@@ -18,6 +20,21 @@ Cell = str | tuple[str, float]
 
 WIDTH = 1440
 """Pixels of a strip of four panels at most."""
+
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The page forbids itself to load anything."""
+
+
+def document(title: str, main: str) -> str:
+    """A whole page: one file that needs no network and no script."""
+    style = resources.files("ifrkit.report").joinpath("page.css").read_text()
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
+        f'content="light dark"><title>ifrkit: {text(title)}</title>\n<style>\n{style}</style>'
+    )
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
 
 
 def text(foreign: object) -> str:
@@ -74,8 +91,7 @@ def figure(picture: str, alt: str, caption: str) -> str:
 
 def photo(path: Path) -> str:
     """A picture as a data URI: WebP of at most WIDTH pixels. The header is checked before anything is decoded."""
-    with Image.open(path) as image:
-        _check(image, path)
+    with _opened(path) as image:
         scale = min(1.0, WIDTH / image.width)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
@@ -86,17 +102,25 @@ def photo(path: Path) -> str:
 
 def animation(path: Path) -> tuple[str, str]:
     """An animated WebP as it is, and its first picture for readers who want nothing to move."""
-    with Image.open(path) as image:
-        _check(image, path)
+    with _opened(path) as image:
         file = io.BytesIO()
         image.convert("RGB").save(file, "WEBP", quality=70)
     return _uri(path.read_bytes()), _uri(file.getvalue())
 
 
-def _check(image: Image.Image, path: Path) -> None:
-    if image.width * image.height > 50_000_000:
-        fault = f"{path}: {image.width}x{image.height} pixels are not a picture of a report"
-        raise ArtifactError(fault, "evaluate again")
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture. Raises ArtifactError where it is not one, or cannot be decoded."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > 50_000_000:
+                fault = f"{path}: {image.width}x{image.height} pixels are not a picture of a report"
+                raise ArtifactError(fault, "evaluate again")
+            yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ArtifactError(f"{path}: not a sound picture ({error})", "evaluate again") from None
 
 
 def _uri(data: bytes) -> str:

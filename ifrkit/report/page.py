@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 from ifrkit.artifacts.store import Artifact
@@ -11,9 +10,6 @@ from ifrkit.core.errors import ConfigError
 from ifrkit.evaluation.tables import differences
 from ifrkit.report import html, parts
 from ifrkit.report.gather import gather
-
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The page forbids itself to load anything."""
 
 
 def page(artifacts: Sequence[Artifact], more: str = "") -> str:
@@ -38,15 +34,8 @@ def page(artifacts: Sequence[Artifact], more: str = "") -> str:
         parts.curves(models),
         parts.lineage(models),
     ]
-    style = resources.files("ifrkit.report").joinpath("page.css").read_text()
-    head = (
-        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<meta name="color-scheme" '
-        f'content="light dark"><title>ifrkit: {html.text(title)}</title>\n<style>\n{style}</style>'
-    )
     said = f"<p>{html.text(_measured(judged[0].tree))}</p>\n" if judged else ""
-    main = f"<h1>{html.text(title)}</h1>\n{said}{''.join(sections)}"
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>{main}</main></body>\n</html>\n'
+    return html.document(title, f"<h1>{html.text(title)}</h1>\n{said}{''.join(sections)}")
 
 
 def _measured(tree: dict[str, Any]) -> str:

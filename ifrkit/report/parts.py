@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ifrkit.core.text import file_name
 from ifrkit.evaluation.records import EXTREMES
-from ifrkit.evaluation.tables import headlines, percent, titles
+from ifrkit.evaluation.tables import evidence, headlines, measured, percent, titles
 from ifrkit.report import html
 from ifrkit.report.curves import INK, draw, draw_distances, svg
 from ifrkit.report.gather import Model, command_line, trainings
@@ -21,12 +22,17 @@ def _bar(value: float | None) -> Cell:
     return percent(value) if value is None else (percent(value), min(1.0, max(0.0, value)))
 
 
+def _with_interval(model: Model, system: str, metric: str, value: float | None) -> Cell:
+    text = measured(value, model.tree.get("intervals", {}).get(system, {}).get(metric))
+    return text if value is None else (text, min(1.0, max(0.0, value)))
+
+
 def summary(judged: Sequence[Model]) -> str:
     """Every system of every model, beside each other."""
     numbers = [headlines(model.tree["systems"]) for model in judged]
     metrics = list(dict.fromkeys(metric for found in numbers for row in found.values() for metric in row))
     rows: list[list[Cell]] = [
-        [f"{model.name}: {system}", *(_bar(row[m]) if m in row else "-" for m in metrics)]
+        [f"{model.name}: {system}", *(_with_interval(model, system, m, row.get(m)) for m in metrics)]
         for model, found in zip(judged, numbers, strict=True)
         for system, row in found.items()
     ]
@@ -35,7 +41,9 @@ def summary(judged: Sequence[Model]) -> str:
     )
     if not rows:
         return ""
-    return html.section("Results", html.table(["model", *titles(metrics)], rows, "Percent; higher is better"), note)
+    videos = min(model.tree.get("videos", 0) for model in judged)
+    caption = f"Percent; {evidence(videos)}" if videos else "Percent"
+    return html.section("Results", html.table(["model", *titles(metrics)], rows, caption), note)
 
 
 def per_class(judged: Sequence[Model]) -> str:
@@ -131,7 +139,7 @@ def distances(judged: Sequence[Model]) -> str:
 def consistency(judged: Sequence[Model]) -> str:
     """TC of each clip by itself, where it was measured and recorded."""
     found = [
-        (model, model.records.by_clip(model.system, "tc"))
+        (model, model.records.each("tc", model.records.of(model.system, "tc")))
         for model in judged
         if model.records is not None and "tc" in model.tree["systems"][model.system]
     ]
@@ -169,14 +177,14 @@ def _scores(model: Model) -> dict[str, float]:
     if model.records is None:
         return {}
     values = zip(model.records.frames, model.records.frame_miou.tolist(), strict=True)
-    return {name.replace("/", "_"): value for name, value in values}
+    return {file_name(name): value for name, value in values}
 
 
 def loop(judged: Sequence[Model]) -> str:
     """A clip that moves, closed until it is wanted and still for readers who asked for less motion."""
     inner = ""
     for model in judged:
-        if all(entry.path != "clip.webp" for entry in model.artifact.manifest.files):
+        if not model.artifact.has("clip.webp"):
             continue
         moving, still = html.animation(model.artifact.file("clip.webp"))
         quiet = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'

@@ -104,7 +104,7 @@ def _script(directory: Path, node: Node, shared: Sequence[str], gpus: int) -> st
 def _header(directory: Path, name: str, gpus: int) -> str:
     lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --time={MINUTES}"]
     lines += [f"#SBATCH --gpus-per-node={gpus}"] if gpus else []
-    if re.fullmatch(r"[\w./+@:,=-]+", str(directory), re.ASCII):  # sbatch cannot quote; else its default, where it runs
+    if re.fullmatch(r"[\w./+@:,=~-]+", str(directory), re.ASCII):  # what sbatch, which cannot quote, takes
         lines.append(f"#SBATCH --output={directory}/logs/%x-%j.txt")
     return "\n".join([*lines, "set -e", f"cd {shlex.quote(str(Path.cwd()))}", ""])
 

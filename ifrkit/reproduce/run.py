@@ -13,10 +13,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import click
 
-from ifrkit.artifacts.atomic import resource_errors
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import IfrkitError, InterruptedRun
+from ifrkit.core.faults import resource_errors
 from ifrkit.reproduce.plan import TRAINING, Node
 
 Call = Callable[[list[str]], str]

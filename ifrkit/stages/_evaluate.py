@@ -7,17 +7,22 @@ from typing import Any
 
 import torch
 
-from ifrkit.artifacts.indexes import Branches, Report
+from ifrkit.artifacts.indexes import Branches, Report, VideoModel
 from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.network import branch_title
 from ifrkit.config.training import LabeledSet
+from ifrkit.core.text import file_name
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation import tables
+from ifrkit.evaluation.corruptions import Robustness
+from ifrkit.evaluation.intervals import intervals
 from ifrkit.evaluation.judge import Judge, scored_frames
 from ifrkit.evaluation.records import FILE, Recorder
 from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
 from ifrkit.evaluation.tables import headlines
+from ifrkit.evaluation.triage import triage
 from ifrkit.media import figures
 from ifrkit.media.pictures import save_confusion, save_loop, strip
 from ifrkit.report.curves import draw_distances
@@ -36,6 +41,7 @@ def run(job: Job) -> None:
     clips = clips_to_score(config, store, job.inputs[0])
     flow = source_of(config, store, job.inputs)
     scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
+    _warn_of_own_flow(job)
     pictures = _Pictures(job, store, scored, systems[0])
     judge = Judge(store, config, systems, flow, pictures)
     pictures.recorder = recorder = Recorder(judge, clips, scored)
@@ -45,7 +51,7 @@ def run(job: Job) -> None:
     judge.replace(distributed.summed(judge.counts()))
     recorder.arrays = distributed.summed(recorder.arrays)
     source = job.inputs[0]
-    report = {
+    report: dict[str, Any] = {
         "model": {"kind": source.kind, "id": source.id, "checkpoint": config.checkpoint, **_training(job)},
         "dataset": store.name,
         "clips_id": job.input("clips").id,
@@ -63,20 +69,48 @@ def run(job: Job) -> None:
     }
     if config.distances:
         report["distances"] = judge.distances.results()
+    if config.corruptions:
+        report["corruptions"] = _corruptions(job, judge, systems[0], scored)
     if config.frames == "all" and config.split == "train" and judge.frames[0]:
         report["inner_video"] = judge.inner_video()
-    numbers = headlines(judge.results())
+    numbers = headlines(report["systems"])
+    if distributed.rank() == 0:
+        records = recorder.records()
+        report["videos"] = len(records.video_names)
+        report["triage"] = triage(records.frame_confidence, records.frame_accuracy)
+        report["intervals"] = intervals(records, {system: list(found) for system, found in numbers.items()})
+        records.save(job.directory / FILE)
     job.metrics.update({**numbers[systems[0].name], "systems": numbers})
     if distributed.rank() == 0:
-        recorder.save(job.directory / FILE)
         with torch.inference_mode():
             pictures.after(clips[0])
         _present(job, store, report, judge, systems[0].name)
 
 
+def _warn_of_own_flow(job: Job) -> None:
+    """A video model that carries its scores along a flow is steady along that flow, right or wrong."""
+    given, flow = job.inputs[0], next((artifact for artifact in job.inputs[1:] if artifact.kind == "flow"), None)
+    own = given.ancestor("flow") if given.kind == "video-model" else None
+    if flow is not None and own is not None and own.id == flow.id:
+        job.display.warn(
+            "--flow is the one that this model uses itself, so it judges itself; --flow dis is independent"
+        )
+
+
+def _corruptions(job: Job, judge: Judge, system: System, scored: list[tuple[int, int]]) -> dict[str, Any]:
+    """How the model goes on worse frames; over all ranks."""
+    robustness = Robustness(judge.store, system, scored, job.config.distance, judge.label)
+    with torch.inference_mode():
+        for at in job.display.track(robustness.passes, "corruptions"):
+            robustness.run(at, slice(distributed.rank(), None, distributed.world()))
+    robustness.replace(distributed.summed(robustness.counts()))
+    return robustness.results()
+
+
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
     Report.model_validate(report).write(job.directory)
     job.display.table(*tables.summary(report))
+    job.display.info(tables.evidence(report["videos"]))
     leak = job.input("clips").manifest.metrics.get("leakage", {})
     if leak.get("near") or leak.get("alike"):
         job.display.info(f"{leak['headline']}, which flatters their scores")
@@ -91,6 +125,10 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
         figure = draw_distances(report["distances"]["systems"])
         figure.suptitle(figures.drawn(f"{store.name} {report['split']}"))
         figures.save(figure, job.directory / "distances.png", dpi=100)
+    if "corruptions" in report:
+        job.display.table(*tables.corruptions(report))
+    if report["triage"]:
+        job.display.table(*tables.triage(report))
     if "inner_video" in report:
         job.display.table(*tables.inner_video(report))
     if judge.frames[1] and report["model"]["kind"] == "video-model":
@@ -111,11 +149,11 @@ class _Pictures:
             (self.directory / "pictures").mkdir(exist_ok=True)
 
     def __call__(self, clip: int, index: int, label_hw: Any, predictions: Any) -> None:
-        ids_hw = predictions[self.system.name].ids_hw
+        seen = predictions[self.system.name]
         if self.recorder is not None:
-            self.recorder.frame(clip, index, label_hw, ids_hw)
+            self.recorder.frame(clip, index, label_hw, seen)
         if (clip, index) in self.chosen:
-            self._draw(clip, index, label_hw, ids_hw, f"pictures/{self._name(clip, index)}.png")
+            self._draw(clip, index, label_hw, seen.ids_hw, f"pictures/{self._name(clip, index)}.png")
 
     def after(self, clip: int) -> None:
         """Predict and draw once more the frames that went best and worst; draw this whole clip as a stream."""
@@ -134,7 +172,7 @@ class _Pictures:
         save_loop(frames, stream, self.store.labels, self.directory / "clip.webp")
 
     def _name(self, clip: int, index: int) -> str:
-        return self.store.clips[clip].frames[index].replace("/", "_")
+        return file_name(self.store.clips[clip].frames[index])
 
     def _draw(self, clip: int, index: int, label_hw: Any, ids_hw: Any, name: str) -> None:
         sheet = strip(self.store.frame(clip, index), label_hw, ids_hw, self.store.labels, self.system.name)
@@ -151,7 +189,7 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
     names = Branches.read(branches).branches
     order = names if own else [name for name in ("reference", "update") if name in names]
-    sure = needs("confidences", job.config)
+    sure = needs("confidences", job.config) or job.config.corruptions
     alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device, sure) for n in order}
     copy = [CopyKey(alone["reference"])] if "reference" in alone else []
     if own:
@@ -173,6 +211,7 @@ def _training(job: Job) -> dict[str, Any]:
         "labeled": labeled.named,
         "backbones": {name: branch_title(config[name]) for name in config["branches"]},
         "seed": config["seed"],
+        "temperature": _temperature(given, job.config.checkpoint),
         "passes": Branches.read(branches).tree()["passes"],
         "branches_id": branches.id,
         "settings": {
@@ -180,6 +219,14 @@ def _training(job: Job) -> dict[str, Any]:
             **{kind: _settings(job.input(kind).manifest.config) for kind in stages},
         },
     }
+
+
+def _temperature(given: Artifact, checkpoint: str) -> float | None:
+    """Of the model that was given; None where none was fitted."""
+    if given.kind == "video-model":
+        return VideoModel.read(given).temperature.get(checkpoint)
+    index = Branches.read(given)
+    return next(iter(index.branches.values())).temperature.get(checkpoint)
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

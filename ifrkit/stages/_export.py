@@ -14,6 +14,7 @@ from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.export import ExportConfig
 from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.core.faults import resource_error
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export.check import TRIM, Difference, compare, real_frames
@@ -38,6 +39,7 @@ def run(job: Job) -> None:
     graphs: dict[str, Any] = {}
     for name, model in job.display.track(list(models.items()), "export"):
         own = {**metadata, "normalisation": normalisation({name: model})}
+        own["temperature"] = {name: model.temperature}
         graphs |= _export(job, store, name, model, own)
     checks = {name: graph["checked"] for name, graph in graphs.items()}
     rows = [
@@ -75,6 +77,8 @@ def _export(
         except (ConfigError, OSError, MemoryError):
             raise
         except Exception as error:  # torch.export and the ONNX exporter raise errors of many kinds
+            if resource_error(error, "export") is not None:
+                raise
             fault = " ".join(str(error).split())[:160]
             job.display.warn(f"{name}: no graph with dynamic {', '.join(dynamic) or 'nothing'} ({fault})")
     raise ConfigError(f"{name}: cannot be exported as {job.config.format} ({fault})", "try the other --format")
@@ -130,6 +134,7 @@ def _metadata(job: Job, store: ClipStore, models: Mapping[str, Branch | VideoMod
         "colors": [list(color) for color in store.labels.colors],
         "ignore": IGNORE,
         "normalisation": normalisation(models),
+        "temperature": {name: model.temperature for name, model in models.items()},
         "size": list(store.size),
         "key_interval": given.manifest.config.get("key_interval"),
     }

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
-from ifrkit.core.errors import DatasetError, InterruptedRun
+from ifrkit.core.encoding import readable
+from ifrkit.core.errors import ArtifactError, DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
 from ifrkit.media.images import save_label
 from ifrkit.media.palette import id_colors
@@ -24,6 +24,7 @@ from ifrkit.metrics.base import Ids
 from ifrkit.predict.for_tools import tool_writer
 from ifrkit.predict.outputs import Overlay, load_label
 from ifrkit.predict.overlap import afterwards, ahead
+from ifrkit.predict.resume import Progress
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Item, Source, read, survey
 
@@ -31,20 +32,11 @@ NAMED = 5
 """Broken frames of one video that get a line of their own."""
 
 
-class Progress(BaseModel):
-    """State of an interrupted run: videos that are complete, and the one that is not. step, steps: frames."""
-
-    done: list[Video] = []
-    current: Video | None = None
-    step: int = 0
-    steps: int = 0
-
-
 def run(job: Job) -> None:
     """Predict one video after the other.
 
     A resumed run keeps complete videos; of the one that was interrupted it draws the overlay again from the label
-    images, and starts the networks at the last key frame: the result is the same.
+    images, and starts the networks at the last key frame: the result is the same (`ifrkit/predict/resume.py`).
     """
     config: PredictConfig = job.config
     found, left = survey(config.videos)
@@ -52,34 +44,41 @@ def run(job: Job) -> None:
     segmenter = open_segmenter(job)
     for _, fact in found:
         segmenter.seen_at(fact.size, config)  # before the first video is begun
-    run = _Run(job, segmenter, sum(fact.claimed for _, fact in found))
-    for source, fact in found[len(run.done) :]:
+    progress = Progress(job, [source.name for source, _ in found], sum(fact.claimed for _, fact in found))
+    run = _Run(job, segmenter, progress)
+    for source, fact in found[len(progress.done) :]:
         run.video(source, fact)
-    if not any(record.frames for record in run.done):
+    if not any(record.frames for record in progress.done):
         raise DatasetError(f"{found[0][0].path}: not one frame could be read", "copy it again, or convert it")
     labels = segmenter.labels
-    Predictions(classes=labels.names, colors=labels.colors, videos=tuple(run.done)).write(job.directory)
+    Predictions(classes=labels.names, colors=labels.colors, videos=tuple(progress.done)).write(job.directory)
     job.metrics.update(run.metrics())
 
 
 class _Run:
-    """The videos done so far, and the time that it took."""
+    """The run so far, and the time that it took."""
 
-    def __init__(self, job: Job, segmenter: Segmenter, total: int) -> None:
-        self.job, self.segmenter, self.predictor, self.total = job, segmenter, segmenter.predictor, total
+    def __init__(self, job: Job, segmenter: Segmenter, progress: Progress) -> None:
+        self.job, self.segmenter, self.predictor, self.progress = job, segmenter, segmenter.predictor, progress
         self.colors: NDArray[np.uint8] = id_colors(segmenter.labels)
-        self._progress = job.scratch / "progress.json"
-        saved = Progress()
-        if job.resumed:
-            saved = Progress.model_validate_json(self._progress.read_bytes())
-        self.done, self._before = saved.done, saved.current
         self._predicted, self._seconds = 0, 0.0
 
     def video(self, source: Source, fact: Facts) -> None:
+        """Predict one video; once more from its beginning where a label that was kept of it is damaged."""
+        try:
+            self._video(source, fact)
+        except ArtifactError as error:
+            if not self.progress.key_frames(source.name):
+                raise
+            self.job.display.warn(f"{error.message}: {source.name} is predicted again")
+            self.progress.forget()
+            self._video(source, fact)
+
+    def _video(self, source: Source, fact: Facts) -> None:
         """Read, predict and write one video, at the same time."""
         (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
-        record = Video(name=source.name, source=source.path.resolve().name, size=fact.size, seen_at=seen_at)
+        record = Video(name=source.name, source=readable(source.path.resolve().name), size=fact.size, seen_at=seen_at)
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
@@ -87,7 +86,7 @@ class _Run:
             frames = stack.enter_context(ahead(_scaled(source, fact, seen_at)))
             for item, small in self.job.display.track(frames, source.name, total=fact.claimed or None):
                 if signum := self.job.stop():
-                    self._save(record)
+                    self.progress.save(record, item.number - 1)
                     place = self.job.directory / source.name
                     fault = f"predict: stopped by signal {signum} after {record.frames} frames of {source.name}"
                     raise InterruptedRun(fault, f"--resume goes on; what is done is in {place}", signum=signum)
@@ -96,9 +95,10 @@ class _Run:
                 ids_hw = self._frame(record, item, small)
                 for put in outputs:
                     put(item, ids_hw)
+                self.progress.save_sometimes(record, item.number)
                 self._tell(begun, before)
         self._seconds += time.perf_counter() - begun
-        self.done.append(record)
+        self.progress.finish(record)
         self._summary(record, time.perf_counter() - begun)
 
     def _frame(self, record: Video, item: Item, small: Frame | None) -> Ids | None:
@@ -109,9 +109,9 @@ class _Run:
             if len(record.broken) <= NAMED and not item.told:
                 self.job.display.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
             return None
-        before = self._before if self._before and self._before.name == record.name else None
-        if before and item.number < max(before.key_frames, default=0):
-            key = item.number in before.key_frames
+        known = self.progress.key_frames(record.name)
+        if item.number < max(known, default=0):
+            key = item.number in known
             ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
         else:
             ids_hw, key = self.predictor(small, record.size)
@@ -135,16 +135,8 @@ class _Run:
             yield tool_writer(stack, name, place / name, self.segmenter.labels, source)
         if config.overlay:
             overlay = Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, self.colors, config.overlay)
-            stack.callback(overlay.close)
+            stack.enter_context(overlay)
             yield lambda item, ids_hw: overlay.write(item.frame, ids_hw)
-
-    def _save(self, current: Video) -> None:
-        before = self._before
-        if before and before.name == current.name and before.frames > current.frames:
-            current = before  # stopped again before it was as far as the first time
-        step = current.frames + sum(record.frames for record in self.done)
-        state = Progress(done=self.done, current=current, step=step, steps=max(step, self.total))
-        self._progress.write_text(state.model_dump_json())
 
     def _tell(self, begun: float, before: int) -> None:
         rate = (self._predicted - before) / (time.perf_counter() - begun)
@@ -158,9 +150,9 @@ class _Run:
     def metrics(self) -> dict[str, Any]:
         """Counts, speed, and the share of the time in which no network ran."""
         return {
-            "frames": sum(record.frames for record in self.done),
-            "key_frames": sum(len(record.key_frames) for record in self.done),
-            "broken": sum(len(record.broken) for record in self.done),
+            "frames": sum(record.frames for record in self.progress.done),
+            "key_frames": sum(len(record.key_frames) for record in self.progress.done),
+            "broken": sum(len(record.broken) for record in self.progress.done),
             "frames_per_second": self._predicted / self._seconds if self._seconds else None,
             "outside_networks": 1 - self.predictor.seconds / self._seconds if self._seconds else None,
         }

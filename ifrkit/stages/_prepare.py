@@ -12,8 +12,9 @@ import numpy as np
 from data_prep.base import Dataset
 from data_prep.leakage import measure
 from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
-from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.errors import ArtifactError, ConfigError, DatasetError, InterruptedRun
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.data.store.clips import ClipStoreWriter, StoreFile, StoreIndex
 from ifrkit.data.store.file import StoredFrame
@@ -29,7 +30,7 @@ def run(job: Job) -> None:
     config: PrepareConfig = job.config
     dataset = open_dataset(config)
     clips = dataset.clips()
-    dataset.left_out().tell(job.display)
+    dataset.tell(job.display)
     check_clips(clips)
     index, recipe = plan(config, dataset, clips)
     writer = ClipStoreWriter(job.directory, job.scratch, index)
@@ -123,10 +124,8 @@ def _write_file(job: Job, writer: ClipStoreWriter, number: int, frames: Iterator
             if name in visible and item.label is not None:
                 own = counts[visible[name]]
                 own[:] = [a + b for a, b in zip(own, histogram(item.label, classes), strict=True)]
-    note = json.dumps({"plan": key, "histogram": counts})
-    partial = job.scratch / f"{entry.name}.json.partial"
-    partial.write_text(note)
-    partial.replace(job.scratch / f"{entry.name}.json")
+    note = {"plan": key, "histogram": counts, "files": checksums(job.directory / entry.name)}
+    write_note(job.scratch / f"{entry.name}.json", note)
     return counts
 
 
@@ -141,10 +140,15 @@ def _finished(job: Job, index: StoreIndex, key: str) -> dict[int, Counts]:
     done: dict[int, Counts] = {}
     for number, file in enumerate(index.files):
         note = job.scratch / f"{file.name}.json"
-        if note.exists() and (job.directory / file.name).exists():
-            tree = json.loads(note.read_text())
-            if tree["plan"] == key:
-                done[number] = tree["histogram"]
+        if not note.exists():
+            continue
+        try:
+            tree = read_note(note)
+        except ArtifactError:
+            job.display.warn(f"{note} is damaged: {file.name} is made again")
+            continue
+        if tree["plan"] == key and changed(job.directory, tree["files"]) is None:
+            done[number] = tree["histogram"]
     keep = {index.files[number].name for number in done}
     for path in job.directory.glob("frames-*.h5"):
         if path.name not in keep:

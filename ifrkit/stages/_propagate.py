@@ -58,7 +58,7 @@ def run(job: Job) -> None:
         writers = [stack.enter_context(writer_of(name)(job.directory / name, store.labels)) for name in config.write]
         for first in range(0, len(frames), PER_FILE):
             rows = min(PER_FILE, len(frames) - first)
-            with PseudoWriter(job.directory / file_name(first // PER_FILE), rows, store.size) as file:
+            with PseudoWriter(job.directory / file_name(first // PER_FILE), job.scratch, rows, store.size) as file:
                 for row, frame in enumerate(islice(titled, rows)):
                     file.write(row, frame.ids_hw[None], frame.confidence_hw[None])
                     if frame.origins:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.pseudo_label import PseudoLabelConfig
 from ifrkit.core.errors import InterruptedRun
@@ -27,14 +28,15 @@ def run(job: Job) -> None:
     store = ClipStore.of(job.input("clips"))
     frames = training_frames(store)
     places = list(frames.values())
-    (job.scratch / "begun").touch()  # complete files are kept for --resume
+    write_note(job.scratch / "begun.json", {})  # complete files are kept for --resume
     starts = range(0, len(places), PER_FILE)
     for first in starts[distributed.rank() :: distributed.world()]:
         part, number = places[first : first + PER_FILE], first // PER_FILE
         path = job.directory / file_name(number)
-        if path.exists():
+        note = job.scratch / f"{path.name}.json"
+        if note.exists() and changed(job.directory, read_note(note)["files"]) is None:
             continue
-        with PseudoWriter(path, len(part), store.size) as writer:
+        with PseudoWriter(path, job.scratch, len(part), store.size) as writer:
             rows = range(0, len(part), config.batch)
             for row in job.display.track(rows, f"pseudo-label, file {number + 1} of {len(starts)}"):
                 if signum := job.stop():
@@ -43,6 +45,7 @@ def run(job: Job) -> None:
                 places_now = part[row : row + config.batch]
                 made = predict_frames(network, store, places_now, device, scales=config.scales, flip=config.flip)
                 writer.write(row, *made)
+        write_note(note, {"files": checksums(path)})
     if distributed.rank() == 0:
         index = Pseudo(frames=tuple(frames), per_file=PER_FILE, size=store.size, num_classes=network.num_classes)
         index.write(job.directory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ifrkit.artifacts.job import input_of
@@ -10,6 +12,7 @@ from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.config.training import BalanceConfig
+from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.clip_loader import Shot, usable_clips
@@ -53,12 +56,25 @@ def train_flow(config: TrainFlowConfig, inputs: list[Artifact]) -> None:
 def fusion(config: TrainFusionConfig, inputs: list[Artifact]) -> None:
     """Branches, labels and frames are there, and flow or what trains it."""
     store, trained = ClipStore.of(input_of(inputs, "clips")), input_of(inputs, "branches")
-    world = Ranks.from_environment().world
-    architecture, share = load("architectures", config.arch), config.loop.share(world)
-    usable_clips(store, labeled_of(config, store, trained), Shot("fixed", config.crop))
-    for branch in architecture.branches:
+    for branch in _joined(config, store, labeled_of(config, store, trained)):
         require_branch(trained, branch)
-    architecture.require_pass(share, config.crop)
     if not any(artifact.kind == "flow" for artifact in inputs):
         flow.require(config.pretrain, store, "pretrain.crop")
-        config.pretrain.loop.share(world)
+        config.pretrain.loop.share(Ranks.from_environment().world)
+
+
+def fusion_ahead(config: TrainFusionConfig, branches: TrainBranchesConfig, inputs: list[Artifact]) -> None:
+    """What `fusion` will say of the clips, while its branches and flow are still to be trained."""
+    store = ClipStore.of(input_of(inputs, "clips"))
+    for branch in _joined(config, store, labeled_clips(store, config.labeled or branches.labeled)):
+        if branch not in branches.branches:
+            raise ConfigError(f"--arch {config.arch} wants a {branch} branch", f"train {branch}, too")
+
+
+def _joined(config: TrainFusionConfig, store: ClipStore, labeled: Sequence[int]) -> tuple[str, ...]:
+    """The branches that the architecture joins, which these labels, frames and this batch size can train."""
+    architecture = load("architectures", config.arch)
+    usable_clips(store, labeled, Shot("fixed", config.crop))
+    architecture.require_pass(config.loop.share(Ranks.from_environment().world), config.crop)
+    branches: tuple[str, ...] = architecture.branches
+    return branches

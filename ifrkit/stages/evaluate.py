@@ -52,6 +52,7 @@ STAGE = Stage(
     help="Measure mIoU, temporal consistency and more.",
     order=60,
     needs=("video-model", "branches"),
+    payload=("report.json", "records.npz", "*.png", "best/*.webp", "worst/*.webp", "clip.webp"),
     source_identity=_flow_files,
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._judged:check",

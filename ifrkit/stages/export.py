@@ -12,6 +12,7 @@ STAGE = Stage(
     help="Write a trained model as ONNX or torch.export graphs.",
     order=80,
     needs=("video-model", "branches"),
+    payload=("exported.json", "*.onnx", "*.pt2"),
     check="ifrkit.stages._export:check",
     label=lambda config: config.format,
 )

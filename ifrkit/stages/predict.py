@@ -43,6 +43,7 @@ STAGE = Stage(
     arguments="VIDEO",
     order=70,
     needs=("video-model", "branches"),
+    payload=("predictions.json", "*/labels/*.png", "*/overlay.mp4"),
     accepts=("exported",),
     resumable=True,
     source_identity=_identity,

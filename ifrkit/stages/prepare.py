@@ -52,6 +52,7 @@ STAGE = Stage(
     help="Read a dataset once and write the clip store.",
     arguments="DATASET",
     order=10,
+    payload=("clips.json", "frames-*.h5"),
     source_identity=lambda config: open_dataset(config).fingerprint(),
     check="ifrkit.stages._prepare_check:check",
     label=lambda config: config.dataset,

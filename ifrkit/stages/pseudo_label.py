@@ -12,6 +12,7 @@ STAGE = Stage(
     help="Write hard labels and confidence of every training frame.",
     order=30,
     needs=("branches",),
+    payload=("pseudo.json", "labels-*.h5"),
     resumable=True,
     check="ifrkit.stages._pseudo_label:check",
     label=lambda config: f"{config.branch}-{config.checkpoint}",

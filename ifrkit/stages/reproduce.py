@@ -13,6 +13,7 @@ STAGE = Stage(
     arguments="TABLE",
     order=100,
     needs=("report",),
+    payload=("table.json", "table.csv", "table.txt", "table.png", "sheets/*.png"),
     in_recipes=False,
     label=lambda config: f"{config.table}-{config.dataset}-{config.scale}",
 )

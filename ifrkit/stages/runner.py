@@ -1,8 +1,9 @@
-"""Run a stage: name the result, answer "up to date", lock, resume or start, commit."""
+"""Run a stage: name the result, answer "up to date", lock, finish or resume what is there or start, store."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
@@ -17,15 +18,19 @@ from typing import NoReturn
 import ifrkit
 from ifrkit.artifacts import store
 from ifrkit.artifacts.about import named
-from ifrkit.artifacts.atomic import is_disk_full, resource_errors
 from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.artifacts.locks import is_locked, locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
-from ifrkit.core.errors import ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.faults import resource_errors
+from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import Stage
 from ifrkit.stages.ranks import Ranks
+
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that say that the user named a wrong place; others may pass."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ def execute(stage: Stage, config: Config, run: Run) -> Artifact:
         require(planned, run)
         _make_place(planned.target.parent)
         with locked(planned.target):
+            if done := store.settle(planned.target):
+                run.display.info(f"{planned.target}: {done}")
             planned = plan(stage, config, run)  # another run may have finished it before we got the lock
             if planned.existing:
                 return _up_to_date(ranks, run.display, planned.existing)
@@ -138,7 +145,7 @@ def _make_place(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         fault = "" if os.access(directory, os.W_OK | os.X_OK) else "permission denied"
     except OSError as error:
-        if is_disk_full(error):
+        if error.errno not in _PLACES:
             raise
         fault = error.strerror or str(error)
     if fault:
@@ -167,9 +174,11 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
         ranks.tell("begin", json.dumps({"partial": str(partial.resolve()), "resumed": state, "inputs": used}))
         stage.start(job)
         ranks.wait("done")
-        artifact = store.commit(partial, planned.target, _manifest(planned, job, run.origins))
+        _warn_of_undeclared(stage, partial, run.display)
+        manifest = _manifest(planned, job, run.origins, store.next_sequence(run.workspace))
+        artifact = store.commit(partial, planned.target, manifest, stage.payload)
     except BaseException:
-        if not store.has_state(partial):
+        if not store.has_state(partial) and not store.is_finished(partial):
             shutil.rmtree(partial, ignore_errors=True)
         raise
     ranks.tell("end", str(artifact.path))
@@ -179,7 +188,8 @@ def _make(planned: Plan, ranks: Ranks, run: Run) -> Artifact:
 def _require_resume(planned: Plan, run: Run) -> None:
     """An interrupted run is continued or thrown away by the user's word alone."""
     partial = store.partial_path(planned.target)
-    if planned.stage.resumable and not run.resume and not run.force and store.has_state(partial):
+    asked = run.resume or run.force or store.unsettled(planned.target)
+    if planned.stage.resumable and not asked and store.has_state(partial):
         message = f"an interrupted run of {planned.stage.name} stopped{progress(partial)}: {partial}"
         raise ConfigError(message, "--resume to continue, --force to start over")
 
@@ -189,6 +199,13 @@ def _warn_of_others(partial: Path, display: Display) -> None:
     others = [p for p in partial.parent.glob(f"{store.PARTIAL}*") if p != partial and store.has_state(p)]
     if others:
         display.warn(f"nothing to resume with this config and input; {others[0]} belongs to another")
+
+
+def _warn_of_undeclared(stage: Stage, partial: Path, display: Display) -> None:
+    """A stage that writes more than it declares loses it: its author should know. Hidden files are temporaries."""
+    for name in store.payload(partial):
+        if not store.is_declared(name, stage.payload) and store.is_declared(name, ()):
+            display.warn(f"{name} is not kept: stage {stage.name} does not declare it as payload")
 
 
 def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
@@ -207,13 +224,13 @@ def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
 
 def progress(partial: Path) -> str:
     """Where the interrupted run stood (" at step 120 of 400"), from the `progress.json` that a stage may keep."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        tree = json.loads((partial / store.SCRATCH / "progress.json").read_text())
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, ArtifactError):
+        tree = json.loads(read_plain(partial / store.SCRATCH / "progress.json"))
         return f" at step {int(tree['step'])} of {int(tree['steps'])}"
     return ""
 
 
-def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
+def _manifest(planned: Plan, job: Job, origins: dict[str, str], sequence: int) -> Manifest:
     seed = getattr(planned.config, "seed", None)
     # Relative to where the artifact will be, so that a workspace can be moved as a whole.
     home = planned.target.resolve()
@@ -224,6 +241,7 @@ def _manifest(planned: Plan, job: Job, origins: dict[str, str]) -> Manifest:
         id=planned.id,
         stage=planned.stage.name,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        sequence=sequence,
         inputs=tuple(inputs),
         config=plain(planned.config.model_dump(mode="json")),
         origins=origins,

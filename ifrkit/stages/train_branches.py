@@ -45,6 +45,7 @@ STAGE = Stage(
     help="Train the light and the heavy branch, semi-supervised.",
     order=20,
     needs=("clips",),
+    payload=("branches.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
     accepts=("pseudo-labels",),
     resumable=True,
     extra_inputs=_extra_inputs,

@@ -34,6 +34,7 @@ STAGE = Stage(
     help="Train the flow network from the video itself.",
     order=40,
     needs=("clips",),
+    payload=("flow.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
     resumable=True,
     check="ifrkit.stages._training_checks:train_flow",
     label=lambda config: config.supervision,

@@ -40,6 +40,7 @@ STAGE = Stage(
     help="Train the video model: branches, flow and fusion.",
     order=50,
     needs=("branches",),
+    payload=("model.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
     resumable=True,
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._training_checks:fusion",

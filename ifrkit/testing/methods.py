@@ -22,7 +22,7 @@ import torch
 
 from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.manifest import Manifest
-from ifrkit.artifacts.store import Artifact, begin, commit, open_artifact
+from ifrkit.artifacts.store import SCRATCH, Artifact, begin, commit, open_artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.keyed import key_rng
@@ -219,7 +219,7 @@ def _random_labels(clips: Artifact, store: ClipStore) -> Artifact:
         return open_artifact(target)
     partial, frames, rng = begin(target), list(training_frames(store)), key_rng(0, "labels")
     shape = (len(frames), *store.size)
-    with PseudoWriter(partial / file_name(0), len(frames), store.size) as writer:
+    with PseudoWriter(partial / file_name(0), partial / SCRATCH, len(frames), store.size) as writer:
         ids = rng.integers(store.labels.num_classes, size=shape, dtype=np.uint8)
         writer.write(0, ids, rng.random(shape, dtype=np.float32))
     index = Pseudo(frames=tuple(frames), per_file=len(frames), size=store.size, num_classes=store.labels.num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ifrkit.artifacts.job import Display
-from ifrkit.core.errors import DivergedError
+from ifrkit.artifacts.notes import AGAIN
+from ifrkit.core.errors import ArtifactError, DivergedError
+from ifrkit.core.faults import named
 from ifrkit.media.pictures import Rgb
 from ifrkit.train import distributed
 
@@ -55,12 +58,19 @@ class LossWatch:
 class EventLog:
     """A file of JSON lines, one a record; each holds "step", the number of finished steps."""
 
-    def __init__(self, path: Path, length: int = 0) -> None:
-        """length: what to keep of the file, in bytes (the rest was written after the resumed state)."""
+    def __init__(self, path: Path, kept: tuple[int, str] = (0, "")) -> None:
+        """kept: what `mark` said; what comes after that in the file was written after the resumed state, and goes.
+
+        Raises ArtifactError if the file does not hold what it did then.
+        """
+        self._path, length = path, kept[0]
         path.touch()
         self._file = path.open("r+b")
-        self._file.truncate(min(length, path.stat().st_size))
-        self._file.seek(0, os.SEEK_END)
+        self._sum = hashlib.sha256(self._file.read(length))
+        if length and kept != (self._file.tell(), self._sum.hexdigest()):
+            self._file.close()
+            raise ArtifactError(f"{path} is not what the interrupted run had written", AGAIN)
+        self._file.truncate(length)
         self.board: Any = None
         """The TensorBoard writer, if there is one."""
 
@@ -75,8 +85,11 @@ class EventLog:
 
     def write(self, **record: Any) -> None:
         """Append a record, at once visible to readers of the file."""
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(record).encode() + b"\n"
+        with named(self._path):
+            self._file.write(line)
+            self._file.flush()
+        self._sum.update(line)
         if self.board is not None:
             for name, value in _scalars(record):
                 self.board.add_scalar(name, value, record["step"])
@@ -86,9 +99,11 @@ class EventLog:
         if self.board is not None:
             self.board.add_image("validation", picture, step, dataformats="HWC")
 
-    def length(self) -> int:
-        """Bytes written so far."""
-        return self._file.tell()
+    def mark(self) -> tuple[int, str]:
+        """Bytes written so far, now durable, and their sha256."""
+        with named(self._path):
+            os.fsync(self._file.fileno())
+        return self._file.tell(), self._sum.hexdigest()
 
     def close(self) -> None:
         """Close the file and the TensorBoard writer."""

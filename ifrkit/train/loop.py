@@ -7,11 +7,12 @@ mask depends on (seed, run, step, micro-step, rank) alone, and a resumed run equ
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,12 +21,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.job import Job, Silent
+from ifrkit.artifacts.notes import checksums, read_note, require_unchanged, write_note
 from ifrkit.config.training import LoopConfig
 from ifrkit.core.config import Runtime
 from ifrkit.core.errors import InterruptedRun
 from ifrkit.core.keyed import key_seed
 from ifrkit.media.pictures import Rgb
-from ifrkit.models.weights import save_weights
+from ifrkit.models.weights import packed, save_weights
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
 from ifrkit.train.state import load_state, require_finite, save_state
@@ -100,8 +102,10 @@ def fit(task: Task, *, loop: LoopConfig, seed: int, job: Job, name: str, runtime
     loop.share(distributed.world())
     done = job.scratch / f"{name}.done.json"
     if job.resumed and done.exists():
+        note = read_note(done)
+        require_unchanged(job.directory, note["files"])
         job.display.info(f"{name}: already trained")
-        return FitResult(**json.loads(done.read_text()))
+        return FitResult(**note["result"])
     run = _Run(task, loop, seed, job, name, runtime)
     task.module.train()
     try:
@@ -132,8 +136,12 @@ class _Run:
         self.watch = LossWatch()
         self.result = FitResult()
         self.state_path = job.scratch / f"{name}.state.pt"
-        self.start, length = self._restore() if job.resumed and self.state_path.exists() else (0, 0)
-        self.events = EventLog(job.directory / f"{name}.events.jsonl", length) if self.rank == 0 else None
+        self.best: bytes | None = None
+        """The file of the best weights, while it is not written."""
+        self.best_sha256 = ""
+        saved = job.resumed and self.state_path.exists()
+        self.start, kept = self._restore() if saved else (0, (0, ""))
+        self.events = EventLog(self._file("events.jsonl"), kept) if self.rank == 0 else None
         if self.events and runtime.tensorboard:
             self.events.add_tensorboard(job.directory / "tensorboard" / name, self.start, job.display)
         self.wrapped = distributed.wrap(task.module)
@@ -185,6 +193,9 @@ class _Run:
             self._validate(done)
         if saves:
             self._save(done)
+        if self.best is not None:  # after the state that names it: a run killed in between makes the same file again
+            write_atomic(self._file("best.safetensors"), self.best)
+            self.best = None
         if signum and done < self.loop.steps:
             fault = f"{self.name}: stopped by signal {signum} after step {done} of {self.loop.steps}, state saved"
             raise InterruptedRun(fault, "run again with --resume to go on", signum=signum)
@@ -216,7 +227,7 @@ class _Run:
         self.result.last = metrics
         if best:
             self.result.best, self.result.best_step = metrics, done
-            self._write_weights("best")
+            self._take_best()
         if metrics and self.events:
             self.events.write(step=done, metrics=metrics, best=best)
         if picture is not None and self.events:
@@ -228,9 +239,14 @@ class _Run:
         distributed.share_buffers(self.task.module)
         require_finite(self.task.module.state_dict(), done)
 
-    def _write_weights(self, which: str) -> None:
+    def _file(self, suffix: str) -> Path:
+        return self.job.directory / f"{self.name}.{suffix}"
+
+    def _take_best(self) -> None:
+        """The present weights are the best so far."""
         if self.rank == 0:
-            save_weights(self.job.directory / f"{self.name}.{which}.safetensors", self.task.state())
+            self.best = packed(self.task.state())
+            self.best_sha256 = hashlib.sha256(self.best).hexdigest()
 
     def _save(self, done: int) -> None:
         self._check_weights(done)
@@ -241,26 +257,37 @@ class _Run:
                 "optimizers": [optimizer.state_dict() for optimizer in self.task.optimizers],
                 "scaler": self.scaler.state_dict(),
                 "result": asdict(self.result),
-                "events": self.events.length(),
+                "events": self.events.mark(),
+                "best_sha256": self.best_sha256,
             }
             save_state(self.state_path, state)
-            progress = json.dumps({"step": done, "steps": self.loop.steps})
-            write_atomic(self.job.scratch / "progress.json", progress.encode())
+            write_note(self.job.scratch / "progress.json", {"step": done, "steps": self.loop.steps})
 
-    def _restore(self) -> tuple[int, int]:
-        """Take over the saved state: the first step to do, and the length of the event log then."""
+    def _restore(self) -> tuple[int, tuple[int, str]]:
+        """Take over the saved state: the first step to do, and the mark of the event log then."""
         state = load_state(self.state_path)
         self.task.module.load_state_dict(state["module"])
         for optimizer, saved in zip(self.task.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.scaler.load_state_dict(state["scaler"])
         self.result = FitResult(**state["result"])
-        return state["step"], state["events"]
+        best = self._file("best.safetensors")
+        if self.result.best_step == state["step"]:
+            self._take_best()
+            if self.rank == 0 and self.best is not None:
+                write_atomic(best, self.best)
+                self.best = None
+        elif self.result.best_step and self.rank == 0:
+            self.best_sha256 = state["best_sha256"]
+            require_unchanged(self.job.directory, {best.name: self.best_sha256})
+        return state["step"], tuple(state["events"])
 
     def finish(self) -> FitResult:
-        """Save the last weights; the resume state is not needed any more."""
-        self._write_weights("last")
+        """Save the last weights, and a note that this network is trained; the larger state is not needed any more."""
         if self.rank == 0:
-            write_atomic(self.job.scratch / f"{self.name}.done.json", json.dumps(asdict(self.result)).encode())
+            last, files = self._file("last.safetensors"), [self._file("best.safetensors"), self._file("events.jsonl")]
+            save_weights(last, self.task.state())
+            note = {"result": asdict(self.result), "files": checksums(last, *(path for path in files if path.exists()))}
+            write_note(self.job.scratch / f"{self.name}.done.json", note)
             self.state_path.unlink(missing_ok=True)
         return self.result

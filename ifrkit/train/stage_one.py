@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -35,12 +36,14 @@ from ifrkit.models.network import Network, build_network
 from ifrkit.models.public import AUTO
 from ifrkit.models.teacher import Teacher
 from ifrkit.train import distributed, validation
+from ifrkit.train.calibration import temperatures
 from ifrkit.train.judging import Judge
 from ifrkit.train.layerwise import shares
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.optim import branch_optimizer, poly, warm
 from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
+from ifrkit.trained import load_into
 
 _THIN = 0.2
 """Below this share of labeled pixels a mean over all pixels makes the labels count for little."""
@@ -60,15 +63,18 @@ def run(job: Job) -> None:
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
     passes: dict[str, Passes] = {}
+    warmth: dict[str, dict[str, float]] = {}
     for branch in config.branches:
         network = build_network(getattr(config, branch), classes, key_seed(config.seed, "network", branch))
         task = BranchTask(network, config, store, labeled, device, sources).measured()
         loop = config.loop.model_copy(update={"steps": task.steps})
         results[branch] = fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
         passes[branch] = task.passes
+        files = {kept: job.directory / f"{branch}.{kept}.safetensors" for kept in ("best", "last")}
+        warmth[branch] = temperatures(store, files, task.use, task.logits, job.display)
     index = Branches(
         num_classes=classes,
-        branches={branch: _entry(getattr(config, branch), result) for branch, result in results.items()},
+        branches={name: _entry(getattr(config, name), result, warmth[name]) for name, result in results.items()},
         passes={name: PassCount(**count._asdict(), cost=count.cost) for name, count in passes.items()},
         labeled=tuple(store.clips[clip].name for clip in labeled),
     )
@@ -114,10 +120,11 @@ def pseudo_labels(inputs: Sequence[Artifact], store: ClipStore, labeled: list[in
     return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
 
 
-def _entry(config: NetworkConfig, result: FitResult) -> Branch:
+def _entry(config: NetworkConfig, result: FitResult, temperature: dict[str, float]) -> Branch:
     plugin: Backbone = load("backbones", config.backbone)(config)
     source = plugin.source() if config.pretrained == AUTO else {}
-    return Branch(network=config.model_dump(mode="json"), **vars(result), pretrained=source)
+    network = config.model_dump(mode="json")
+    return Branch(network=network, **vars(result), temperature=temperature, pretrained=source)
 
 
 def _percent(metrics: dict[str, float]) -> str:
@@ -288,3 +295,14 @@ class BranchTask(Task):
     def state(self) -> dict[str, Tensor]:
         """The plain network: what a method adds is for training only."""
         return self.exported.state_dict()
+
+    def use(self, weights: Path) -> None:
+        """After training: take the weights of a file, to look with them."""
+        load_into(self.exported, weights)
+        self.exported.eval()
+
+    def logits(self, clip: int, index: int) -> Tensor:
+        """Logits (1, k, h, w) of a frame."""
+        frame_13hw = torch.from_numpy(self.clips.store.frame(clip, index)).to(self.device).permute(2, 0, 1)[None]
+        logits_1khw: Tensor = self.exported(self.exported.normalise(frame_13hw))
+        return logits_1khw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.losses import upsample
 from ifrkit.train import distributed, validation
+from ifrkit.train.calibration import temperatures
 from ifrkit.train.flow import train_flow
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.spans import span_of
@@ -44,7 +46,7 @@ def run(job: Job) -> None:
     model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
     if config.fusion_init == "average":
         model.average_merge()
-    result = _train(job, model, store, labeled)
+    result, warmth = _train(job, model, store, labeled)
     trained = Branches.read(branches).branches
     index = Index(
         arch=config.arch,
@@ -53,6 +55,7 @@ def run(job: Job) -> None:
         flow_width=_width(job),
         key_interval=config.key_interval,
         labeled=tuple(store.clips[clip].name for clip in labeled),
+        temperature=warmth,
         **vars(result),
     )
     index.write(job.directory)
@@ -64,8 +67,8 @@ def run(job: Job) -> None:
     )
 
 
-def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> FitResult:
-    """Each phase in turn, from the last weights of the one before it. The result is that of the last phase."""
+def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) -> tuple[FitResult, dict[str, float]]:
+    """Each phase in turn, from the last weights of the one before it. The result, and the temperatures, of the last."""
     config: TrainFusionConfig = job.config
     device = distributed.local_device(job.device)
     *first, last = model.phases()
@@ -75,7 +78,9 @@ def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) ->
         distributed.largest(0)  # rank 0 has written the file when it comes here
         load_into(task.kept, job.directory / f"{phase.name}.last.safetensors")
     task = FusionTask(model, config, store, labeled, device, last)
-    return fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
+    result = fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
+    files = {kept: job.directory / f"{last.name}.{kept}.safetensors" for kept in ("best", "last")}
+    return result, temperatures(store, files, task.use, task.logits, job.display)
 
 
 def labeled_of(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
@@ -225,9 +230,18 @@ class FusionTask(Task):
         return [self._predict_one(clip, index) for clip, index in frames]
 
     def _predict_one(self, clip: int, index: int) -> Ids:
-        frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)
-        ids_hw: Ids = self.model.forward_clip(frames)[0].argmax(0).to(torch.uint8).cpu().numpy()
+        ids_hw: Ids = self.logits(clip, index)[0].argmax(0).to(torch.uint8).cpu().numpy()
         return ids_hw
+
+    def logits(self, clip: int, index: int) -> Tensor:
+        """Logits (1, k, h, w) of a frame, its key frame `key_interval - 1` before it."""
+        frames = clip_frames(self.store, clip, index, self.config.key_interval - 1).to(self.device)
+        return self.model.forward_clip(frames)
+
+    def use(self, weights: Path) -> None:
+        """After training: take the weights of a file, to look with them."""
+        load_into(self.model, weights)
+        self.model.eval()
 
     @property
     def kept(self) -> nn.Module:

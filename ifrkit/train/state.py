@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,25 +15,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ifrkit.artifacts.atomic import open_atomic
 from ifrkit.core.errors import ArtifactError, DivergedError, ResourceError
+from ifrkit.core.faults import resource_error
 
 _DIGEST = hashlib.sha256().digest_size
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Replace the file at once; a run killed meanwhile finds the older state. Raises ResourceError."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w+b") as file:
+        with open_atomic(path) as file:
             torch.save(dict(state), file)
             file.seek(0)
-            file.write(hashlib.file_digest(file, "sha256").digest())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            file.write(digest.digest())
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise ResourceError(f"cannot write {path}: {error}", "free some space and run again with --resume") from error
+        known = resource_error(error, f"cannot write {path}")
+        fault = (
+            known.message if known else f"cannot write {path}: {error}"
+        )  # torch has words of its own for a full disk
+        raise ResourceError(fault, "make room for it, then run again with --resume") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifrkit.artifacts.atomic import resource_errors, safe_join, write_atomic
+from ifrkit.artifacts.atomic import safe_join, write_atomic
 from ifrkit.artifacts.locks import is_locked, lock_path, locked
 from ifrkit.artifacts.manifest import FileEntry, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.artifacts.reference import Reference, format_reference, parse_reference
 from ifrkit.core.errors import ArtifactError, LockedError, ResourceError
+from ifrkit.core.faults import resource_errors
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -124,6 +125,13 @@ def test_write_atomic_replaces_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
         RuntimeError("Can't decrement id ref count (file write failed: errno = 27, error message = 'File too large')"),
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("std::bad_alloc"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("unable to mmap 1000 bytes from file </torch_1>: Cannot allocate memory (12)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
     ],
 )
 def test_a_full_disk_and_no_memory_are_resource_errors(error: Exception) -> None:
@@ -131,7 +139,16 @@ def test_a_full_disk_and_no_memory_are_resource_errors(error: Exception) -> None
         raise error
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), RuntimeError("shape mismatch"), ValueError("x")])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOENT, errno.ESTALE])
+@pytest.mark.parametrize("path", [None, "/some/where"])
+def test_what_the_system_refuses_names_the_path_and_a_remedy(number: int, path: str | None) -> None:
+    with pytest.raises(ResourceError) as caught, resource_errors("the output"):
+        raise OSError(number, "no", path)
+    assert caught.value.message == f"{path or 'the output'}: {os.strerror(number)}"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("error", [OSError("no number"), RuntimeError("shape mismatch"), ValueError("x")])
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)), resource_errors("the output"):
         raise error

@@ -68,14 +68,16 @@ def test_unlisted_files_cannot_be_opened(tmp_path: Path) -> None:
     assert store.check(made.path) == [f"{made.path / 'extra'}: not in the manifest"]
 
 
-def test_sizes_are_always_checked_and_weights_by_checksum(tmp_path: Path) -> None:
-    made = _made(tmp_path, "branches", "x", files={"w.safetensors": b"12345678", "log.txt": b"12345678"})
-    for name in ("w.safetensors", "log.txt"):
+def test_sizes_are_always_checked_and_all_that_does_not_check_itself_by_checksum(tmp_path: Path) -> None:
+    names = ("w.safetensors", "log.txt", "a.png", "rows.h5")
+    made = _made(tmp_path, "branches", "x", files=dict.fromkeys(names, b"12345678"))
+    for name in names:
         (made.path / name).write_bytes(b"1234X678")
-    assert made.file("log.txt")
-    with pytest.raises(ArtifactError, match="sha256"):
-        made.file("w.safetensors")
-    assert len(made.problems()) == 2
+    assert made.file("rows.h5")  # its reader checks every row
+    for name in names[:3]:
+        with pytest.raises(ArtifactError, match="sha256"):
+            made.file(name)
+    assert len(made.problems()) == 4
     assert made.problems(checksum=False) == []
     (made.path / "log.txt").write_bytes(b"1234")
     with pytest.raises(ArtifactError, match="4 bytes, its manifest says 8"):

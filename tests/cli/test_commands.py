@@ -10,15 +10,11 @@ import click
 import pytest
 from toystages import Shell
 
-from ifrkit.artifacts.manifest import Manifest
-from ifrkit.artifacts.store import Artifact
-from ifrkit.cli.eval import _check_limits, _limit, _require
 from ifrkit.cli.main import COMMANDS, load, root
-from ifrkit.cli.train_branches import _flags
-from ifrkit.config.evaluate import EvalConfig
+from ifrkit.cli.train_branches import flags_of
 from ifrkit.config.resolve import resolve
 from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.core.errors import ConfigError, ThresholdError
+from ifrkit.core.errors import ConfigError
 from ifrkit.core.stage import sections
 
 SHARED = """--from --out --workspace --config --recipe --set --seed --resume --force --dry-run --json --print-config
@@ -31,7 +27,7 @@ FLAGS = {
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
-    "eval": "--metric --flow --split --frames --key-interval --distances --fail-under",
+    "eval": "--metric --flow --split --frames --key-interval --distances --fail-under --fail-over --junit",
     "predict": "--branch --key-interval --key-policy --backend",
     "export": "--format",
 }
@@ -172,7 +168,7 @@ def _branches(**given: object) -> TrainBranchesConfig:
         "steps",
         "budget",
     )
-    flags = _flags(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
+    flags = flags_of(**{name: given.get(name) for name in names})  # type: ignore[arg-type]
     return resolve(TrainBranchesConfig, "train-branches", flags=flags)[0]
 
 
@@ -193,29 +189,6 @@ def test_train_branches_flags() -> None:
 
 
 def test_a_count_replaces_the_share_of_a_recipe() -> None:
-    flags = _flags(None, None, partition=None, labeled_list=None, labeled_count=5)
+    flags = flags_of(None, None, partition=None, labeled_list=None, labeled_count=5)
     config = resolve(TrainBranchesConfig, "train-branches", recipes=["tiny"], flags=flags)[0]
     assert (config.labeled.count, config.labeled.partition) == (5, "1/1")
-
-
-@pytest.mark.parametrize("text", ["miou", "miou=", "miou=x", "miou=55", "=0.5", "miou=nan", "miou=-1"])
-def test_fail_under_refuses(text: str) -> None:
-    with pytest.raises(ConfigError, match="METRIC=FRACTION"):
-        _limit(text)
-
-
-def test_fail_under_wants_a_metric_that_is_measured() -> None:
-    config = EvalConfig.model_validate({"metrics": "mIoU"})
-    _check_limits(dict([_limit("mIoU=0.5")]), config)
-    with pytest.raises(ConfigError, match="--metric"):
-        _check_limits({"tc": 0.5}, config)
-
-
-def test_fail_under_is_exit_7() -> None:
-    report = Artifact(Path("r"), Manifest(kind="report", id="0" * 64, metrics={"miou": 0.5, "tc": {"tc": 0.7}}))
-    _require(report, "miou", 0.5)
-    _require(report, "tc", 0.7)
-    for name, limit in (("miou", 0.51), ("tc", 0.71), ("mvc8", 0.0)):
-        with pytest.raises(ThresholdError, match=name) as caught:
-            _require(report, name, limit)
-        assert caught.value.exit_code == 7

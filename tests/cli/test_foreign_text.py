@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -26,7 +27,7 @@ from ifrkit.artifacts.manifest import Manifest, write_manifest
 from ifrkit.cli import guard
 from ifrkit.cli.display import TerminalDisplay
 from ifrkit.cli.main import COMMANDS, load, root
-from ifrkit.core.text import is_safe, safe
+from ifrkit.core.text import file_name, is_safe, safe
 
 LINK = "[link=x:y]"
 ESCAPES = "\x1b]0;pwned\x07\x1b[31m\x9b31m\x7f\x08"
@@ -39,6 +40,8 @@ LETTERS = "Straße 日本　語 \u0645\u06cc\u200c\u062e 👩\u200d🚀 a\u0301"
 """Harmless, and shown as it is."""
 BYTES = os.fsdecode(b"caf\xe9\x9b31m")
 """A name that is not UTF-8."""
+LONG = "x" * 5000
+"""Too long for a path."""
 SIZE = "--set update.width=0.0625 --set reference.width=0.0625 --set crop.size=[24,32]"
 LOOP = "--steps 1 --set loop.batch=2 --set loop.eval_every=1 --set runtime.workers=0 -q"
 
@@ -85,6 +88,15 @@ def test_what_is_shown_for_what() -> None:
     }
     assert {text: safe(text) for text in shown} == shown
     assert all(safe(text) == text for text in shown.values())
+
+
+def test_file_names() -> None:
+    assert file_name("0016E5/0016E5_07959") == "0016E5_0016E5_07959"
+    names = ["a\\b\x1b\n", "a_b_x1b_n", "a\\b\\x1b_n", *("\u00e9" * 300 + end for end in "ab")]
+    found = [file_name(name) for name in names]
+    assert len({*found}) == len(names)
+    assert found[0].startswith("a_b_x1b_n-")
+    assert all(is_safe(name) and len(name.encode()) <= 200 and not {*"/\\"} & {*name} for name in found)
 
 
 def test_a_terminal_shows_it_as_text() -> None:
@@ -202,7 +214,10 @@ def test_hostile_names_through_the_chain(place: Path, run: Runner, monkeypatch: 
         assert said[line].code == 0, (line, said[line].err)
     assert json.loads(said[CHAIN[3]].out)["kind"] == "clips"  # a path that cannot be a line
     assert safe(CLASS) in said[CHAIN[3]].err
-    assert run("predict", str(place / "own" / "frames" / ("v" + NAME)), "--from", "branches").code == 0
+    for name in ("v" + NAME, BYTES):
+        shutil.copytree(place / "own" / "frames" / ("v" + NAME), place / name)
+        assert run("predict", name, "--from", "branches").code == 0
+    assert run("artifacts", "verify").code == 0
     made = {artifact.kind for artifact in store.artifacts(Path("ifrkit_artifacts"))}
     assert made == {"clips", "flow", "branches", "video-model", "report", "pseudo-labels", "predictions"}
     for page in (Path("ifrkit_artifacts/report.html"), Path("trainings.html")):

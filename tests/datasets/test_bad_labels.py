@@ -20,7 +20,6 @@ from chains import complaint
 from label_exports import SIZE
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.labels import _files as _label_files
 from ifrkit.labels._files import LabelFiles
 
 Cli = Callable[[str], subprocess.CompletedProcess[str]]
@@ -169,11 +168,6 @@ BROKEN = {
         "the image was rotated for labeling; turn the frame itself",
     ),
     "no image": (_studio({"annotations": [], "data": {"text": "hello"}}), "a task without an image in its data"),
-    "cuboid": (
-        _labelme(exports.labelme_shape("road", [[3, 4]], "cuboid")),
-        "not as LabelMe writes it (a cuboid of class 'road' is unknown; draw a polygon)",
-    ),
-    "two corners": (_labelme(exports.labelme_shape("road", WHOLE[:2])), "expected three or more points"),
     "not a number": (_labelme(exports.labelme_shape("road", [*WHOLE, [float("nan"), 0]])), "far outside the frame"),
     "far away": (_labelme(exports.labelme_shape("road", [*WHOLE, [1e300, 0]])), "far outside the frame"),
     "no shapes": (_labelme(shapes="gone"), "not as LabelMe writes it (no 'shapes')"),
@@ -250,9 +244,15 @@ def test_an_entry_that_claims_too_much(tmp_path: Path, cli: Cli) -> None:
 
 
 def test_entries_that_claim_too_much_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_label_files, "MAX_TOTAL", 3000)
-    with pytest.raises(DatasetError, match=r"e\.zip: its files claim 0 GiB together"):
-        _ = _zip(tmp_path, ("a.png", bytes(2000)), ("b.png", bytes(2000))).names
+    monkeypatch.setenv("IFRKIT_MAX_FILE_MIB", "9999")
+    monkeypatch.setenv("IFRKIT_MAX_EXPORT_GIB", "1")
+    with zipfile.ZipFile(tmp_path / "e.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.png", "b.png"):
+            archive.writestr(name, b"x")
+            archive.getinfo(name).file_size = 600 << 20  # what the directory of the archive claims
+    fault = r"e\.zip: its files claim 1 GiB together, more than 1; .* or set IFRKIT_MAX_EXPORT_GIB higher"
+    with pytest.raises(DatasetError, match=fault):
+        _ = LabelFiles(tmp_path / "e.zip").names
 
 
 def test_an_entry_that_holds_more_than_it_claims(tmp_path: Path) -> None:

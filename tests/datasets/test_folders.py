@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from data_prep._toys import save, save_video
 from data_prep.folders import Dataset
 from data_prep.folders.cut import cut
 from data_prep.folders.find import flat_name
 from ifrkit.core.errors import DatasetError
-from ifrkit.media.images import read_raw_label
 from ifrkit.testing import check_dataset, toy
 
 Write = Callable[..., Path]
@@ -134,7 +132,7 @@ def test_labels_without_a_frame_are_counted_named_and_left_out_on_request(tmp_pa
 
 def test_labels_in_which_nothing_is_labeled_do_not_count(tmp_path: Path) -> None:
     _frames(tmp_path, "a", 14)
-    _label(tmp_path, "a/0005")
+    _label(tmp_path, "a/0005", 1)
     _label(tmp_path, "a/0012", 255)
     dataset = _open(tmp_path)
     assert set(_annotated(dataset)) == {"a/0005"}
@@ -234,6 +232,57 @@ def test_one_video_is_split_by_time_with_a_gap(tmp_path: Path) -> None:
     assert any("frames from 55 on are val, 6 frames before are a gap" in line for line in dataset.summary())
 
 
+@pytest.mark.parametrize(
+    ("total", "labels", "split"),
+    [
+        (5, (0, 1, 2, 3, 4), "tttvv"),
+        (30, (10, 11, 12, 13, 14), "ttttv"),
+        (4, (1, 2), "tv"),
+        (6, (0, 1, 5), "ttv"),
+        (40, (0, 39), "tv"),
+    ],
+)
+def test_labels_that_lie_close_are_split_inside_the_clip(
+    tmp_path: Path, total: int, labels: tuple[int, ...], split: str
+) -> None:
+    """Both splits get labels where that can be, no frame is in both, and the run says what that means."""
+    _frames(tmp_path, "a", total)
+    for n in labels:
+        _label(tmp_path, f"a/{n:04}")
+    dataset = _open(tmp_path)
+    names = {"t": "train", "v": "val"}
+    assert _annotated(dataset) == {f"a/{n:04}": names[s] for n, s in zip(labels, split, strict=True)}
+    check_dataset(dataset)
+    near = "a: val begins right after the frames of training, which flatters its scores"
+    assert (near in dataset.summary()) == (near in dataset.catalog.warnings) == (total < 40)
+
+
+@pytest.mark.parametrize(("total", "labels"), [(3, (1, 2)), (3, (0, 1)), (3, (0, 1, 2)), (9, (0, 1))])
+def test_labels_too_close_to_hold_one_back_are_for_training(
+    tmp_path: Path, total: int, labels: tuple[int, ...]
+) -> None:
+    _frames(tmp_path, "a", total)
+    for n in labels:
+        _label(tmp_path, f"a/{n:04}")
+    dataset = _open(tmp_path)
+    assert _annotated(dataset) == {f"a/{n:04}": "train" for n in labels}
+    told = f"the {len(labels)} labels of a lie too close together to hold one back: all are for training"
+    assert dataset.catalog.warnings == [told]
+    assert dataset.summary().count(told) == 1
+
+
+def test_a_label_alone_in_its_stretch_takes_no_video_for_validation(tmp_path: Path) -> None:
+    _frames(tmp_path, "a", 8)
+    _label(tmp_path, "a/0006")
+    for n in (0, 1, 2, 90):
+        save(tmp_path / "frames" / "b" / f"{n:04}.png", np.zeros((6, 8, 3), np.uint8))
+    _label(tmp_path, "b/0090")
+    assert _annotated(_open(tmp_path)) == {"a/0006": "train"}
+    assert any(
+        line.startswith("1 labels are in no split or have no second frame") for line in _open(tmp_path).summary()
+    )
+
+
 def test_lists_of_videos_and_frames(tmp_path: Path) -> None:
     for k in range(3):
         _frames(tmp_path, f"v{k}", 20)
@@ -302,18 +351,8 @@ def test_table_maps_ids_and_colours(tmp_path: Path) -> None:
     dataset = _open(tmp_path)
     assert dataset.label_space().names == ("road", "car", "sky")
     assert dataset.label_space().colors[:2] == ((1, 2, 3), (9, 9, 9))
-    assert dataset.table.convert(read_raw_label(tmp_path / "labels/a/0005.png"), "")[0].tolist() == [0, 1, 2, 255] * 2
+    assert dataset.label("a/0005")[0].tolist() == [0, 1, 2, 255] * 2
     assert dataset.label("a/0006")[:3, 0].tolist() == [0, 1, 255]
-
-
-def test_indexed_label(tmp_path: Path) -> None:
-    _frames(tmp_path, "a", 8)
-    image = Image.fromarray(np.full((6, 8), 2, np.uint8))
-    image.putpalette([10 * i % 256 for i in range(768)])
-    (tmp_path / "labels").mkdir()
-    image.save(tmp_path / "labels" / "0003.png")
-    (tmp_path / "classes.yaml").write_text("classes: {a: [0, 0, 1], b: [0, 0, 2], c: [0, 0, 3]}\n")
-    assert (_open(tmp_path).label("a/0003") == 2).all()
 
 
 @pytest.mark.parametrize(
@@ -325,7 +364,11 @@ def test_indexed_label(tmp_path: Path) -> None:
         ("classes: {a: [1, 2, 300]}", r"classes\.a\.color\.2: Input should be less than or equal to 255"),
         ("classes: {a: {colour: [1, 2, 3]}}", r"classes\.a\.colour"),
         ("- a\n- b", "classes.yaml"),
-        ("classes: [", "no readable YAML"),
+        ("classes: [", r"classes\.yaml:1: "),
+        ("classes: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(4000)), "at most 254 items"),
+        ("classes:\n" + "".join(f"  k{i}: [1, 2, 3]\n" for i in range(30_000)), "more than 100000 values"),
+        ("x: &a [1]\ny: &b [*a, *a]\nclasses: &c {k: *c}", "an alias contains itself"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:

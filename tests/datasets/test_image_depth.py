@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def test_deep_images_are_turned_too(tmp_path: Path, how: int) -> None:
     for pixels in (stored, np.repeat(stored[..., None], 3, 2)):
         (tmp_path / "a.tif").write_bytes(tiff(np.ascontiguousarray(pixels), {274: ("H", [how])}))
         assert np.abs(read_rgb(tmp_path / "a.tif").astype(int) - WANTED).max() <= 1
+
+
+def test_deep_colours_with_metadata_after_the_pixels(tmp_path: Path) -> None:
+    """Pillow has to decode them before it knows how they lie."""
+    plain = _png(np.repeat(np.rot90(WIDE, 2)[..., None], 3, 2))
+    exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0"
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    place = plain.rindex(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(plain[:place] + chunk + plain[place:])
+    assert np.abs(read_rgb(tmp_path / "a.png").astype(int) - WANTED).max() <= 1
 
 
 def test_black_is_black_in_any_range(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from PIL import Image, ImageOps
 
 from data_prep.folders import Dataset
 from ifrkit.artifacts.job import Silent
-from ifrkit.init.project import Project
+from ifrkit.init.footage import Footage
+from ifrkit.init.project import Chooser, Project
 from ifrkit.media.images import image_size, read_raw_label, read_rgb
-from ifrkit.predict.sources import facts, find_sources, read
+from ifrkit.predict.sources import read, survey
 
 SHOWN = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
 """The picture as viewers show it."""
@@ -127,13 +128,15 @@ def test_predict_and_init_see_the_same(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     for n in range(3):
         (tmp_path / "s" / f"{n}.png").write_bytes(turned(SHOWN, 6))
-    (source,) = find_sources([str(tmp_path / "s")])
-    size = facts(source).size
-    assert size == SIZE
-    assert [np.array_equal(item.frame, SHOWN) for item in read(source, size)] == [True] * 3
+    ((source, facts),) = survey([str(tmp_path / "s")]).videos
+    assert facts.size == SIZE
+    assert [np.array_equal(item.frame, SHOWN) for item in read(source, facts)] == [True] * 3
     project = Project(tmp_path / "project")
+    footage = Footage(project.place(tmp_path / "s"), project.labels, Silent())
+    proposal = project.propose(footage, 3, 1, Chooser(None, Silent()))
     project.create(tmp_path / "s")
-    (name,) = project.propose(1, 3, None, Silent()).names
+    project.write(footage, proposal)
+    (name,) = proposal.names
     with Image.open(project.to_label / f"{name.replace('/', '_')}.png") as image:
         assert image.getexif().get(0x0112, 1) == 1
         assert np.array_equal(np.asarray(image), SHOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ import pytest
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, Label
-from ifrkit.labels.base import open_labels
+from ifrkit.labels.base import LabelReader, open_labels
 from ifrkit.media.classes import named_table
 
 SIZE = (24, 40)
 
 
+def _counting(reader: LabelReader) -> LabelReader:
+    reader.scribbles = True
+    return reader
+
+
 def read(place: Path, shapes: list[dict[str, Any]], names: tuple[str, ...] = ("background", "road", "car")) -> Label:
     place.mkdir(exist_ok=True)
     (place / "a.json").write_bytes(exports.labelme("a", shapes, SIZE))
-    found = open_labels(place, "labelme").reader
+    found = pickle.loads(pickle.dumps(_counting(open_labels(place, "labelme").reader)))
     (entry,) = found.entries()
     assert set(found.table([entry.key]).space.names) <= set(names)
     return found.read(entry.key, SIZE, named_table("", names))

@@ -43,7 +43,7 @@ def _everywhere(root: Path) -> tuple[list[list[str]], list[str]]:
     dataset = Dataset(root.parent, Dataset.Config.model_validate({"frames": root.name}))
     footage = Footage(root, root.parent / "labels", Silent())
     found = survey([str(root)])
-    told = [dataset.left_out().lines(), footage.read.left.lines(), found.left.lines()]
+    told = [dataset.frames_found.left.lines(), footage.read.left.lines(), found.left.lines()]
     assert told[0] == told[1] == told[2]
     prepared = [[str(s.path) for s in table.values()] for table in dataset.frames_found.table.values()]
     proposed = [[str(s.path) for s in table.values()] for table in footage.videos.values()]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from ifrkit.evaluation.bootstrap import difference, miou
+from ifrkit.evaluation.bootstrap import Difference, Pair, difference, miou, needed, together
 from ifrkit.metrics._confusion import iou, mean_present
 
 
@@ -28,7 +28,8 @@ def counts(rng: np.random.Generator, seeds: int, clips: int, right: float = 0.7)
 @settings(max_examples=20, deadline=None)
 def test_a_model_against_itself_differs_by_exactly_nothing(seed: int, seeds: int, clips: int) -> None:
     ours = counts(np.random.default_rng(seed), seeds, clips)
-    assert difference(ours, ours, paired_seeds=True, resamples=50) == (0.0, (0.0, 0.0))
+    found = difference(ours, ours, paired_seeds=True, resamples=50)
+    assert (found.value, found.interval, found.told()) == (0.0, (0.0, 0.0), False)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 6))
@@ -119,11 +120,70 @@ def test_scipy_with_the_statistic_by_hand_gives_the_same_interval() -> None:
     assert found.interval == pytest.approx((low, high), abs=1e-12)
 
 
-def test_one_clip_has_no_interval() -> None:
-    ours, theirs = counts(np.random.default_rng(1), 2, 1), counts(np.random.default_rng(2), 2, 1)
+def test_one_video_and_one_seed_have_no_interval() -> None:
+    ours, theirs = counts(np.random.default_rng(1), 1, 1), counts(np.random.default_rng(2), 1, 1)
     found = difference(ours, theirs, paired_seeds=True)
     assert found.interval is None
+    assert not found.told()
     assert found.value != 0
+    assert needed(Pair(ours, theirs, paired_seeds=True)) == (None, None)
+
+
+def test_of_one_video_the_seeds_are_drawn() -> None:
+    """Three paired seeds: the ends are the least and the largest difference of a seed."""
+    ours, theirs = counts(np.random.default_rng(1), 3, 1), counts(np.random.default_rng(2), 3, 1)
+    found = difference(ours, theirs, paired_seeds=True)
+    each = [float(miou(a.sum(0)) - miou(b.sum(0))) for a, b in zip(ours, theirs, strict=True)]
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.interval == pytest.approx((min(each), max(each)))  # 1 of 27 draws is all of one seed: 3.7 %
+
+
+def test_a_video_without_labels_is_not_one() -> None:
+    (ours,), (theirs,) = counts(np.random.default_rng(1), 1, 5), counts(np.random.default_rng(2), 1, 5, 0.6)
+    nothing = np.zeros((2, 2, 2), np.int64)
+    padded = [np.concatenate([row, nothing]) for row in (ours, theirs)]
+    alone, beside = (difference([a], [b], paired_seeds=True) for a, b in ((ours, theirs), padded))
+    assert beside.videos == alone.videos == 5
+    assert beside.interval == alone.interval
+
+
+def test_many_comparisons_need_a_higher_level() -> None:
+    assert together(1) == pytest.approx(0.95)
+    assert together(5) == pytest.approx(0.99)
+    draws = np.concatenate([np.full(9, -0.01), np.full(991, 0.02)])  # 0.9 % below 0
+    found = Difference(0.02, 10, (1, 1), draws)
+    assert found.told()
+    assert not found.told(5)
+
+
+def test_how_many_videos_would_tell() -> None:
+    """With as many as it says, the difference is told in about 80 % of experiments; with a quarter of them, seldom."""
+    rng = np.random.default_rng(3)
+    pools = counts(rng, 1, 20000, 0.72)[0], counts(rng, 1, 20000, 0.70)[0]
+
+    def pair(count: int) -> Pair:
+        rows = rng.integers(0, 20000, count)
+        return Pair([pools[0][rows]], [pools[1][rows]], paired_seeds=True)
+
+    videos, seeds = needed(Pair([pools[0]], [pools[1]], paired_seeds=True), resamples=200)
+    assert seeds is None
+    assert videos is not None
+    told = {
+        count: np.mean([pair(count).difference(300, seed).told() for seed in range(60)])
+        for count in (videos, videos // 4)
+    }
+    assert 0.65 <= told[videos] <= 0.93
+    assert told[videos // 4] < 0.5
+
+
+def test_seeds_that_differ_are_not_mended_by_videos() -> None:
+    """Every video sees the same gain of a seed: more videos change nothing, more seeds do."""
+    base = np.tile(np.array([[[70, 30], [30, 70]]]), (8, 1, 1))
+    ours = [base + np.array([[s, -s], [-s, s]]) for s in (-2, 0, 6)]
+    found = needed(Pair(ours, [base] * 3, paired_seeds=True))
+    assert found.videos is None
+    assert found.seeds is not None
+    assert found.seeds > 3
 
 
 def test_miou_is_the_metric_s() -> None:

@@ -50,7 +50,7 @@ def test_any_batch_and_any_size(toy: tuple[str, Path, Any], size: tuple[int, int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", names("architectures"))
+@pytest.mark.parametrize("arch", [name for name in names("architectures") if name != "tdnet"])  # it is refused
 @pytest.mark.parametrize("format", FORMATS)
 def test_both_steps_of_every_architecture(format: str, arch: str, tmp_path: Path) -> None:
     """Key step and update step, any size and batch; each feeds on its own state for three frames."""

@@ -43,6 +43,8 @@ METHODS = {
     "s4gan": "threshold=0.3 channels=8 lr=0.001 match=1",
     "self-training": "threshold=0.5",
     "tps": "weight=1",
+    "pseudoseg": "present=0.3",
+    "dars": "ratio=0.5",
 }
 """Each method so that all its terms count from the second step on, though the networks know nothing yet."""
 _IFR = " ".join(f"--set method.ifr.{pair}" for pair in METHODS["ifr"].split())
@@ -70,6 +72,7 @@ ARCHITECTURES = {
     "accel": "--arch accel",
     "dff": "--arch dff --set max_distance=5",
     "davss": "--arch davss --set adam.lr=0.05 --set max_distance=12 --steps 5",
+    "tdnet": "--arch tdnet --set distance=uniform",
     "accel-uniform": "--arch accel --set distance=uniform --set fusion_init=average --set checkpoint=last",
     "accel-pseudo": "--arch accel --ssl pseudo --set pseudo.threshold=0.5",
     "dff-pseudo": "--arch dff --ssl pseudo --set pseudo.threshold=0.5",
@@ -149,7 +152,7 @@ CONFIGS = [
     *(f"prepare {name}" for name in ("synthetic", *TOYS)),
     *(f"train-branches --ssl {name}" for name in METHODS),
     *("train-branches", "pseudo-label", "train-flow", "train-fusion", "eval", "export", "predict videos"),
-    *(f"train-fusion --arch {name}" for name in ("dff", "davss")),
+    *(f"train-fusion --arch {name}" for name in ("dff", "davss", "tdnet")),
     *(f"prepare synthetic --recipe {recipe}" for recipe in ("camvid", "cityscapes")),
     *(f"train-{what} --recipe {name}" for name in RECIPES for what in ("branches", "flow", "fusion")),
     *(f"{_EVERY} {recipe}" for recipe in (*RECIPES, "methods")),
@@ -202,8 +205,8 @@ def train(bench: Bench) -> Iterator[Job]:
     """Weights of both branches after three steps, of every method and of variants of branches and training."""
 
     def run(name: str, line: str) -> Values:
-        pseudo = f" --set method.self-training.labels={bench.pseudo}" if "self-training" in line else ""
-        return bench.made(f"train-{name}", f"{BRANCHES} {line}{pseudo} --from {bench.clips}")
+        given = [f"--set method.{own}.labels={bench.pseudo}" for own in ("self-training", "dars") if own in line]
+        return bench.made(f"train-{name}", f"{BRANCHES} {line} {' '.join(given)} --from {bench.clips}")
 
     yield "two-widths", lambda: contents(bench.branches)
     for name, options in METHODS.items():

@@ -32,7 +32,7 @@ def frames(root: Path, videos: Sequence[str] = ("street", "park"), count: int = 
     """Directories of frames below ROOT/frames."""
     for video in videos:
         for n in range(count):
-            save(root / "frames" / video / f"{n:06}.png", np.full((*SIZE, 3), 20 * n, np.uint8))
+            save(root / "frames" / video / f"{n:06}.png", np.full((*SIZE, 3), 20 * n % 256, np.uint8))
 
 
 def labels(count: int = 4, seed: int = 0) -> dict[str, Ids]:

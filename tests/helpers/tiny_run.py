@@ -17,6 +17,7 @@ from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.pseudo_label import PseudoLabelConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages import prepare, pseudo_label, train_branches
 from ifrkit.stages.runner import Run, execute
 
@@ -67,12 +68,25 @@ def train(
     )
 
 
+def varied_branches(workspace: Path) -> Artifact:
+    """A supervised branch whose predictions vary, on clips of four frames."""
+    rates = {"lr_backbone": 0.05, "lr_head": 0.5}
+    return train(workspace, branches_config(ssl="none", sgd=rates), make_clips(workspace, clip_length=4))
+
+
 def label(
     workspace: Path, branches: Artifact, *, resume: bool = False, stop: Callable[[], int] = lambda: 0, batch: int = 4
 ) -> Artifact:
     """pseudo-label by the update branch."""
     config = PseudoLabelConfig(branch="update", batch=batch)
     return execute(pseudo_label.STAGE, config, Run(workspace=workspace, inputs=[branches], resume=resume, stop=stop))
+
+
+def clips_of(artifact: Artifact) -> ClipStore:
+    """The store of the clips that it was made from."""
+    clips = artifact.ancestor("clips")
+    assert clips is not None
+    return ClipStore(clips.path)
 
 
 if __name__ == "__main__":

@@ -55,16 +55,12 @@ def test_classes_without_labels_or_predictions() -> None:
 
 @pytest.fixture(scope="module")
 def branches(workspace: Path) -> Artifact:
-    rates = {"lr_backbone": 0.05, "lr_head": 0.5}  # enough for predictions that vary
-    clips = tiny_run.make_clips(workspace, clip_length=4)
-    return tiny_run.train(workspace, tiny_run.branches_config(ssl="none", sgd=rates), clips)
+    return tiny_run.varied_branches(workspace)
 
 
 @pytest.fixture(scope="module")
 def store(branches: Artifact) -> ClipStore:
-    clips = branches.ancestor("clips")
-    assert clips is not None
-    return ClipStore(clips.path)
+    return tiny_run.clips_of(branches)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import own_videos
 import pytest
 from PIL import Image
 
@@ -59,6 +60,23 @@ def test_a_video_is_predicted_as_by_the_command(
         np.testing.assert_array_equal(ids, load_label(file))
     again = [ids for _, ids in loaded.predict(iter(frames_of(clips)))]
     assert all(np.array_equal(a, b) for a, (_, b) in zip(again, found, strict=True))
+
+
+def test_a_video_file_of_the_newest_model(
+    workspace: Path, model: Artifact, clips: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the workspace of the environment, as on the command line; by its path as a stage prints it."""
+    video = tmp_path / "street.mp4"
+    own_videos.write_video(video, frames_of(clips))
+    monkeypatch.setenv("IFRKIT_WORKSPACE", str(workspace))
+    found = [list(ifrkit.load(name).predict(video)) for name in ("video-model", f"{model.path}\n", model.path.name)]
+    assert [len(frames) for frames in found] == [len(frames_of(clips))] * 3
+    for (frame, ids), *others in zip(*found, strict=True):
+        assert frame.shape[:2] == ids.shape
+        assert all(np.array_equal(ids, other) for _, other in others)
+    decoded = [frame for frame, _ in found[0]]
+    again = ifrkit.load("video-model").predict(decoded)
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(again, found[0], strict=True))
 
 
 def test_an_image_is_a_key_frame_whatever_came_before(workspace: Path, model: Artifact, folder: Path) -> None:

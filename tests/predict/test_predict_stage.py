@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import threading
 import time
 import weakref
@@ -17,6 +20,8 @@ import torch
 from PIL import Image
 
 import ifrkit.media.images
+import ifrkit.predict.outputs
+import ifrkit.predict.resume
 import ifrkit.stages._predict
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
@@ -232,7 +237,7 @@ def test_an_encoder_that_fails_ends_the_run(
 
     monkeypatch.setattr(ifrkit.stages._predict, "save_label", full)
     video = own_videos.write_video(tmp_path / "a.avi", own_videos.street(9))
-    with pytest.raises(ResourceError, match="the disk took no more"):
+    with pytest.raises(ResourceError, match="No space left on device"):
         own_videos.run(tmp_path, branches, video)
 
 
@@ -262,6 +267,67 @@ def test_a_resumed_run_makes_the_same(tmp_path: Path, model: Artifact, policy: s
         own_videos.run(tmp_path / "ws", model, first, second, resume=True, stop=_after(3), **changes)
     done = own_videos.run(tmp_path / "ws", model, first, second, resume=True, **changes)
     assert _index(done) == _index(whole)
+    assert done.manifest.files == whole.manifest.files
+
+
+def _interrupted(workspace: Path, model: Artifact, *videos: Path, stop: int) -> Path:
+    """The partial directory of a run that was stopped at its frame number `stop`."""
+    with pytest.raises(InterruptedRun):
+        own_videos.run(workspace, model, *videos, stop=_after(stop), key_interval=2)
+    (partial,) = (workspace / "predictions").glob(".partial-*")
+    return partial
+
+
+def _flip(path: Path, place: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["scratch/progress.json", "scratch/a.done.json", "a/overlay.mp4", "a/labels/000001.png", "b/labels/000002.png"],
+)
+@pytest.mark.parametrize("place", [0.0, 0.4, 1.0, -1])
+def test_what_is_damaged_of_an_interrupted_run_is_predicted_again(
+    tmp_path: Path, model: Artifact, name: str, place: float
+) -> None:
+    """place: of the flipped bit in the file; -1: the file is cut to nothing."""
+    first = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(4))
+    second = own_videos.write_video(tmp_path / "b.mp4", own_videos.street(12, seed=8))
+    whole = own_videos.run(tmp_path / "whole", model, first, second, key_interval=2)
+    partial = _interrupted(tmp_path / "ws", model, first, second, stop=15)
+    if place < 0:
+        (partial / name).write_bytes(b"")
+    else:
+        _flip(partial / name, place)
+    (partial / "b/labels/.000003.png.partial").write_bytes(b"half")  # a killed run left it
+    done = own_videos.run(tmp_path / "ws", model, first, second, resume=True, key_interval=2)
+    assert done.manifest.files == whole.manifest.files
+
+
+def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(
+    tmp_path: Path, model: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ifrkit.predict.resume, "SECONDS", 0.0)
+    video = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(12))
+    whole = own_videos.run(tmp_path / "whole", model, video, key_interval=2)
+
+    def kill() -> int:
+        if next(calls) == 11:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    calls = iter(range(99))
+    child = multiprocessing.get_context("fork").Process(
+        target=lambda: own_videos.run(tmp_path / "ws", model, video, stop=kill, key_interval=2)
+    )
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    (state,) = (tmp_path / "ws").glob("predictions/.partial-*/scratch/progress.json")
+    assert json.loads(state.read_bytes())["current"]["key_frames"] == [0, 2, 4]  # 4 labels may not be written
+    done = own_videos.run(tmp_path / "ws", model, video, resume=True, key_interval=2)
     assert done.manifest.files == whole.manifest.files
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import signal
+import string
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from chains import Chain, wait_for
 from tiny_tables import FLAGS
 
 from ifrkit.artifacts.store import open_artifact
+from ifrkit.reproduce.cluster import write
+from ifrkit.reproduce.plan import Node
 
 TINY = shlex.join(FLAGS)
 
@@ -41,6 +45,21 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     chain = Chain(directory)
     chain.env |= {"PATH": f"{directory / 'bin'}:{chain.env['PATH']}", "FAKE": str(directory / "fake")}
     return chain
+
+
+@pytest.mark.parametrize("name", ["a\ntouch${IFS}PWNED;#", "a b", "a\ttouch PWNED", "$(touch PWNED)", "plain"])
+def test_no_name_of_a_directory_becomes_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / name
+    directory.mkdir()
+    write(directory, [], [], ["--version"], 0)
+    text = (directory / "collect.sbatch").read_text()
+    assert ("--output" in text) == (name == "plain")
+    for script in ("collect.sbatch", "submit.sh"):
+        subprocess.run(["bash", str(directory / script)], capture_output=True, check=False)
+    assert not list(tmp_path.rglob("PWNED"))
+    lines = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+    assert len(lines) == text.count("#SBATCH")
 
 
 def test_printed_jobs_make_the_table(chain: Chain) -> None:
@@ -108,3 +127,42 @@ def test_a_killed_run_goes_on(chain: Chain) -> None:
     table = Path(chain.ok(line).stdout.strip())
     assert json.loads((table / "table.json").read_text())["cells"][0]["mean"] is not None
     assert not states()
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("plain-1.2", True),
+        ("a\ntouch${IFS}PWNED;#", False),
+        ("a\r\n#SBATCH --gpus-per-node=64", False),
+        ("$(touch PWNED)'\"; touch PWNED", False),
+        ("%j and %x", False),
+        (os.fsdecode(b"caf\xe9\x1b[31m"), False),
+    ],
+)
+def test_a_directory_is_never_a_line_of_a_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, listed: bool
+) -> None:
+    """Whatever its name holds: no command runs but those of the plan, and sbatch reads no option but ours."""
+    directory = tmp_path / name
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    node = Node("prepare", f"label {name}", ("synthetic",))
+    assert set(node.name) <= set(string.ascii_letters + string.digits + "_.+=-")
+    write(directory, [node], [], ["--version"], 2)
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "sbatch").write_text('#!/bin/bash\n[ -f "${!#}" ] && echo 1\n')
+    (fake / "sbatch").chmod(0o755)
+    env = {**os.environ, "PATH": f"{fake}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", str(directory / "submit.sh")], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["1"]), done.stderr
+    done = subprocess.run(["bash", str(directory / "collect.sbatch")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "ifrkit"), done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.name == "PWNED"]
+    for script in directory.glob("*.sbatch"):
+        options = [
+            line.split("=")[0] for line in os.fsdecode(script.read_bytes()).splitlines() if line.startswith("#S")
+        ]
+        output = ["#SBATCH --output"] if listed and str(tmp_path).isascii() else []
+        assert options == ["#SBATCH --job-name", "#SBATCH --time", *output]

@@ -95,7 +95,7 @@ def test_rates_of_adam(clips: Artifact) -> None:
     assert isinstance(task.optimizers[0], torch.optim.Adam)
 
 
-@pytest.mark.parametrize(("arch", "frames"), [("accel", 3), ("dff", 2), ("davss", 3)])
+@pytest.mark.parametrize(("arch", "frames"), [("accel", 3), ("dff", 2), ("davss", 3), ("tdnet", 3)])
 def test_frames_of_a_batch(clips: Artifact, arch: str, frames: int) -> None:
     task = task_of(clips, arch, ssl="pseudo")
     batch = next(iter(task.batches(0, 1)))

@@ -16,6 +16,7 @@ TRAINED = {
     "dff/model": ("flow.", "scale."),
     "davss/distortion": ("distortion.",),
     "davss/model": ("flow.", "correction."),
+    "tdnet/model": ("subnetworks.",),
 }
 """What trains in each phase, where the released code says so (Accel of IFR, DFF of TDC, DAVSS)."""
 PHASES = [(arch, phase.name) for arch in ARCHS for phase in video_model(arch).phases()]

@@ -17,6 +17,8 @@ from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.faults import PASSING
+from ifrkit.core.plain import read_plain
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow, Window
 from ifrkit.data.store.file import REMAKE, Layout, StoreFileReader, StoreFileWriter
 
@@ -47,7 +49,7 @@ class StoreIndex(Config):
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.size, self.codec, self.has_flow)
+        return Layout(self.size, self.codec, self.has_flow, self.labels.num_classes)
 
     @cached_property
     def label_names(self) -> frozenset[str]:
@@ -68,7 +70,7 @@ class ClipStoreWriter:
         """The writer of one file of the index; its rows must be written in order."""
         entry = self.index.files[number]
         labels = sum(name in self.index.label_names for name in entry.frames)
-        partial = self.scratch / f"{entry.name}.partial"
+        partial = self.scratch / f".{entry.name}.partial"
         return StoreFileWriter(self.directory / entry.name, partial, self.index.layout, len(entry.frames), labels)
 
     def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
@@ -84,13 +86,15 @@ class ClipStore:
         """path: the directory of a clips artifact. Raises ArtifactError if it holds no readable index."""
         self.path = path
         try:
-            index = StoreIndex.model_validate_json((path / INDEX).read_bytes())
+            index = StoreIndex.model_validate_json(read_plain(path / INDEX))
             places = [(name, (f, row)) for f, file in enumerate(index.files) for row, name in enumerate(file.frames)]
             self._places = dict(places)
             missing = next((f for clip in index.clips for f in clip.frames if f not in self._places), None)
         except FileNotFoundError:
             raise ArtifactError(f"{path} holds no {INDEX}", "name a clips artifact") from None
         except (OSError, ValidationError) as error:
+            if isinstance(error, OSError) and error.errno in PASSING:
+                raise
             fault = str(error).splitlines()[0]
             raise ArtifactError(f"{path / INDEX}: the file is corrupt ({fault})", REMAKE) from error
         if missing:

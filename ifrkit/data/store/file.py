@@ -20,21 +20,25 @@ import h5py
 import numpy as np
 
 from ifrkit.core.errors import ArtifactError
-from ifrkit.core.records import Frame, Label, TrueFlow, Window
+from ifrkit.core.records import IGNORE, Frame, Label, TrueFlow, Window
 from ifrkit.data.store.new_file import NewFile
-from ifrkit.data.store.rows import CorruptRow, EncodedReader, EncodedWriter, RawReader, RawWriter
+from ifrkit.data.store.own import CorruptRow, own, packed
+from ifrkit.data.store.rows import EncodedReader, EncodedWriter, RawReader, RawWriter
 
 NO_FLOW = 2
 _PACKED = {"compression": "gzip", "compression_opts": 1, "fletcher32": True, "track_times": False}
+_MOST_PIXELS = 1 << 28
+"""Of a label at its own resolution: 16384 by 16384."""
 REMAKE = "run prepare again with --force, or copy the artifact again"
 
 
 class Layout(NamedTuple):
-    """What all files of a store have in common. size: (height, width); codec: raw, png or jpeg."""
+    """What all files of a store have in common. size: (height, width); codec: raw, png or jpeg; classes: how many."""
 
     size: tuple[int, int]
     codec: str
     has_flow: bool
+    classes: int
 
 
 class StoredFrame(NamedTuple):
@@ -117,7 +121,10 @@ class StoreFileReader:
                 self._frames = RawReader(path, file, "frames", (count, height, width, 3), "u1")
             else:
                 self._frames = EncodedReader(file, "frames", count, layout.size)
-            self._labels, self._label_rows = file["labels"], file["label_rows"][:]
+            self._labels = packed(file, "labels", (None, height, width))
+            self._label_rows = own(file, "label_rows", (count,), "i4")[:]
+            if self._label_rows.max() >= len(self._labels):
+                raise CorruptRow(f"there are {len(self._labels)} labels, not {self._label_rows.max() + 1}")
             self._flows = {
                 name: (
                     RawReader(path, file, name, (count, height, width, 2), "f4"),
@@ -145,7 +152,15 @@ class StoreFileReader:
     def full_label(self, row: int) -> Label | None:
         """The label at its own resolution, or None if it was not kept."""
         name = f"full_label_{row}"
-        return self._read(self._file[name], ...) if name in self._file else None
+        if name not in self._file:
+            return None
+        try:
+            full = packed(self._file, name, (None, None))
+            if full.size > _MOST_PIXELS:
+                raise CorruptRow(f"dataset {name!r} has {full.size} pixels")
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise self._corrupt(error) from error
+        return self._read(full, ...)
 
     def flow(self, row: int, *, backward: bool, window: Window | None = None) -> TrueFlow | None:
         """Exact flow, or None where there is none."""
@@ -172,6 +187,9 @@ class StoreFileReader:
     def _read(self, dataset: Any, place: Any) -> Label:
         try:
             label: Label = dataset[place]
+            outside = (label >= self._layout.classes) & (label != IGNORE)
+            if outside.any():
+                raise CorruptRow(f"a label holds id {label[outside][0]}, there are {self._layout.classes} classes")
         except (OSError, ValueError) as error:
             raise self._corrupt(error) from error
         return label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+
+from ifrkit.core.faults import named
 
 
 class NewFile:
@@ -19,29 +22,33 @@ class NewFile:
 
     def __init__(self, path: Path, partial: Path) -> None:
         self._path, self._partial = path, partial
-        self._sink = _Sink(partial)
+        with named(path):
+            self._sink = _Sink(partial)
         # Not "latest": the bytes must not depend on the version of the library. From 1.10 on metadata has checksums.
         self.file = h5py.File(self._sink, "w", libver=("v110", "v110"))
 
     def check(self) -> None:
         """Raises the OSError of the first write that failed."""
-        if self._sink.error is not None:
-            raise self._sink.error
+        with named(self._path):
+            if self._sink.error is not None:
+                raise self._sink.error
 
     def commit(self) -> None:
         """The file is complete: it gets its name, durably."""
         self.file.close()
         self.check()
-        os.fsync(self._sink.fileno())
-        self._sink.close()
+        with named(self._path):
+            os.fsync(self._sink.fileno())
+            self._sink.close()
         self._partial.replace(self._path)
 
     def abandon(self) -> None:
         """Remove what was written. Does nothing after `commit`."""
         self._sink.error = self._sink.error or OSError("abandoned")
         self.file.close()
-        self._sink.close()
-        self._partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the error that comes first is the one to tell
+            self._sink.close()
+            self._partial.unlink(missing_ok=True)
 
 
 class _Sink(io.FileIO):

@@ -14,19 +14,18 @@ may overlap: `prepare` refuses a frame in two of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ifrkit.config.training import LabeledSet
 from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.media.lists import read_list, readings
 
 if TYPE_CHECKING:
     from ifrkit.data.store.clips import ClipStore
 
 PUBLISHED = {(2975, 30): 100, (468, 30): 15}
 """(clips, K) -> size where the paper's lists (Cityscapes, CamVid) have not the rounded one, 99 and 16."""
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 def partition_size(clips: int, k: int) -> int:
@@ -67,8 +66,10 @@ def _listed(store: ClipStore, annotated: list[int], path: Path) -> list[int]:
             by_name.setdefault(key, set()).add(clip)
     chosen: set[int] = set()
     unknown = []
-    for line in _lines(path):
-        found = by_name.get(line) or by_name.get(PurePosixPath(line).name) or set()
+    for meant in filter(None, map(readings, _lines(path))):
+        line = meant[0].strip()
+        keys = [*meant, *(PurePosixPath(name).name for name in meant)]
+        found = next((by_name[key] for key in keys if key in by_name), set())
         if len({store.clips[clip].frames[store.clips[clip].annotated or 0] for clip in found}) > 1:
             raise ConfigError(f"{path}: {line} fits several annotated frames", "write the whole name of the frame")
         chosen |= found
@@ -82,14 +83,8 @@ def _listed(store: ClipStore, annotated: list[int], path: Path) -> list[int]:
     return sorted(chosen)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Frame names of a list: the first word of each line, without the suffix of an image file."""
+def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"labeled.list: cannot read {path} ({reason})", "check the path") from error
-    for line in text.splitlines():
-        if line.strip() and not line.startswith("#"):
-            word = PurePosixPath(line.split()[0])
-            yield str(word.with_suffix("")) if word.suffix.lower() in _SUFFIXES else str(word)
+        return read_list(path)
+    except DatasetError as error:
+        raise ConfigError(f"labeled.list: {error.message}", error.remedy) from error

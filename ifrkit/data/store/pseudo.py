@@ -27,6 +27,7 @@ from ifrkit.core.keyed import key_rng
 from ifrkit.core.records import IGNORE, Window
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.new_file import NewFile
+from ifrkit.data.store.own import CorruptRow, packed
 
 PER_FILE = 256
 COUNTED = 2000
@@ -52,8 +53,8 @@ def file_name(number: int) -> str:
 class PseudoWriter:
     """Writes one file, frame by frame; it appears under its name when it is complete. Use as a context manager."""
 
-    def __init__(self, path: Path, rows: int, size: tuple[int, int]) -> None:
-        self._new = NewFile(path, path.with_name(f".{path.name}.partial"))
+    def __init__(self, path: Path, scratch: Path, rows: int, size: tuple[int, int]) -> None:
+        self._new = NewFile(path, scratch / f".{path.name}.partial")
         options = {"chunks": (1, *size), "compression": "gzip", "compression_opts": 1, "fletcher32": True}
         for name in ("labels", "confidence"):
             self._new.file.create_dataset(name, (rows, *size), "u1", track_times=False, **options)
@@ -89,7 +90,7 @@ class PseudoLabels:
             raise ArtifactError(f"{path} was not made from these clips", "run pseudo-label on a branch trained on them")
         self._id = artifact.id
         self._counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        self._files: dict[int, Any] = {}
+        self._files: dict[int, tuple[Any, Any]] = {}
         self._process = os.getpid()
 
     def label(self, clip: int, index: int, window: Window | None = None, threshold: float = 0.0) -> Ids:
@@ -138,16 +139,22 @@ class PseudoLabels:
         number, row = divmod(row, self._per_file)
         y, x, height, width = window or Window(0, 0, *self._store.size)
         try:
-            found: Ids = self._open(number)[what][row, y : y + height, x : x + width]
+            found: Ids = self._open(number)[what == "confidence"][row, y : y + height, x : x + width]
+            if what == "labels" and found.max() >= self._store.labels.num_classes:
+                raise CorruptRow(f"a label holds id {found.max()}")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt", REMAKE) from error
+            raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
         return found
 
-    def _open(self, number: int) -> Any:
+    def _open(self, number: int) -> tuple[Any, Any]:
+        """Labels and confidence of a file."""
         if os.getpid() != self._process:  # HDF5 handles do not survive a fork
             self._files, self._process = {}, os.getpid()
         if number not in self._files:
-            self._files[number] = h5py.File(self.path / file_name(number), "r")
+            file = h5py.File(self.path / file_name(number), "r", locking=False)
+            rows = min(self._per_file, len(self._rows) - number * self._per_file)
+            datasets = [packed(file, name, (rows, *self._store.size)) for name in ("labels", "confidence")]
+            self._files[number] = datasets[0], datasets[1]
         return self._files[number]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -20,14 +20,11 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from ifrkit.core.records import Frame, Window
+from ifrkit.data.store.own import CorruptRow, own
 
 BAND = 32
 """Image rows with one checksum."""
 _CHUNK = 1 << 20
-
-
-class CorruptRow(ValueError):
-    """What was read is not what was written."""
 
 
 class RawWriter:
@@ -48,11 +45,12 @@ class RawWriter:
 class RawReader:
     """Reads what RawWriter wrote. Raises CorruptRow where a checksum does not match."""
 
-    def __init__(self, path: Path, file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        rows, self._sums = file[name], file[f"{name}_crc"][:]
+    def __init__(self, path: Path, file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
+        rows = own(file, name, shape, dtype)
+        self._sums = own(file, f"{name}_crc", (shape[0], -(-shape[1] // BAND)), "u4")[:]
         offset, expected = rows.id.get_offset(), int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if rows.shape != shape or rows.dtype != dtype or offset is None:
-            raise CorruptRow(f"dataset {name!r} is not {shape} {np.dtype(dtype)}")
+        if offset is None:
+            raise CorruptRow(f"dataset {name!r} does not lie in one piece")
         if offset + expected > path.stat().st_size:  # a map beyond the end of a file would end the process
             raise CorruptRow("the file is cut off")
         self._rows = np.memmap(path, dtype, "r", offset, shape)
@@ -90,10 +88,11 @@ class EncodedReader:
     """Reads what EncodedWriter wrote, as images of one size. Raises CorruptRow where a checksum does not match."""
 
     def __init__(self, file: h5py.File, name: str, count: int, size: tuple[int, int]) -> None:
-        self._bytes, self._size = file[name], size
-        self._ends, self._sums = file[f"{name}_ends"][:], file[f"{name}_crc"][:]
-        if not len(self._ends) == len(self._sums) == count:
-            raise CorruptRow(f"dataset {name!r} has {len(self._ends)} rows, not {count}")
+        self._bytes, self._size = own(file, name, (None,), "u1"), size
+        self._ends = own(file, f"{name}_ends", (count,), "i8")[:]
+        self._sums = own(file, f"{name}_crc", (count,), "u4")[:]
+        if np.any(np.diff(self._ends, prepend=0) < 0) or (count and self._ends[-1] > len(self._bytes)):
+            raise CorruptRow(f"the rows of dataset {name!r} do not lie in it")
 
     def read(self, row: int, window: Window | None = None) -> Frame:
         """One image (h, w, 3), or a window of it. The whole image is decoded either way."""

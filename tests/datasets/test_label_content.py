@@ -1,0 +1,263 @@
+"""What is in an export decides: shapes without an area, the format of a file, labels among frames, limits."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import label_exports as exports
+import numpy as np
+import pytest
+from label_exports import SIZE
+
+from data_prep._toys import save
+from data_prep.folders import Dataset
+from ifrkit.artifacts.job import Silent
+from ifrkit.core.errors import DatasetError
+from ifrkit.init.footage import Footage
+from ifrkit.labels._unread import TABLE
+from ifrkit.labels.base import LabelFiles, open_labels
+from ifrkit.media.images import read_rgb
+from ifrkit.media.label_image import read_label_image
+
+WHOLE = [[0, 0], [39, 0], [39, 23], [0, 23]]
+Open = Callable[..., Dataset]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    """Files of an export and a class table -> the dataset."""
+
+    def run(files: dict[str, bytes], table: str | None = None, **options: object) -> Dataset:
+        exports.frames(tmp_path)
+        exports.packed(tmp_path / "labels", files)
+        if table:
+            (tmp_path / "classes.yaml").write_text(table)
+        return Dataset(tmp_path, Dataset.Config.model_validate({"clip_length": 4, "val_fraction": 0, **options}))
+
+    return run
+
+
+def _studio(*results: dict) -> dict[str, bytes]:
+    return {"a.json": json.dumps([exports.task("street_000003.png", list(results))]).encode()}
+
+
+def _labelme(*shapes: dict) -> dict[str, bytes]:
+    return {"street_000003.json": exports.labelme("street_000003", list(shapes))}
+
+
+PERCENT = {"points": [[0, 0], [100, 0], [100, 100], [0, 100]]}
+ROAD = exports.labelme_shape("road", WHOLE)
+REGION = exports.region("polygonlabels", "road", PERCENT)
+STRAYS = {
+    "a point": _labelme(ROAD, exports.labelme_shape("car", [[3, 4]], "point")),
+    "a line": _labelme(ROAD, exports.labelme_shape("car", [[3, 4], [5, 6]], "line")),
+    "a linestrip": _labelme(exports.labelme_shape("car", [[3, 4], [5, 6], [7, 8]], "linestrip"), ROAD),
+    "a polygon of 2 points": _labelme(ROAD, exports.labelme_shape("car", [[3, 4], [5, 6]])),
+    "a rectangle of one point": _labelme(ROAD, exports.labelme_shape("car", [[3, 4]], "rectangle")),
+    "a point of Label Studio": _studio(REGION, exports.region("keypointlabels", "car", {"x": 1, "y": 2, "width": 1})),
+    "a polygon of 1 points": _studio(exports.region("polygonlabels", "car", {"points": [[1, 1]]}), REGION),
+    "a polygon of 0 points": {
+        "street_000003_gtFine_polygons.json": exports.cityscapes([("road", WHOLE), ("car", [])]),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", STRAYS)
+@pytest.mark.parametrize("table", [None, "classes: {road: }\n"])
+def test_one_stray_shape_does_not_block_the_others(opened: Open, kind: str, table: str | None) -> None:
+    """It is counted and named; its class need not be in the table."""
+    dataset = opened(STRAYS[kind], table)
+    assert (dataset.label("street/000003")[1:-1, 1:-1] == 0).all()
+    assert dataset.label_space().names == ("road",)
+    (note,) = (line for line in dataset.summary() if "without an area" in line)
+    what = "a point" if kind.endswith("Studio") else kind
+    assert note.startswith(f"1 shapes without an area left out: {what} of class 'car' in ")
+
+
+def test_a_label_of_strays_alone_is_left_out(opened: Open) -> None:
+    points = [exports.labelme_shape("car", [[n, n]], "point") for n in range(5)]
+    files = _labelme(*points) | {"park_000003.json": exports.labelme("park_000003", [ROAD])}
+    dataset = opened(files)
+    assert list(dataset.catalog.labels) == ["park/000003"]
+    text = "\n".join(dataset.summary())
+    assert "5 shapes without an area left out: " in text
+    assert ", and 2 more" in text
+    assert "1 labels left out, nothing is labeled in them: street/000003" in text
+
+
+LATE = {"imageData": "A" * 200_000, "imageHeight": SIZE[0], "imagePath": "street_000003.png", "imageWidth": SIZE[1]}
+CONTENT = {
+    "labelme": {"street_000003.json": json.dumps({"flags": {}, **LATE, "shapes": [ROAD], "version": "5"}).encode()},
+    "label-studio": {
+        "street_polygons.json": json.dumps(
+            [{"id": 1, "meta": "x" * 100_000, **exports.task("street_000003.png", [REGION])}]
+        ).encode()
+    },
+    "cityscapes-polygons": {"street_000003.json": exports.cityscapes([("road", WHOLE)])},
+}
+
+
+@pytest.mark.parametrize("kind", CONTENT)
+@pytest.mark.parametrize("named", [False, True])
+def test_content_decides_the_format(opened: Open, kind: str, named: bool) -> None:
+    """However long the values are that come before the telling keys, and whatever the file is called."""
+    dataset = opened(CONTENT[kind], label_format=kind if named else "auto")
+    assert dataset.export.format == kind
+    assert (dataset.label("street/000003")[1:-1, 1:-1] == 0).all()
+
+
+def test_keys_inside_values_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"a": {"shapes": 1}, "b": "\\"imagePath\\": {", "c": [[1], {"imgHeight": 2}], "d": 1}'
+    )
+    assert LabelFiles(tmp_path).keys("a.json") == {"a", "b", "c", "d"}
+
+
+UNREAD = {
+    "CVAT's XML (CVAT for images": ("annotations.xml", b"<?xml?><annotations><meta><task><id>1</id></task></meta>"),
+    "CVAT's XML": ("annotations.xml", b'<?xml?><annotations><image id="0" name="a.png">'),
+    "Pascal VOC's XML, which holds boxes": ("a.xml", b"<annotation><size/><object><bndbox/></object></annotation>"),
+    "Mapillary's polygons": ("a.json", b'{"properties": {}, "width": 4, "height": 3, "objects": [{"polygon": []}]}'),
+    "Supervisely's JSON": ("a.json", b'{"description": "", "size": {"height": 3}, "objects": []}'),
+    "a project of the VGG Image Annotator": ("via.json", b'{"_via_settings": {}, "_via_img_metadata": {}}'),
+    "Labelbox's JSON": ("a.ndjson", b'{"data_row": {"id": "x"}, "projects": {}}'),
+    "Label Studio's JSON-MIN": ("a.json", b'[{"image": "a.png", "id": 1, "label": [], "annotator": 1}]'),
+    "Label Studio's CSV": ("a.csv", b"image,id,label,annotator,annotation_id\n"),
+}
+
+
+@pytest.mark.parametrize("title", UNREAD)
+def test_exports_that_are_not_read_are_named(tmp_path: Path, title: str) -> None:
+    name, data = UNREAD[title]
+    exports.packed(tmp_path, {name: data})
+    with pytest.raises(DatasetError, match=r"this is .*, which is not read") as error:
+        open_labels(tmp_path, "auto")
+    assert f"{name}: this is {title}" in str(error.value)
+    assert error.value.remedy in {entry.advice for entry in TABLE}
+
+
+def test_label_maps_without_colours(opened: Open) -> None:
+    ids = exports.labels(1)
+    (name, own), *_ = ids.items()
+    bare = b"background:::\nroad:::\ncar:::\ntree\n"
+    files = exports.cvat(ids, "grey") | {"labelmap.txt": bare}
+    dataset = opened(files)
+    assert dataset.label_space().names == ("road", "car", "tree")
+    assert np.array_equal(dataset.label(name.replace("_", "/")), np.where(own == 3, 255, own))
+    for path in (dataset.root / "labels").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(DatasetError, match=r"labelmap.txt has no colours: write them into it, as in road:128,64,128::"):
+        opened(exports.cvat(ids) | {"labelmap.txt": bare}).clips()
+
+
+def test_names_that_say_that_they_are_no_class(opened: Open) -> None:
+    files = {"street_000003_gtFine_polygons.json": exports.cityscapes(
+        [("road", WHOLE), ("ego vehicle", WHOLE[:3]), ("out of roi", WHOLE[1:])]
+    )}  # fmt: skip
+    fault = (
+        r"labels have the classes 'ego vehicle', 'out of roi', whose names say that they are none, and there is no "
+        r"classes\.yaml; write it, to train without them: `classes: \{(.*)\}` and `ignore: \[(.*)\]`$"
+    )
+    with pytest.raises(DatasetError, match=fault) as error:
+        opened(files).clips()
+    remedy = error.value.remedy
+    table = remedy.split("`")[1] + "\n" + remedy.split("`")[3] + "\n"  # what it says can be pasted
+    dataset = opened(files, table)
+    assert dataset.label_space().names == ("road",)
+    assert set(np.unique(dataset.label("street/000003"))) == {0, 255}
+
+
+def _beside(root: Path, frames: str, masks: str, suffix: str = "jpg") -> np.ndarray:
+    ids = np.zeros(SIZE, np.uint8)
+    ids[5:] = 7
+    for video in ("v1", "v2"):
+        for n in range(6):
+            save(root / video / frames / f"{n:08}.{suffix}", np.full((*SIZE, 3), 20 * n, np.uint8))
+            save(root / video / masks / f"{n:08}.png", ids)
+    return ids
+
+
+@pytest.mark.parametrize(("frames", "masks"), [("origin", "mask"), ("images", "labels"), ("JPEGImages", "Annotations")])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("named", [False, True])
+def test_labels_beside_their_frames(tmp_path: Path, frames: str, masks: str, suffix: str, named: bool) -> None:
+    ids = _beside(tmp_path / "data", frames, masks, suffix)
+    options = {"frames": "data", **({"labels": "data"} if named else {})}
+    dataset = Dataset(tmp_path, Dataset.Config.model_validate({"clip_length": 4, **options}))
+    assert {clip.video for clip in dataset.clips()} == {f"v1/{frames}", f"v2/{frames}"}
+    assert len(dataset.catalog.labels) == len(dataset.catalog.frames) == 12
+    assert np.array_equal(dataset.label(f"v2/{frames}/00000003"), ids // 7)
+    assert dataset.frame(f"v2/{frames}/00000003").max() == 60
+    assert any(f"as v1/{masks} and v1/{frames}" in line for line in dataset.summary())
+    assert set(Footage(tmp_path / "data", tmp_path / "none", Silent()).videos) == {f"v1/{frames}", f"v2/{frames}"}
+
+
+@pytest.mark.parametrize("labels", ["frames", "link"])
+def test_a_file_as_frame_and_as_label(tmp_path: Path, labels: str) -> None:
+    exports.frames(tmp_path)
+    (tmp_path / "link").symlink_to("frames")
+    with pytest.raises(DatasetError, match=r"\.png: taken as a frame and as a label \(\d+ such files\); name the dir"):
+        Dataset(tmp_path, Dataset.Config(clip_length=4, labels=labels)).clips()
+
+
+def _one_bit(side: int) -> bytes:
+    """A black picture of one bit a pixel, as small as a file can be."""
+    row = b"\0" + bytes((side + 7) // 8)
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts
+    )
+
+
+def test_a_small_file_of_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_one_bit(14_000))
+    assert path.stat().st_size < 30_000
+    tracemalloc.start()
+    for read in (read_rgb, read_label_image):
+        with pytest.raises(DatasetError, match=r"a\.png: more than 64 megapixels; .*set IFRKIT_MAX_MEGAPIXELS higher"):
+            read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    path.write_bytes(_one_bit(1200))
+    monkeypatch.setenv("IFRKIT_MAX_MEGAPIXELS", "1")
+    with pytest.raises(DatasetError, match=r"a\.png: more than 1 megapixels"):
+        read_rgb(path)
+    monkeypatch.setenv("IFRKIT_MAX_MEGAPIXELS", "2")
+    assert read_rgb(path).shape == (1200, 1200, 3)
+
+
+def test_a_polygon_of_very_many_points(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = [[20 + 10 * (k % 2), 12 + k % 7] for k in range(300_000)]
+    files = _labelme(exports.labelme_shape("road", ring))
+    begun = time.process_time()
+    with pytest.raises(
+        DatasetError, match="a polygon of 300000 points, more than 250000; set IFRKIT_MAX_POINTS higher"
+    ):
+        opened(files).clips()
+    assert time.process_time() - begun < 20
+    many = _labelme(*[exports.labelme_shape("road", WHOLE)] * 5)
+    monkeypatch.setenv("IFRKIT_MAX_POINTS", "19")
+    with pytest.raises(DatasetError, match="polygons of more than 19 points; set IFRKIT_MAX_POINTS higher"):
+        opened(many).clips()
+    monkeypatch.setenv("IFRKIT_MAX_POINTS", "20")
+    assert (opened(many).label("street/000003")[1:-1, 1:-1] == 0).all()
+
+
+def test_a_file_that_is_too_long(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IFRKIT_MAX_FILE_MIB", "1")
+    files = _labelme(exports.labelme_shape("road", WHOLE))
+    files["street_000003.json"] += b" " * (3 << 20)
+    with pytest.raises(
+        DatasetError, match=r"\.json claims 3 MiB; no label needs more .* set IFRKIT_MAX_FILE_MIB higher"
+    ):
+        opened(files, label_format="labelme").clips()
