@@ -1,4 +1,4 @@
-"""Streams that hold less than the text: stages end well, their line holds the bytes of the path, people read escapes."""
+"""Streams that hold less than the text: stages end well, their line has the bytes of the path, people read escapes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ifrkit.artifacts.store import open_artifact
 def test_a_path_outside_the_encoding_of_the_streams(tmp_path: Path, encoding: str) -> None:
     shell = Shell(tmp_path)
     shell.env |= {"PYTHONIOENCODING": encoding, "IFRKIT_WORKSPACE": "wörk ✓"}
-    made = Path(shell.ok("ifrkit toy-source").rstrip("\n"))
+    made = Path(shell.ok("ifrkit toy-source -q").rstrip("\n"))
     assert open_artifact(made).kind == "clips"
     assert made.parent == tmp_path / "wörk ✓" / "clips"
-    line = "ifrkit toy-source | ifrkit toy-train --steps 1 --device cpu"  # the line goes through the pipe
+    line = "ifrkit toy-source -q | ifrkit toy-train -q --steps 1 --device cpu"  # the line goes through the pipe
     trained = Path(shell.ok(line).rstrip("\n"))
     assert open_artifact(trained).inputs()[0].path.name == made.name
     listed = shell.ok(f"ifrkit artifacts ls clips | iconv -f {encoding} -t utf-8")
