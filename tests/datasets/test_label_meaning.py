@@ -132,7 +132,7 @@ def test_palettes_of_ids_are_for_the_eye_where_no_class_has_a_colour(read: Read)
 
 @pytest.mark.parametrize("table", [None, NO_COLORS])
 def test_a_class_and_void_that_are_both_black(read: Read, table: str | None) -> None:
-    """As prediction PNGs have it: a palette that shows two numbers alike is no packed image."""
+    """As prediction PNGs have it: a palette that shows two numbers alike is not a packed image."""
     ids = np.where(TRUTH > 0, 255, 0).astype(np.uint8)
     ids[0] = 1
     found = read(indexed(ids, [(0, 0, 0), (90, 90, 90), *[(0, 0, 0)] * 254]), table=table)
