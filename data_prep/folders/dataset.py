@@ -17,7 +17,7 @@ times the usual step).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -27,6 +27,7 @@ from pydantic import Field, field_validator
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
+from data_prep.folders.gap import keep_away
 from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
@@ -37,6 +38,7 @@ from ifrkit.media.classes import ClassTable, read_table
 from ifrkit.media.litter import shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
+from ifrkit.media.video import video_rate
 
 _VOID = re.compile(
     r"ego[ _-]?vehicle|out[ _-]of[ _-]roi|rectification[ _-]border|license[ _-]plate|_*ignored?_*|void"
@@ -68,6 +70,12 @@ class Dataset(CatalogDataset):
         """Frames of a clip (a shorter video is one clip)."""
         val_fraction: float = Field(0.2, ge=0, lt=1)
         """Share of the labeled videos for validation, without list files."""
+        gap: float = Field(0.0, ge=0)
+        """Seconds around held-out frames in which a video has no training frames."""
+        fps: float = Field(25.0, gt=0, le=1000)
+        """Frames a second of videos that do not say it: folders of images."""
+        scribbles: bool = False
+        """Lines and points of LabelMe label what is under them; what else is not drawn in such a frame is ignored."""
         allow_missing: bool = False
         """Leave out labels whose name no frame has (flag --allow-missing)."""
 
@@ -118,7 +126,9 @@ class Dataset(CatalogDataset):
             return open_labels(frames, self.config.label_format, self.masks)
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
-        return open_labels(path, self.config.label_format)
+        export = open_labels(path, self.config.label_format)
+        export.reader.scribbles = self.config.scribbles
+        return export
 
     @cached_property
     def frames_found(self) -> Frames:
@@ -167,10 +177,16 @@ class Dataset(CatalogDataset):
         catalog.notes = self._found(usable)
         videos = {video: self._labeled(video, usable) for video in frames}
         for video, owners in self._owners(videos, catalog).items():
-            catalog.clips += self._cut(video, videos[video], owners)
+            catalog.clips += self._cut(video, videos[video], keep_away(owners, self._gap(video)))
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
+
+    def _gap(self, video: str) -> int:
+        """`gap` in frames of a video."""
+        path = self.frames_found.files.get(video)
+        rate = (video_rate(path) if path and self.config.gap else None) or self.config.fps
+        return round(self.config.gap * rate)
 
     def _usable_labels(self, sources: dict[str, Source]) -> dict[str, Path]:
         """Frame name -> the file of its label, of all that hold a class.
@@ -238,7 +254,7 @@ class Dataset(CatalogDataset):
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
         """Notes on videos, and on what the labels are and which of them count."""
-        frames, matches, reader = self.frames_found, self.matches, self.export.reader
+        frames, reader = self.frames_found, self.export.reader
         notes = [
             f"{len(frames.table) - len(frames.files)} directories or series of images, {len(frames.files)} video "
             f"files, {sum(map(len, frames.table.values()))} frames: {shown(frames.table)}",
@@ -255,7 +271,12 @@ class Dataset(CatalogDataset):
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
-        notes += [*self.export.notes, *reader.notes()]
+        return [*notes, *self.export.notes, *self._labels_left(usable)]
+
+    def _labels_left(self, usable: Container[str]) -> list[str]:
+        """Notes on labels, and parts of labels, that do not count. usable: frames whose label does."""
+        matches = self.matches
+        notes = self.export.reader.notes()
         if empty := [name for name in matches.labels if name not in usable]:
             notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
         if matches.lost:
@@ -287,7 +308,8 @@ class Dataset(CatalogDataset):
 
     def tell(self, display: Display) -> None:
         self.frames_found.left.tell(display)
-        for line in [*self.frames_found.notes, *self.catalog.warnings]:
+        left = self._labels_left(self.catalog.labels) if self.export.reader.files.names else []
+        for line in [*self.frames_found.notes, *self.catalog.warnings, *left]:
             display.warn(line)
 
     @classmethod
