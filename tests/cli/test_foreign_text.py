@@ -224,6 +224,16 @@ def test_hostile_names_through_the_chain(place: Path, run: Runner, monkeypatch: 
         _check_page(page.read_text("utf-8"))
 
 
+@pytest.mark.slow
+def test_hostile_names_in_exported_graphs(place: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs hold the class names, and `predict` runs them."""
+    monkeypatch.chdir(place)
+    for line in (CHAIN[3], CHAIN[5], "export --from branches --format torch", "export --from branches --format onnx"):
+        said = run(*line.split())
+        assert said.code == 0, (line, said.err)
+    assert run("predict", str(place / "own" / "frames" / ("w" + NAME)), "--backend", "onnx").code == 0
+
+
 class _Page(HTMLParser):
     """Tags, the names of their attributes, and the text of a page."""
 
