@@ -45,7 +45,7 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **opti
     for every video NAME/overlay.mp4 to look at and NAME/labels/FRAME.png (class ids, with the classes' colours as
     palette), and predictions.json.
 
-    --write FORMAT also makes NAME/FORMAT, which the labeling tool of that name imports.
+    --write FORMAT also makes NAME/tools/FORMAT, which the labeling tool of that name imports.
 
     The networks see as many pixels as they did in training; labels and overlay have the video's own size. --set
     size=own keeps the video's size, --set size=[360,640] takes another; --set overlay=0 writes no overlay. Broken

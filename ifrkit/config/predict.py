@@ -30,7 +30,7 @@ class PredictConfig(Config):
     fps: float = Field(25.0, gt=0, le=1000)
     """Frames a second of the overlay, where the source does not say."""
     write: tuple[str, ...] = ()
-    """Label formats in which labeling tools take the ids (flag --write), each in NAME/FORMAT."""
+    """Label formats in which labeling tools take the ids (flag --write), each in NAME/tools/FORMAT."""
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
 

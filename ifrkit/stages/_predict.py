@@ -132,7 +132,7 @@ class _Run:
 
         yield label
         for name in config.write:
-            yield tool_writer(stack, name, place / name, self.segmenter.labels, source)
+            yield tool_writer(stack, name, place / "tools" / name, self.segmenter.labels, source)
         if config.overlay:
             overlay = Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, self.colors, config.overlay)
             stack.enter_context(overlay)
