@@ -142,9 +142,10 @@ class PseudoLabels:
         y, x, height, width = window or Window(0, 0, *self._store.size)
         try:
             found: Ids = self._open(number)[what == "confidence"][row, y : y + height, x : x + width]
-            wrong = found[(found >= self._store.labels.num_classes) & (found != IGNORE)] if what == "labels" else ()
-            if len(wrong):
-                raise CorruptRow(f"a label holds id {wrong[0]}")
+            if what == "labels":
+                wrong = found[(found >= self._store.labels.num_classes) & (found != IGNORE)]
+                if wrong.size:
+                    raise CorruptRow(f"a label holds id {wrong[0]}")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
         return found
