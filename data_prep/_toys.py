@@ -10,6 +10,7 @@ from PIL import Image
 
 from ifrkit.core.keyed import key_rng
 from ifrkit.core.records import Frame, Label
+from ifrkit.media.video import quiet_opencv
 
 SIZE = (48, 64)
 """(height, width) of toy frames."""
@@ -44,6 +45,7 @@ def save_video(path: Path, frames: Iterable[Frame], rate: float = 30.0) -> None:
     """Write a motion-JPEG video file (AVI or what the suffix says)."""
     import cv2
 
+    quiet_opencv()
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = None
     for frame in frames:

@@ -33,6 +33,8 @@ from ifrkit.predict.segmenter import open_segmenter
 from ifrkit.predict.sources import read, survey
 
 KINDS = ("video-model", "branches", "exported")
+_COMMAND = ("videos", "frames", "write", "overlay", "legend", "codec", "fps", "runtime")
+"""Options that say what is read and written."""
 
 
 class Model:
@@ -100,7 +102,7 @@ def load(model: str | Path, *, workspace: str | Path | None = None, device: str 
     """
     place = Path(workspace or os.environ.get("IFRKIT_WORKSPACE", "ifrkit_artifacts"))
     artifact = store.resolve(place, str(model).rstrip("\n"), KINDS)
-    fixed: Sequence[str] = [name for name in ("videos", "overlay", "fps", "runtime") if name in options]
+    fixed: Sequence[str] = [name for name in _COMMAND if name in options]
     if fixed:
         raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")
     return Model(artifact, PredictConfig.model_validate({"videos": ("-",), **options}), device)

@@ -62,8 +62,8 @@ _TITLES = {
 def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -> None:
     """Choose the frames to label next: where a trained model is unsure, and what it has not seen yet.
 
-    Reads `branches` and their clips; each training clip can give one frame, first those without a label. Writes into
-    PROJECT what `init` writes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about
+    Reads `branches` and their clips; each training clip can give one frame, first those without a label. Makes, in
+    PROJECT, what `init` makes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about
     in red, label_next.json with the parts of each score, and with --write its predictions in pre_labels/FORMAT/.
 
     The score of a frame: how uncertain the prediction is, where the branches differ, where it differs from the frame

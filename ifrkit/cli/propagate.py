@@ -28,7 +28,7 @@ def command(shared: Shared, **options: Any) -> None:
     self-training`: of each pixel the class and how sure it is, of each frame the labels that it comes from.
 
     A label goes forward and backward along the flow, and stops where the flow no longer explains the picture. --write
-    FORMAT also makes tools/FORMAT, which the labeling tool of that name imports; unsure pixels stay open in it.
+    FORMAT also makes the directory FORMAT, which the labeling tool of that name imports; unsure pixels stay open in it.
 
     \b
     Examples:

@@ -74,6 +74,8 @@ def command(
 
 def _trust(reports: list[store.Artifact], target: Path) -> bytes:
     """The page of one report; writes the facts beside it, and the model card beside the weights."""
+    if target.suffix == ".json":
+        raise ConfigError(f"--out {target}: the page is HTML, its facts go to a .json beside it", "name it trust.html")
     if len(reports) != 1:
         raise ConfigError(f"--trust: {len(reports)} reports were named, a page is of one model", "name one of them")
     facts = trusting.facts(reports[0])

@@ -9,12 +9,16 @@ from pydantic import Field, field_validator
 from ifrkit.config.fields import Size, label_formats, split_commas
 from ifrkit.core.config import ByInput, Config, Runtime
 
+CONFIDENCE = "confidence"
+
 
 class PredictConfig(Config):
     """`ifrkit predict`: class ids of every frame of the user's own videos."""
 
     videos: Annotated[tuple[str, ...], ByInput()] = Field(min_length=1)
-    """Video files and folders of frames; what is in them counts for the id, not where they lie."""
+    """Video files, folders of frames, patterns, a camera's number, rtsp://...; what files hold counts for the id."""
+    frames: int | None = Field(None, ge=1)
+    """At most so many frames of each video: a camera has no end."""
     branch: Literal["update", "reference"] | None = None
     """Which one, of a branches artifact; None: the reference branch if there is one."""
     key_policy: Literal["fixed", "adaptive"] = "fixed"
@@ -27,15 +31,30 @@ class PredictConfig(Config):
     """What the networks see: as many pixels as in training, the frame's own size, or a (height, width)."""
     overlay: float = Field(0.5, ge=0, le=1)
     """Opacity of the colours in the overlay video; 0: no such video."""
+    legend: bool = True
+    """Names of the classes in the overlay, where it is large enough."""
+    codec: Literal["auto", "h264", "vp9", "av1", "mpeg4"] = "auto"
+    """Of the overlay; auto: the first of them that OpenCV can write here. Browsers do not play mpeg4, the fastest."""
     fps: float = Field(25.0, gt=0, le=1000)
     """Frames a second of the overlay, where the source does not say."""
     write: tuple[str, ...] = ()
-    """Label formats in which labeling tools take the ids (flag --write), each in NAME/tools/FORMAT."""
+    """What else is written (flag --write), each in NAME/FORMAT: label formats in which labeling tools take the ids, and
+    confidence, grey PNGs of the probability of each pixel's class."""
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
 
     _commas = field_validator("write", mode="before")(split_commas)
-    _formats = field_validator("write")(label_formats)
+
+    @field_validator("write")
+    @classmethod
+    def _known(cls, write: tuple[str, ...]) -> tuple[str, ...]:
+        tools = label_formats(tuple(name for name in write if name != CONFIDENCE))
+        return (*tools, CONFIDENCE) if CONFIDENCE in write else tools
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The label formats among what else is written."""
+        return tuple(name for name in self.write if name != CONFIDENCE)
 
     def identity(self) -> dict[str, Any]:
         """Without `write` where nothing more is written."""

@@ -50,15 +50,25 @@ _BOTH_WAYS = (
 
 @dataclass
 class Seen:
-    """Labels of one storage. first: the first file. symbols: all that occur."""
+    """Labels of one storage. first: the first file. symbols: all that occur. shades: whether one of them looks shaded.
+
+    Shaded is what holds nothing but grey levels from black to white at equal distances.
+    """
 
     first: str
     symbols: set[Symbol] = field(default_factory=set)
+    shades: bool = False
 
     @property
     def grey(self) -> bool:
         """Whether everything in them is shown grey."""
         return all(symbol.color is not None and len(set(symbol.color)) == 1 for symbol in self.symbols)
+
+    @property
+    def packed(self) -> bool:
+        """Whether they are grey images in palettes: no program that makes files smaller gives a shade two places."""
+        repeats = self.same_palette and len({symbol.color for symbol in self.symbols}) < len(self.symbols)
+        return self.grey and not repeats
 
     @property
     def same_palette(self) -> bool:
@@ -83,7 +93,9 @@ class Survey:
         """One more label."""
         seen = self.seen.setdefault(image.storage, Seen(where))
         if len(seen.symbols) < _MOST_KINDS:
-            seen.symbols.update(map(image.symbol, image.used()[:_MOST_KINDS].tolist()))
+            own = [image.symbol(code) for code in image.used()[:_MOST_KINDS].tolist()]
+            seen.symbols.update(own)
+            seen.shades |= _spread({symbol.color[0] for symbol in own if symbol.color})
         self.erased += bool((image.codes_hw == ERASED).any())
 
     def reading(self, storage: Storage, table: ClassTable) -> Reading:
@@ -94,7 +106,7 @@ class Survey:
             return "values" if fits else "colors"
         if storage == "bits":
             return _of_bits(seen, table, alone="grey" not in self.seen)
-        if storage == "grey" or seen.grey:
+        if storage == "grey" or seen.packed:
             return _of_grey(seen, "numbers" if storage == "grey" else "values", table)
         return _of_palette(seen, table)
 
@@ -106,7 +118,7 @@ class Survey:
             if len(present - {IGNORE}) > _MOST_DERIVED:
                 fault = f"{seen.first}: more than {_MOST_DERIVED} distinct ids; is this a label?"
                 raise DatasetError(fault, "write classes.yaml")
-        if present and _spread(present):
+        if _spread(present) and any(seen.shades for seen in self.seen.values()):
             (first, *_) = (seen.first for seen in self.seen.values())
             shown = ", ".join(map(str, sorted(present)))
             fault = f"{first}: the labels hold {shown} and nothing else: ids, or shades for the eye?"
@@ -230,7 +242,7 @@ def _of_grey(seen: Seen, ids: Reading, table: ClassTable) -> Reading:
             return "colors"  # only the default says otherwise, by which 255 is ignored
         raise _doubt(seen, table, ids, "colors", _BOTH_WAYS)
     numbers = {number for symbol in seen.symbols if (number := _number(symbol, ids)) is not None}
-    if by_color is None and table.assumed & numbers and _spread(numbers):
+    if by_color is None and table.assumed & numbers and seen.shades and _spread(numbers):
         raise _doubt(seen, table, ids, "colors", _BOTH_WAYS)
     return ids
 
@@ -281,8 +293,8 @@ def _ids(seen: Seen, storage: Storage, alone: bool) -> set[int]:
         raise DatasetError(
             f"{seen.first}: {fault}, and there is no class table", "write a classes.yaml that names each colour"
         )
-    how: Reading = "values" if storage == "palette" and seen.grey else "numbers"
-    if (storage == "bits" and not alone) or (storage == "palette" and not seen.grey and not seen.consistent):
+    how: Reading = "values" if storage == "palette" and seen.packed else "numbers"
+    if (storage == "bits" and not alone) or (storage == "palette" and not seen.packed and not seen.consistent):
         what = "some labels have fewer bits a pixel than others" if storage == "bits" else "palettes of labels differ"
         fault = f"{seen.first}: {what}, so their numbers cannot be ids, and there is no class table"
         raise DatasetError(fault, "write a classes.yaml that names each colour")
@@ -292,7 +304,7 @@ def _ids(seen: Seen, storage: Storage, alone: bool) -> set[int]:
 def _spread(ids: Collection[int]) -> bool:
     """Whether these are grey levels from black to white at equal distances, such as 0 and 255, not ids."""
     steps = len(ids) - 1
-    return steps > 0 and all(abs(value - 255 * k / steps) <= 1 for k, value in enumerate(sorted(ids)))
+    return steps > 0 and 0 in ids and all(abs(value - 255 * k / steps) <= 1 for k, value in enumerate(sorted(ids)))
 
 
 def _doubt(seen: Seen, table: ClassTable, first: Reading, second: Reading, remedy: str) -> DatasetError:

@@ -46,15 +46,18 @@ def video_rate(path: Path) -> float | None:
     return rate if 0 < rate <= 1000 else None
 
 
-def open_capture(source: str) -> Any:
-    """OpenCV's capture of a file or an address, which neither OpenCV nor FFmpeg says a word about.
+def open_capture(source: str | int) -> Any:
+    """OpenCV's capture of a file, an address or a camera, which neither OpenCV nor FFmpeg says a word about.
 
     Raises DatasetError where it does not open.
     """
     quiet_opencv()
     # Other backends take `f_0001.x` for a series of images.
-    with _named_in_utf8(source) as name:
-        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
+    if isinstance(source, int):
+        capture = cv2.VideoCapture(source)
+    else:
+        with _named_in_utf8(source) as name:
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
     if not capture.isOpened():
         raise DatasetError(f"{source}: OpenCV cannot open this video", "convert it to mp4 (H.264) or to images")
     return capture
@@ -140,6 +143,10 @@ class VideoReader:
             raise DatasetError(f"{self.path}: frame {number} cannot be decoded", "copy or download the video again")
         self._last = (number, np.ascontiguousarray(image_bgr[:, :, ::-1]))
         return self._last[1]
+
+    def time(self) -> float:
+        """When the frame that `next_number` went to is shown, in milliseconds."""
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
 
     def numbers(self) -> list[int]:
         """The frames that really decode (the header's count is often wrong by a few)."""

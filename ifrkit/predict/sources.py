@@ -26,6 +26,7 @@ from ifrkit.media.numbering import natural
 from ifrkit.media.probe import Facts, probe
 from ifrkit.media.search import Found, Video, search
 from ifrkit.media.video import VideoReader
+from ifrkit.predict import live
 
 _MISCOUNTED = 2
 """A video's header may be wrong by so many frames."""
@@ -34,7 +35,7 @@ _MISCOUNTED = 2
 class Item(NamedTuple):
     """One frame in order. number: from 0, broken ones counted. frame: (h, w, 3) uint8 RGB, None if it is broken.
 
-    told: whether the survey has named it already.
+    told: whether the survey has named it already. time: when it is shown, in milliseconds, where that is known.
     """
 
     number: int
@@ -42,14 +43,16 @@ class Item(NamedTuple):
     frame: Frame | None
     fault: str = ""
     told: bool = False
+    time: float | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video under a name that is unique in a run, and a file name."""
+    """A video under a name that is unique in a run, and a file name. live: a camera's number, or an address."""
 
     name: str
     video: Video
+    live: str = ""
 
     @property
     def path(self) -> Path:
@@ -58,7 +61,7 @@ class Source:
 
     def files(self) -> tuple[Path, ...]:
         """All that it consists of."""
-        return self.video.images or (self.video.path,)
+        return () if self.live else self.video.images or (self.video.path,)
 
 
 class Survey(NamedTuple):
@@ -70,35 +73,43 @@ class Survey(NamedTuple):
 
 def survey(paths: Sequence[str]) -> Survey:
     """Find the videos that a user names, and look at what can be read of them. Raises DatasetError."""
-    found, named = _found(paths)
-    sources = _named(found.videos)
-    facts = {id(video): fact for video, fact in probe((s.video for s in sources), found.left, named)}
+    found, named, streams = _found(paths)
+    sources = _named(found.videos, streams)
+    read = probe((s.video for s in sources if not s.live), found.left, named)
+    facts = {id(video): fact for video, fact in read}
+    facts |= {id(s.video): live.facts_of(s.live) for s in sources if s.live}
     return Survey([(s, facts[id(s.video)]) for s in sources if id(s.video) in facts], found.left)
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """The videos that a user names: files, directories that are searched, and patterns like 'day1/*.mp4'.
+    """The videos that a user names: files, directories that are searched, patterns ('day1/*.mp4'), cameras, addresses.
 
     Nothing is read. Raises DatasetError for a path that holds no frames.
     """
-    return _named(_found(paths)[0].videos)
+    found, _, streams = _found(paths)
+    return _named(found.videos, streams)
 
 
-def _named(videos: Sequence[Video]) -> list[Source]:
+def _named(videos: Sequence[Video], streams: dict[int, str]) -> list[Source]:
     sources: dict[str, Source] = {}
     for video in videos:
         own = readable(video.path.resolve().name) if video.alone else video.name.rpartition("/")[2]
         stem = file_name(own.lstrip(".")) or "video"
         names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
         name = next(name for name in names if name not in sources)
-        sources[name] = Source(name, video)
+        sources[name] = Source(name, video, streams.get(id(video), ""))
     return list(sources.values())
 
 
-def _found(paths: Sequence[str]) -> tuple[Found, set[Path]]:
-    """What is found at all paths in their order, each file once, and the files that are named themselves."""
+def _found(paths: Sequence[str]) -> tuple[Found, set[Path], dict[int, str]]:
+    """What is found at all paths in their order, each file once; the files that are named themselves; what is live.
+
+    The last one maps the id of a video to its camera's number or address.
+    """
     found, named, seen = Found(), set[Path](), set[str]()
-    for part in _parts(paths, named):
+    streams = {text: Video(live.name_of(text), Path(live.name_of(text))) for text in paths if live.is_live(text)}
+    found.videos += streams.values()
+    for part in _parts([text for text in paths if text not in streams], named):
         found.left.extend(part.left)
         for video in part.videos:
             place = os.path.realpath(video.images[0] if video.images else video.path)
@@ -107,7 +118,7 @@ def _found(paths: Sequence[str]) -> tuple[Found, set[Path]]:
                 continue
             seen.add(place)
             found.videos.append(video)
-    return found, named
+    return found, named, {id(video): text for text, video in streams.items()}
 
 
 def _parts(paths: Sequence[str], named: set[Path]) -> Iterator[Found]:
@@ -148,11 +159,18 @@ def _expanded(text: str) -> list[Path]:
 def read(source: Source, facts: Facts) -> Iterator[Item]:
     """Every frame in order. One of another size than the video counts as broken."""
     size = facts.size
-    for item in _images(source.video, facts) if source.video.images else _decoded(source.path):
+    for item in _items(source, facts):
         if item.frame is not None and item.frame.shape[:2] != size:
             h, w = item.frame.shape[:2]
             item = item._replace(frame=None, fault=f"{h}x{w} pixels, most have {size[0]}x{size[1]}")
         yield item
+
+
+def _items(source: Source, facts: Facts) -> Iterator[Item]:
+    if source.live:
+        frames = enumerate(live.frames_of(source.live))
+        return (Item(number, f"{number:06}", frame, time=moment) for number, (frame, moment) in frames)
+    return _images(source.video, facts) if source.video.images else _decoded(source.path)
 
 
 def _images(video: Video, facts: Facts) -> Iterator[Item]:
@@ -173,7 +191,7 @@ def _decoded(path: Path) -> Iterator[Item]:
     while (number := reader.next_number()) is not None:
         for broken in range(following, number):
             yield Item(broken, f"{broken:06}", None, "it cannot be decoded")
-        yield Item(number, f"{number:06}", reader.frame())
+        yield Item(number, f"{number:06}", reader.frame(), time=reader.time())
         following = number + 1
     lost = reader.claimed() - following
     if lost > _MISCOUNTED:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ifrkit.architectures.base import flow_input
@@ -158,6 +159,7 @@ class Predictor:
         self.model, self.policy, self.device = model, policy, device
         self.seconds = 0.0
         self._state: Any = None
+        self._logits: Tensor | None = None
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, size: tuple[int, int]) -> tuple[Ids, bool]:
@@ -169,7 +171,16 @@ class Predictor:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the ids are waited for anyway, a line below
         self.seconds += time.perf_counter() - begun
+        self._logits = logits
         return enlarged_ids(logits, size), key
+
+    @torch.inference_mode()
+    def confidence(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Of the frame that was predicted last: the probability of each pixel's class, (h, w), 255 is certain."""
+        assert self._logits is not None, "no frame was predicted"
+        logits = F.interpolate(self._logits, size, mode="bilinear", align_corners=False)[0]
+        highest = 1 / (logits - logits.amax(0)).exp().sum(0)  # softmax of the largest one
+        return np.asarray((255 * highest).round().to(torch.uint8).cpu())
 
     def restart(self) -> None:
         """The next frame has nothing before it: a new video, or a broken frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
-from ifrkit.config.predict import PredictConfig
+from ifrkit.config.predict import CONFIDENCE, PredictConfig
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import ArtifactError, DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
@@ -22,12 +23,14 @@ from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.for_tools import tool_writer
-from ifrkit.predict.outputs import Overlay, load_label
+from ifrkit.predict.outputs import load_label, save_confidence
 from ifrkit.predict.overlap import afterwards, ahead
+from ifrkit.predict.overlay import Look, Overlay, encoder
 from ifrkit.predict.resume import Progress
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Item, Source, read, survey
 
+WEB = "ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4 makes one that they do"
 NAMED = 5
 """Broken frames of one video that get a line of their own."""
 
@@ -41,6 +44,8 @@ def run(job: Job) -> None:
     config: PredictConfig = job.config
     found, left = survey(config.videos)
     left.tell(job.display)
+    if config.overlay and encoder(config.codec) == "mpeg4":
+        job.display.info(f"overlays are MPEG-4 part 2, which browsers do not play; {WEB}")
     segmenter = open_segmenter(job)
     for _, fact in found:
         segmenter.seen_at(fact.size, config)  # before the first video is begun
@@ -76,16 +81,21 @@ class _Run:
 
     def _video(self, source: Source, fact: Facts) -> None:
         """Read, predict and write one video, at the same time."""
-        (self.job.directory / source.name / "labels").mkdir(parents=True, exist_ok=True)
+        for folder in ("labels", *self.job.config.write):
+            (self.job.directory / source.name / folder).mkdir(parents=True, exist_ok=True)
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
-        record = Video(name=source.name, source=readable(source.path.resolve().name), size=fact.size, seen_at=seen_at)
+        origin = source.live or readable(source.path.resolve().name)
+        record = Video(name=source.name, source=origin, size=fact.size, seen_at=seen_at)
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:
             outputs = [stack.enter_context(afterwards(write)) for write in self._outputs(stack, source, fact)]
-            frames = stack.enter_context(ahead(_scaled(source, fact, seen_at)))
+            items = islice(_scaled(source, fact, seen_at), self.job.config.frames)
+            frames = stack.enter_context(ahead(items))
             for item, small in self.job.display.track(frames, source.name, total=fact.claimed or None):
-                if signum := self.job.stop():
+                if (signum := self.job.stop()) and source.live:
+                    break  # there is no other end
+                if signum:
                     self.progress.save(record, item.number - 1)
                     place = self.job.directory / source.name
                     fault = f"predict: stopped by signal {signum} after {record.frames} frames of {source.name}"
@@ -93,8 +103,9 @@ class _Run:
                 if item.number in source.video.begins:
                     self.predictor.restart()
                 ids_hw = self._frame(record, item, small)
+                confidence = self._confidence(record, item, ids_hw)
                 for put in outputs:
-                    put(item, ids_hw)
+                    put(item, ids_hw, confidence)
                 self.progress.save_sometimes(record, item.number)
                 self._tell(begun, before)
         self._seconds += time.perf_counter() - begun
@@ -112,7 +123,10 @@ class _Run:
         known = self.progress.key_frames(record.name)
         if item.number < max(known, default=0):
             key = item.number in known
-            ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
+            place, name = self.job.directory / record.name, f"{item.name}.png"
+            ids_hw = load_label(place / "labels" / name)
+            if CONFIDENCE in self.job.config.write:
+                load_label(place / CONFIDENCE / name)
         else:
             ids_hw, key = self.predictor(small, record.size)
             self._predicted += 1
@@ -121,22 +135,31 @@ class _Run:
             record.key_frames.append(item.number)
         return ids_hw
 
-    def _outputs(self, stack: ExitStack, source: Source, fact: Facts) -> Iterator[Callable[[Item, Any], None]]:
+    def _confidence(self, record: Video, item: Item, ids_hw: Ids | None) -> NDArray[np.uint8] | None:
+        """Of a frame that was predicted just now; a resumed run has the others on the disk."""
+        resumed = item.number < max(self.progress.key_frames(record.name), default=0)
+        if ids_hw is None or resumed or CONFIDENCE not in self.job.config.write:
+            return None
+        return self.predictor.confidence(record.size)
+
+    def _outputs(self, stack: ExitStack, source: Source, fact: Facts) -> Iterator[Callable[[Item, Any, Any], None]]:
         """The functions that write a frame's prediction; each gets a thread of its own."""
         config: PredictConfig = self.job.config
         place = self.job.directory / source.name
 
-        def label(item: Item, ids_hw: Ids | None) -> None:
+        def label(item: Item, ids_hw: Ids | None, confidence_hw: NDArray[np.uint8] | None) -> None:
+            if confidence_hw is not None:
+                save_confidence(place / CONFIDENCE / f"{item.name}.png", confidence_hw)
             if ids_hw is not None:
                 save_label(place / "labels" / f"{item.name}.png", ids_hw, self.colors)
 
         yield label
-        for name in config.write:
-            yield tool_writer(stack, name, place / "tools" / name, self.segmenter.labels, source)
+        for name in config.tools:
+            yield tool_writer(stack, name, place / name, self.segmenter.labels, source)
         if config.overlay:
-            overlay = Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, self.colors, config.overlay)
-            stack.enter_context(overlay)
-            yield lambda item, ids_hw: overlay.write(item.frame, ids_hw)
+            look = Look(self.segmenter.labels, config.overlay, config.legend, config.codec)
+            overlay = stack.enter_context(Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, look))
+            yield lambda item, ids_hw, _: overlay.write(item.frame, ids_hw, item.time)
 
     def _tell(self, begun: float, before: int) -> None:
         rate = (self._predicted - before) / (time.perf_counter() - begun)

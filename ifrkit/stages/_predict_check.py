@@ -16,8 +16,9 @@ from ifrkit.stages.ranks import Ranks
 
 if TYPE_CHECKING:
     from ifrkit import trained
-    from ifrkit.predict import segmenter
+    from ifrkit.predict import overlay, segmenter
 else:
+    overlay = lazy("ifrkit.predict.overlay")
     segmenter, trained = lazy("ifrkit.predict.segmenter"), lazy("ifrkit.trained")
 
 
@@ -28,6 +29,8 @@ def check(config: PredictConfig, inputs: list[Artifact]) -> None:
         writer_of(name)
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
+    if config.overlay:
+        overlay.encoder(config.codec)
     given = inputs[0]
     if given.kind == "exported":
         graphs = segmenter.open_graphs(given, config)

@@ -55,9 +55,7 @@ def run(job: Job) -> None:
     titled = iter(job.display.track(_propagated(job, store, found), "propagate", total=len(frames)))
     origins: dict[str, CarriedFrame] = {}
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(writer_of(name)(job.directory / "tools" / name, store.labels)) for name in config.write
-        ]
+        writers = [stack.enter_context(writer_of(name)(job.directory / name, store.labels)) for name in config.write]
         for first in range(0, len(frames), PER_FILE):
             rows = min(PER_FILE, len(frames) - first)
             with PseudoWriter(job.directory / file_name(first // PER_FILE), job.scratch, rows, store.size) as file:

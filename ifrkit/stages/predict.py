@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,17 @@ else:
     manifest = lazy("ifrkit.artifacts.manifest")
     sources = lazy("ifrkit.predict.sources")
 
+_STARTED = time.time_ns()
+
 
 def _identity(config: PredictConfig) -> str:
-    """What the videos are, not where: a changed or new file makes another artifact. Raises DatasetError."""
+    """What the videos are, not where: a changed or new file makes another artifact. Raises DatasetError.
+
+    A camera shows something else each time.
+    """
     found = [
         [source.name, *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in source.files())]
+        + ([source.live, _STARTED] if source.live else [])
         for source in sources.find_sources(config.videos)
     ]
     return manifest.digest(found)
@@ -43,7 +50,7 @@ STAGE = Stage(
     arguments="VIDEO",
     order=70,
     needs=("video-model", "branches"),
-    payload=("predictions.json", "*/labels/*.png", "*/tools/*", "*/overlay.mp4"),
+    payload=("predictions.json", "*/*"),
     accepts=("exported",),
     resumable=True,
     source_identity=_identity,

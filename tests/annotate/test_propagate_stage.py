@@ -51,7 +51,7 @@ def test_flow_alone_carries_all_labels(workspace: Path, clips: Artifact, monkeyp
         assert (near == store.label(clip, 3, hidden=True))[known].mean() > 0.9
     assert done.manifest.metrics["carried"] == 8
     for name in ("png", "coco"):
-        found = open_labels(done.path / "tools" / name, name).reader
+        found = open_labels(done.path / name, name).reader
         entry = next(entry for entry in found.entries() if entry.names[-1] == "train_0000_000003")
         ids_hw = found.read(entry.key, store.size, named_table("", store.labels.names))
         assert np.array_equal(ids_hw, reader.label(store.clips_of("train")[0], 3))

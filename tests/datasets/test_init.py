@@ -175,6 +175,8 @@ def test_black_is_background_or_nothing(tmp_path: Path, cli: Cli) -> None:
         ("p", 2, "p: no frames in it yet; name a directory of videos with --frames"),
         ("p --frames nowhere", 4, "nowhere: no directory and no video file"),
         ("p --frames empty", 4, "no images and no video files found"),
+        ("p --frames more.mp4", 4, "more.mp4: OpenCV cannot open this video; convert it"),
+        ("p --frames sizes", 4, "its images have 2 sizes, and none is that of most: 1 of 8x8, 1 of 8x9; make them one"),
         ("videos/p --frames videos", 2, "videos/p: lies inside videos; make the project beside its frames"),
         ("p --frames videos --branch update", 2, "--branch: without --from there are no branches"),
         ("p --frames videos --classes road,,car", 2, "an empty name, or one twice"),
@@ -198,7 +200,10 @@ def test_refused(tmp_path: Path, cli: Cli, line: str, code: int, message: str) -
         (tmp_path / project / "to_label.txt").write_text("gone/0001\n")
     for name in ("a/b_0", "a/b_1", "a_b/0", "a_b/1"):
         save(tmp_path / "same-names" / f"{name}.png", np.full((8, 8, 3), len(name) * 9, np.uint8))
+    for width in (8, 9):
+        save(tmp_path / "sizes" / f"{width}.png", np.zeros((8, width, 3), np.uint8))
     assert message in complaint(cli(f"ifrkit init {line} -q"), code)
+    assert not any((tmp_path / project).exists() for project in ("p", "same", "videos/p"))  # no half of one is left
 
 
 @pytest.fixture(scope="module")

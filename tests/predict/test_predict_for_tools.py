@@ -27,7 +27,7 @@ def test_every_format_holds_the_prediction(tmp_path: Path, clips: Artifact, mode
     space = ClipStore(clips.path).labels
     for name in FORMATS:
         for place, frames in (("walk", ["f1", "f2"]), ("street", ["street_000000", "street_000001"])):
-            found = open_labels(done.path / place / "tools" / name, name).reader
+            found = open_labels(done.path / place / name, name).reader
             entries = {entry.names[-1]: entry.key for entry in found.entries()}
             assert sorted(entries) == frames
             for frame, wanted in zip(frames, own_videos.labels(done, place).values(), strict=True):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import own_videos
 import pytest
@@ -28,6 +29,8 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError, DatasetError, InterruptedRun, ResourceError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import PerFrame, Video
+from ifrkit.media.mp4 import retime
+from ifrkit.media.probe import Facts
 from ifrkit.predict.overlap import DEPTH
 from ifrkit.predict.sources import Item, Source
 from ifrkit.trained import load_branch, load_video_model
@@ -155,7 +158,10 @@ def test_broken_frames_are_named_and_skipped(tmp_path: Path, model: Artifact) ->
     assert (a["frames"], b["frames"]) == (7, 6)
     assert (a["key_frames"], b["key_frames"]) == ([0, 5], [0, 3, 6])  # nothing is carried over a gap
     assert len(told.warnings) == 3
-    assert "a: frame 000004 is broken" in told.warnings[0]
+    cut, other = told.warnings[:2]
+    assert cut == "1 files left out, cannot be read: b/f3.png (it is cut off)"
+    assert other.startswith("1 files left out, not of the size that most frames of their video have: b/f6.png (32x50 ")
+    assert "a: frame 000004 is broken" in told.warnings[2]
     assert any("a: 7 frames" in line and "1 broken" in line for line in told.lines)
     assert told.texts[-1].endswith("frames/s")
     assert set(own_videos.labels(done, "a")) == {f"{i:06}" for i in range(8) if i != 4}
@@ -180,12 +186,12 @@ def test_a_video_that_is_cut_off(tmp_path: Path, model: Artifact) -> None:
 def test_videos_without_a_single_frame_are_refused(tmp_path: Path, model: Artifact) -> None:
     no_video = tmp_path / "a.mp4"
     no_video.write_bytes(b"not a video")
-    with pytest.raises(DatasetError, match="cannot open it as a video"):
+    with pytest.raises(DatasetError, match="cannot open this video"):
         own_videos.run(tmp_path, model, no_video)
     folder = tmp_path / "b"
     folder.mkdir()
     (folder / "f.png").write_bytes(b"not a picture")
-    with pytest.raises(DatasetError, match="cannot be read as an image"):
+    with pytest.raises(DatasetError, match="none of its images can be read"):
         own_videos.run(tmp_path, model, folder)
 
 
@@ -202,10 +208,10 @@ def test_memory_does_not_grow_with_the_video(
         with lock:
             alive -= 1
 
-    def many(source: Source, size: tuple[int, int]) -> Iterator[Item]:
+    def many(source: Source, fact: Facts) -> Iterator[Item]:
         nonlocal alive, peak
         for number in range(60):
-            frame = np.full((*size, 3), number, np.uint8)
+            frame = np.full((*fact.size, 3), number, np.uint8)
             with lock:
                 alive += 1
                 peak = max(peak, alive)
@@ -306,6 +312,19 @@ def test_what_is_damaged_of_an_interrupted_run_is_predicted_again(
     assert done.manifest.files == whole.manifest.files
 
 
+def test_a_damaged_confidence_of_an_interrupted_run_is_made_again(tmp_path: Path, model: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(12))
+    changes = {"key_interval": 2, "write": "confidence"}
+    whole = own_videos.run(tmp_path / "whole", model, video, **changes)
+    with pytest.raises(InterruptedRun):
+        own_videos.run(tmp_path / "ws", model, video, stop=_after(11), **changes)
+    (kept,) = (tmp_path / "ws").glob("predictions/.partial-*/a/confidence/000001.png")
+    _flip(kept, 0.5)
+    done = own_videos.run(tmp_path / "ws", model, video, resume=True, **changes)
+    assert done.manifest.files == whole.manifest.files
+    assert "a/confidence/000001.png" in [entry.path for entry in whole.manifest.files]
+
+
 def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(
     tmp_path: Path, model: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +348,61 @@ def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(
     assert json.loads(state.read_bytes())["current"]["key_frames"] == [0, 2, 4]  # 4 labels may not be written
     done = own_videos.run(tmp_path / "ws", model, video, resume=True, key_interval=2)
     assert done.manifest.files == whole.manifest.files
+
+
+def test_confidence_is_the_probability_of_the_class(tmp_path: Path, clips: Artifact, branches: Artifact) -> None:
+    store = ClipStore(clips.path)
+    done = own_videos.run(tmp_path, branches, _clip_folder(tmp_path, store, 2), branch="update", write="confidence")
+    network = load_branch(branches, "update", "best")
+    names = sorted(path.name for path in (done.path / "clip/labels").iterdir())
+    assert sorted(path.name for path in (done.path / "clip/confidence").iterdir()) == names
+    for index, name in enumerate(names):
+        frame = torch.from_numpy(store.frame(2, index).transpose(2, 0, 1)[None].copy())
+        with torch.inference_mode():
+            logits = network(network.normalise(frame))
+            full = torch.nn.functional.interpolate(logits, store.size, mode="bilinear", align_corners=False)
+        wanted = 255 * full.softmax(1).amax(1)[0].numpy()
+        with Image.open(done.path / "clip/confidence" / name) as image:
+            assert image.mode == "L"
+            assert np.abs(np.asarray(image) - wanted).max() <= 0.51
+
+
+def test_times_of_a_video_of_varying_rate_are_kept(tmp_path: Path, branches: Artifact) -> None:
+    """As phones and screens record them; a broken frame shows the picture before it."""
+    video = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(6), fps=25.0)
+    assert retime(video, [90 * ms for ms in (40, 40, 160, 700, 40, 40)])
+    done = own_videos.run(tmp_path, branches, video, branch="update")
+    capture, times = cv2.VideoCapture(str(done.path / "a/overlay.mp4")), []
+    while capture.grab():
+        times.append(round(capture.get(cv2.CAP_PROP_POS_MSEC)))
+    assert times == [0, 40, 80, 240, 940, 980]
+
+
+def test_a_stream_ends_when_it_is_told_to(tmp_path: Path, branches: Artifact) -> None:
+    """An interrupt makes an artifact of it, and so does a number of frames; two streams are never the same."""
+    path = own_videos.write_video(tmp_path / "yard.mp4", own_videos.street(9))
+    address: Any = f"file://{path}"
+    done = own_videos.run(tmp_path, branches, address, branch="update", stop=_after(4))
+    (video,) = _index(done)["videos"]
+    assert (video["name"], video["source"], video["frames"]) == ("yard", address, 4)
+    assert len(own_videos.read_video(done.path / "yard/overlay.mp4")) == 4
+    few = own_videos.run(tmp_path, branches, address, path, branch="update", frames=3)
+    assert [(video["name"], video["frames"]) for video in _index(few)["videos"]] == [("yard", 3), ("yard-2", 3)]
+
+
+def test_series_of_one_folder_begin_with_a_key_frame(tmp_path: Path, model: Artifact) -> None:
+    """Two series are two videos; a jump of the number inside a series begins a stretch."""
+    frames = own_videos.street(4)
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for name, frame in zip(("a_0", "a_1", "b_0", "b_1"), frames, strict=True):
+        Image.fromarray(frame).save(folder / f"{name}.png")
+    (tmp_path / "jump").mkdir()
+    for name, frame in zip(("0", "1", "2", "90"), frames, strict=True):
+        Image.fromarray(frame).save(tmp_path / "jump" / f"{name}.png")
+    done = own_videos.run(tmp_path, model, folder, tmp_path / "jump", key_interval=100)
+    found = [(video["name"], video["frames"], video["key_frames"]) for video in _index(done)["videos"]]
+    assert found == [("a", 2, [0]), ("b", 2, [0]), ("jump", 4, [0, 3])]
 
 
 def test_options_that_do_not_fit_the_model(tmp_path: Path, model: Artifact, branches: Artifact) -> None:

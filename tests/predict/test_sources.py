@@ -45,6 +45,53 @@ def test_a_name_that_another_one_would_get_by_counting(tmp_path: Path) -> None:
     assert len(set(names)) == 3
 
 
+def test_patterns_and_images_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = own_videos.street(3)
+    monkeypatch.chdir(tmp_path)
+    for day in ("mon", "tue"):
+        (tmp_path / day).mkdir()
+        for name in ("b.mp4", "a.mp4", "._a.mp4"):
+            own_videos.write_video(tmp_path / day / name, frames)
+    own_videos.write_folder(tmp_path / "walk", frames)
+    (tmp_path / "a[1].mp4").write_bytes((tmp_path / "mon/a.mp4").read_bytes())
+    assert _names(Path("*/*.mp4")) == ["a", "b", "a-2", "b-2"]
+    assert _names(Path("a[1].mp4")) == ["a[1]"]
+    assert _names(Path("mon"), Path("mon/*")) == ["a", "b"]  # each file once
+    (source,) = find_sources(["walk/*.png"])
+    (same,) = find_sources([f"walk/f{n}.png" for n in (3, 1, 2)])
+    assert (source.name, source.video) == ("walk", same.video)
+    assert [path.name for path in same.files()] == ["f1.png", "f2.png", "f3.png"]
+    (tmp_path / "walk/cover.png").write_bytes((tmp_path / "walk/f1.png").read_bytes())
+    assert _names(Path("walk/cover.png")) == ["walk"]
+    assert sorted(_names(Path("walk/f1.png"), Path("walk/f2.png"), Path("walk/cover.png"))) == ["cover", "walk"]
+    with pytest.raises(DatasetError, match=r"\*\.mkv: no such file or directory"):
+        find_sources(["*.mkv"])
+
+
+def test_streams(tmp_path: Path) -> None:
+    """A file served as an address is read to its end, with the times that it says."""
+    frames = own_videos.street(5)
+    own_videos.write_video(tmp_path / "yard.mp4", frames, fps=8.0)
+    address = f"file://{tmp_path}/yard.mp4"
+    ((source, fact),) = survey([address]).videos
+    assert (source.name, source.live, source.files(), fact.size, fact.fps) == ("yard", address, (), (32, 48), 8.0)
+    items = list(read(source, fact))
+    assert [item.time for item in items] == [0, 125, 250, 375, 500]
+    for item, frame in zip(items, frames, strict=True):
+        assert item.frame is not None
+        assert np.abs(item.frame.astype(int) - frame).mean() < 12
+    for text, fault in (("rtsp://127.0.0.1:9/x", "rtsp://127.0.0.1:9/x"), ("731", "camera 731")):
+        assert [source.live for source in find_sources([text])] == [text]
+        with pytest.raises(DatasetError, match=f"{fault}: cannot be opened; check that it is there"):
+            survey([text])
+
+
+def test_a_folder_named_by_a_number_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own_videos.write_folder(tmp_path / "0", own_videos.street(2))
+    assert [source.live for source in find_sources(["0"])] == [""]
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file or directory"):
         find_sources([str(tmp_path / "gone.mp4")])
