@@ -28,6 +28,7 @@ STAGE = Stage(
     run="ifrkit.stages._propagate:run",
     help="Carry the labels of a few frames to the frames around them.",
     order=35,
+    payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     needs=("branches",),
     accepts=("clips",),
     extra_inputs=_extra_inputs,
