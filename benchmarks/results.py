@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts.store import open_artifact
-from ifrkit.evaluation.bootstrap import difference
+from ifrkit.evaluation.bootstrap import difference, together
 from ifrkit.evaluation.records import read_records
 
 METHODS = ["none", "blend", "ifr", "unimatch", "fixmatch", "cps", "tdc", "self-training"]
@@ -135,6 +135,9 @@ def tables(args: argparse.Namespace) -> None:
             ]
             first = [f"`{ssl}` ({len(rows)})", rows[0]["passes"], str(rows[0]["steps"]), minutes]
             print("| " + " | ".join(first + numbers) + " |")
+        if (count := len(groups) - ("none" in groups)) > 1:
+            level = f"{100 * together(count):.4g} %"
+            print(f"\n{count} comparisons with `none`: to hold together at 95 %, each has to at {level} (Bonferroni).")
 
 
 def main() -> None:

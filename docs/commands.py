@@ -52,6 +52,7 @@ ALSO = {
     "export": {3, 7},
     "reproduce": {3, 4, 5, 6, 75, 130, 143},
     "init": {3, 4},
+    "label-next": {3, 4},
     "doctor": set(),
 }
 """Exit codes beside the common ones. Whatever is not here reads artifacts: 3."""

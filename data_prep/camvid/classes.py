@@ -55,7 +55,7 @@ _IDS = {VOID: IGNORE} | {color: index for index, group in enumerate(MEMBERS.valu
 
 def read_color_label(path: Path) -> tuple[Label, int]:
     """An original `*_L.png`: class ids, and the number of pixels with none of the 32 colours (they become void)."""
-    raw = read_raw_label(path)
+    raw = read_raw_label(path, palette=True)
     if raw.ndim != 3:
         raise DatasetError(f"{path}: not an RGB label image", "use the original *_L.png files (or the SegNet layout)")
     label, unknown = ids_of_colors(raw, _IDS)

@@ -69,7 +69,7 @@ def read_colors(path: Path) -> Label:
 
     Poles in a group have the colour of poles, so they are poles here, but void in the two kinds of id images.
     """
-    raw = read_raw_label(path)
+    raw = read_raw_label(path, palette=True)
     if raw.ndim != 3:
         raise DatasetError(f"{path}: no colours in it", "unpack its archive again")
     label, unknown = ids_of_colors(raw, _COLORS)

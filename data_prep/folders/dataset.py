@@ -27,6 +27,7 @@ from pydantic import Field, field_validator
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
+from data_prep.folders.gap import keep_away
 from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
@@ -37,6 +38,7 @@ from ifrkit.media.classes import ClassTable, read_table
 from ifrkit.media.litter import shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
+from ifrkit.media.video import video_rate
 
 _VOID = re.compile(
     r"ego[ _-]?vehicle|out[ _-]of[ _-]roi|rectification[ _-]border|license[ _-]plate|_*ignored?_*|void"
@@ -68,6 +70,12 @@ class Dataset(CatalogDataset):
         """Frames of a clip (a shorter video is one clip)."""
         val_fraction: float = Field(0.2, ge=0, lt=1)
         """Share of the labeled videos for validation, without list files."""
+        gap: float = Field(0.0, ge=0)
+        """Seconds around held-out frames in which a video has no training frames."""
+        fps: float = Field(25.0, gt=0, le=1000)
+        """Frames a second of videos that do not say it: folders of images."""
+        scribbles: bool = False
+        """Lines and points of LabelMe label what is under them; what else is not drawn in such a frame is ignored."""
         allow_missing: bool = False
         """Leave out labels whose name no frame has (flag --allow-missing)."""
 
@@ -118,7 +126,9 @@ class Dataset(CatalogDataset):
             return open_labels(frames, self.config.label_format, self.masks)
         if self.config.labels != "labels" and not path.exists():
             raise DatasetError(f"{path}: no such file or directory", "name the labels with --labels, or leave it out")
-        return open_labels(path, self.config.label_format)
+        export = open_labels(path, self.config.label_format)
+        export.reader.scribbles = self.config.scribbles
+        return export
 
     @cached_property
     def frames_found(self) -> Frames:
@@ -167,10 +177,16 @@ class Dataset(CatalogDataset):
         catalog.notes = self._found(usable)
         videos = {video: self._labeled(video, usable) for video in frames}
         for video, owners in self._owners(videos, catalog).items():
-            catalog.clips += self._cut(video, videos[video], owners)
+            catalog.clips += self._cut(video, videos[video], keep_away(owners, self._gap(video)))
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
         self._check_splits(catalog)
         return catalog
+
+    def _gap(self, video: str) -> int:
+        """`gap` in frames of a video."""
+        path = self.frames_found.files.get(video)
+        rate = (video_rate(path) if path and self.config.gap else None) or self.config.fps
+        return round(self.config.gap * rate)
 
     def _usable_labels(self, sources: dict[str, Source]) -> dict[str, Path]:
         """Frame name -> the file of its label, of all that hold a class.

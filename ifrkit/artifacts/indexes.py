@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -126,6 +127,30 @@ class Pseudo(Index):
     per_file: int
     size: tuple[int, int]
     num_classes: int
+
+
+class CarriedFrame(Config):
+    """Of a frame of propagated labels: the labeled frames that reach it, how far they are, what they explain of it."""
+
+    origins: tuple[str, ...]
+    steps: tuple[int, ...]
+    explained: tuple[float, ...]
+
+    @classmethod
+    def of(cls, origins: Sequence[tuple[str, int, float]]) -> CarriedFrame:
+        """From (frame, steps, explained) of each."""
+        frames, steps, explained = zip(*origins, strict=True)
+        return cls(origins=frames, steps=steps, explained=explained)
+
+
+class Provenance(Index):
+    """Of `pseudo-labels` by `propagate`: where each frame's label comes from, where one reaches it."""
+
+    FILE = "provenance.json"
+    INDENT = None
+
+    flow: str
+    frames: dict[str, CarriedFrame]
 
 
 class Source(Config):

@@ -59,7 +59,7 @@ def command(
       ifrkit train-fusion --recipe tiny | ifrkit eval --metric mIoU,TC
       ifrkit eval --metric mIoU --split train --frames all     # how far the model overfits inside a video
       ifrkit eval --metric mIoU --distances 10                 # how far a key frame carries
-      ifrkit eval --metric mIoU,ECE --fail-under mIoU=0.55 --fail-over ECE=0.1 --junit eval.xml
+      ifrkit eval --metric mIoU,ece --fail-under mIoU=0.55 --fail-over ece=0.1 --junit eval.xml
       ifrkit eval --recipe trust                               # all that `ifrkit report --trust` shows
     """
     asked = limits.parsed(fail_under, fail_over)

@@ -28,6 +28,7 @@ else:
 OTHERS = (
     (0, "init", "Begin with your own videos: which frames to label."),
     (15, "train", "Train a model on your clips: the next stages in one go."),
+    (75, "label-next", "Choose the frames to label next, by a trained model."),
     (90, "compare", "Put several reports into one table."),
     (110, "report", "Make one page to look at: tables, curves, pictures."),
     (120, "log", "Follow a training: loss, mIoU, learning rate."),

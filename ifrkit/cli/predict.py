@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, metrics, named_flags, running, stage_command
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
@@ -32,7 +33,12 @@ BACKENDS = {"torch": ("video-model", "branches"), "onnx": ("exported",)}
     help="adaptive: a key frame where the warp no longer explains the picture.",
 )
 @click.option("--frames", type=click.IntRange(1), metavar="N", help="At most so many of each video.")
-@click.option("--write", metavar="confidence", help="Also grey PNGs of the probability of each pixel's class.")
+@click.option(
+    "--write",
+    metavar="FORMAT,...",
+    shell_complete=completion.plugins("labels"),
+    help="Also labels for a tool (coco, cvat, labelme, label-studio, ...), or confidence.",
+)
 @click.option("--backend", type=click.Choice([*BACKENDS]), help="onnx: run what `ifrkit export` made.")
 def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **options: Any) -> None:
     """Segment your own videos: mp4, avi and others, or folders of frames, of any length and size; or a camera.
@@ -40,6 +46,8 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **opti
     Reads `branches`, a `video-model`, or the `exported` graphs of either (onnxruntime runs them). Makes `predictions`:
     for every video NAME/overlay.mp4 to look at and NAME/labels/FRAME.png (class ids, with the classes' colours as
     palette), and predictions.json.
+
+    --write FORMAT also makes NAME/FORMAT, which the labeling tool of that name imports.
 
     The networks see as many pixels as they did in training; labels and overlay have the video's own size. --set
     size=own keeps the video's size, --set size=[360,640] takes another; --set overlay=0 writes no overlay. Broken
@@ -52,6 +60,7 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, **opti
       ifrkit train-fusion --recipe tiny | ifrkit predict my-videos/ --key-policy adaptive
       ifrkit predict frames/ --from branches --branch update --json
       ifrkit predict 'day1/*.mp4' --write confidence
+      ifrkit predict street.mp4 --write coco,label-studio
     """
     if not videos and not shared.file and not shared.sets:
         raise ConfigError("no videos named", "give video files, or folders of frames: ifrkit predict street.mp4")

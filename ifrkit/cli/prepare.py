@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ifrkit.cli import completion
 from ifrkit.cli.common import Shared, named_flags, running, stage_command
+from ifrkit.core.lazy import lazy
 from ifrkit.stages.prepare import STAGE, open_dataset
+
+if TYPE_CHECKING:
+    from data_prep import leakage
+else:
+    leakage = lazy("data_prep.leakage")
 
 
 @stage_command("prepare")
@@ -66,4 +72,5 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _summary(config: Any) -> list[str]:
-    return open_dataset(config).summary()
+    dataset = open_dataset(config)
+    return [*dataset.summary(), *leakage.measure(dataset.clips(), dataset.frame).lines()]

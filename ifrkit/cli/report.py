@@ -15,11 +15,11 @@ from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import atomic, store
-    from ifrkit.report import card, page, trust_page
+    from ifrkit.report import card, page, rounds, trust_page
     from ifrkit.report import trust as trusting
 else:
     atomic, store = lazy("ifrkit.artifacts.atomic"), lazy("ifrkit.artifacts.store")
-    page, card = lazy("ifrkit.report.page"), lazy("ifrkit.report.card")
+    page, card, rounds = lazy("ifrkit.report.page"), lazy("ifrkit.report.card"), lazy("ifrkit.report.rounds")
     trusting, trust_page = lazy("ifrkit.report.trust"), lazy("ifrkit.report.trust_page")
 
 KINDS = ("report", "branches", "flow", "video-model")
@@ -28,10 +28,18 @@ KINDS = ("report", "branches", "flow", "video-model")
 @click.command("report", context_settings=SETTINGS)
 @click.argument("references", nargs=-1, metavar="REF...", shell_complete=completion.references)
 @click.option("--trust", is_flag=True, help="Of one report: what its model can be trusted with. Also JSON and a card.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also the loop of this project: rounds so far, the frames that come next, what is unsure.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the page goes, instead of there.")
 @click.option("--json", "as_json", is_flag=True, help="Print path, size and what is in it as JSON.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
-def command(references: tuple[str, ...], trust: bool, out: Path | None, workspace: Path, as_json: bool) -> None:
+def command(
+    references: tuple[str, ...], trust: bool, project: Path | None, out: Path | None, workspace: Path, as_json: bool
+) -> None:
     """Make one page to look at: tables, curves, best and worst frames, how every model was made.
 
     Reads reports of `ifrkit eval`, or trainings that were not judged; REF is a path, the beginning of an id, or a kind
@@ -46,6 +54,7 @@ def command(references: tuple[str, ...], trust: bool, out: Path | None, workspac
     Examples:
       ifrkit report
       ifrkit report ifrkit_artifacts/report/* --out comparison.html
+      ifrkit report branches --out trained.html
       ifrkit report --trust
     """
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
@@ -56,7 +65,8 @@ def command(references: tuple[str, ...], trust: bool, out: Path | None, workspac
     if not target.parent.is_dir():
         raise ConfigError(f"{workspace}: no such directory to write {target.name} into", "name the page with --out")
     unique = list({artifact.id: artifact for artifact in found}.values())
-    data = _trust(unique, target) if trust else page.page(unique).encode()
+    loop = rounds.section(project, workspace) if project is not None else ""
+    data = _trust(unique, target) if trust else page.page(unique, loop).encode()
     atomic.write_atomic(target, data)
     path = target.resolve()
     say.result_path(path, as_json, {"path": str(path), "bytes": len(data), "from": [made.id for made in unique]})
@@ -64,6 +74,8 @@ def command(references: tuple[str, ...], trust: bool, out: Path | None, workspac
 
 def _trust(reports: list[store.Artifact], target: Path) -> bytes:
     """The page of one report; writes the facts beside it, and the model card beside the weights."""
+    if target.suffix == ".json":
+        raise ConfigError(f"--out {target}: the page is HTML, its facts go to a .json beside it", "name it trust.html")
     if len(reports) != 1:
         raise ConfigError(f"--trust: {len(reports)} reports were named, a page is of one model", "name one of them")
     facts = trusting.facts(reports[0])

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from ifrkit.core.config import Config, NestedError
 from ifrkit.core.errors import ConfigError
-from ifrkit.core.plugins import load, split_argument
+from ifrkit.core.plugins import load, require, spelled, split_argument
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """(height, width) in pixels."""
@@ -18,6 +18,13 @@ Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 def split_commas(value: Any) -> Any:
     """A text with commas as its parts; anything else as it is."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def label_formats(named: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of label formats as they are written, each once. Raises ConfigError with the nearest for an unknown one."""
+    for name in named:
+        require("labels", name)
+    return tuple(dict.fromkeys(map(spelled, named)))
 
 
 def are_names(value: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, field_validator
 
-from ifrkit.config.fields import Size, split_commas
+from ifrkit.config.fields import Size, label_formats, split_commas
 from ifrkit.core.config import ByInput, Config, Runtime
+
+CONFIDENCE = "confidence"
 
 
 class PredictConfig(Config):
@@ -27,8 +29,6 @@ class PredictConfig(Config):
     """Difference as a share of the contrast: 0 all is explained, 0.7 to 1.4 another scene (docs/predict.md)."""
     size: Literal["train", "own"] | Size = "train"
     """What the networks see: as many pixels as in training, the frame's own size, or a (height, width)."""
-    write: Annotated[tuple[Literal["confidence"], ...], BeforeValidator(split_commas)] = ()
-    """What else is written: confidence, grey PNGs of the probability of each pixel's class (flag --write)."""
     overlay: float = Field(0.5, ge=0, le=1)
     """Opacity of the colours in the overlay video; 0: no such video."""
     legend: bool = True
@@ -37,5 +37,28 @@ class PredictConfig(Config):
     """Of the overlay; auto: the first of them that OpenCV can write here. Browsers do not play mpeg4, the fastest."""
     fps: float = Field(25.0, gt=0, le=1000)
     """Frames a second of the overlay, where the source does not say."""
+    write: tuple[str, ...] = ()
+    """What else is written (flag --write), each in NAME/FORMAT: label formats in which labeling tools take the ids, and
+    confidence, grey PNGs of the probability of each pixel's class."""
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
+
+    _commas = field_validator("write", mode="before")(split_commas)
+
+    @field_validator("write")
+    @classmethod
+    def _known(cls, write: tuple[str, ...]) -> tuple[str, ...]:
+        tools = label_formats(tuple(name for name in write if name != CONFIDENCE))
+        return (*tools, CONFIDENCE) if CONFIDENCE in write else tools
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The label formats among what else is written."""
+        return tuple(name for name in self.write if name != CONFIDENCE)
+
+    def identity(self) -> dict[str, Any]:
+        """Without `write` where nothing more is written."""
+        tree = super().identity()
+        if not self.write:
+            del tree["write"]
+        return tree

@@ -11,6 +11,7 @@ from typing import Any
 
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import load, spelled
+from ifrkit.core.text import safe
 
 BOUNDS = ("low", "high")
 """Ends of the interval of a metric, as in "mIoU.low"."""
@@ -106,9 +107,9 @@ def write_junit(path: Path, found: Sequence[Outcome], report: Mapping[str, Any])
     """The outcomes as JUnit XML, one test case each: what CI systems draw."""
     failed = sum(not outcome.kept for outcome in found)
     numbers = {"tests": str(len(found)), "failures": str(failed), "errors": "0"}
-    suite = ET.Element("testsuite", {"name": f"ifrkit eval {report['dataset']} {report['split']}", **numbers})
+    suite = ET.Element("testsuite", {"name": safe(f"ifrkit eval {report['dataset']} {report['split']}"), **numbers})
     for outcome in found:
-        name = {"classname": f"ifrkit.eval.{next(iter(report['systems']))}", "name": outcome.limit.flag}
+        name = {"classname": safe(f"ifrkit.eval.{next(iter(report['systems']))}"), "name": outcome.limit.flag}
         case = ET.SubElement(suite, "testcase", name)
         if not outcome.kept:
             ET.SubElement(case, "failure", {"message": outcome.said}).text = outcome.said

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from ifrkit.architectures.base import flow_input
 from ifrkit.artifacts.store import open_artifact
-from ifrkit.core.records import PairFlow
+from ifrkit.core.records import Frame, PairFlow
 from ifrkit.data.pixels.flow import checked, rule
-from ifrkit.data.store.clips import ClipStore
 from ifrkit.flow_sources import base
 from ifrkit.models.flownet import full_size
 from ifrkit.trained import load_flow
@@ -27,9 +26,10 @@ class FlowSource(base.FlowSource):
     def _network(self) -> Any:
         return load_flow(open_artifact(Path(self.argument), ("flow",)))
 
-    def pair(self, store: ClipStore, clip: int, index: int) -> PairFlow:
-        first, second = store.frame(clip, index), store.frame(clip, index + 1)
-        return checked(self._flow(first, second), self._flow(second, first))
+    any_frames = True
+
+    def between(self, here_hw3: Frame, there_hw3: Frame) -> PairFlow:
+        return checked(self._flow(here_hw3, there_hw3), self._flow(there_hw3, here_hw3))
 
     def _flow(self, here_hw3: NDArray[np.uint8], there_hw3: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import cv2
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import IGNORE, Label
 from ifrkit.media.classes import ClassTable, named_table
 
+PEN = 3
+"""Pixels, of scribbles and points: in a tool their width is that of the screen."""
 _FAR = 1e6
 """Coordinates beyond this cannot be a drawing."""
 
@@ -22,12 +25,14 @@ _FAR = 1e6
 class Shape(NamedTuple):
     """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size.
 
-    stray: what it is instead, "a point": it has no area, and is not painted.
+    sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it is instead, "a cuboid":
+    it has no area, and is not painted.
     """
 
     name: str
     points: list[tuple[float, float]] | None = None
     mask_hw: NDArray[np.bool_] | None = None
+    sparse: bool = False
     stray: str = ""
 
 
@@ -51,12 +56,30 @@ def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[
     return [(float(x), float(y)) for x, y in xy_n2]
 
 
+def scribble(name: str, points: Any, size: tuple[int, int], joined: bool) -> Shape:
+    """Points [(x, y), ...], `joined` by lines or each alone, with a pen of PEN pixels. Raises ValueError."""
+    xy_n2 = np.asarray(points, np.float64)
+    if xy_n2.ndim != 2 or xy_n2.shape[0] < 1 or xy_n2.shape[1] != 2 or not (np.abs(xy_n2) < _FAR).all():
+        raise ValueError(f"points of shape {xy_n2.shape}, expected (x, y) inside the frame")
+    canvas = np.zeros(size, np.uint8)
+    dots = np.floor(xy_n2).astype(np.int32)
+    if joined:
+        cv2.polylines(canvas, [dots], False, 1)
+    inside = dots[(dots >= 0).all(1) & (dots < size[::-1]).all(1)]
+    canvas[inside[:, 1], inside[:, 0]] = 1
+    # A thick line has ends that differ from one version of OpenCV to the next.
+    drawn = cv2.dilate(canvas, np.ones((PEN, PEN), np.uint8))
+    return Shape(name, mask_hw=np.asarray(drawn, np.uint8).view(np.bool_), sparse=True)
+
+
 def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: ClassTable) -> Label:
     """Class ids of a frame of (height, width); where nothing is drawn it is `background`, or ignored.
 
-    Raises DatasetError for classes that the table lacks.
+    A frame with a scribble or a point in it is labeled in part: there, what is not drawn is ignored, always. Raises
+    DatasetError for classes that the table lacks.
     """
-    canvas = Image.new("L", (size[1], size[0]), table.unlabeled)
+    shapes = list(shapes)
+    canvas = Image.new("L", (size[1], size[0]), IGNORE if any(s.sparse for s in shapes) else table.unlabeled)
     pen = ImageDraw.Draw(canvas)
     unknown: Counter[str] = Counter()
     points = 0

@@ -17,7 +17,7 @@ from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, table_of_names
+from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, scribble, table_of_names
 from ifrkit.labels._unread import unread
 from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
@@ -35,6 +35,7 @@ __all__ = [
     "outlines",
     "paint",
     "polygon",
+    "scribble",
     "table_of_names",
     "well_formed",
     "writer_of",
@@ -56,12 +57,14 @@ class LabelReader(ABC):
 
     writer: ClassVar[type[LabelWriter] | None] = None
     """Its other half; None: this format is read only."""
+    scribbles = False
+    """Whether lines and points label what is under them, set before reading; else they are strays."""
 
     def __init__(self, files: LabelFiles) -> None:
         self.files = files
 
     def __getstate__(self) -> dict[str, object]:
-        return {"files": self.files}  # what was parsed is parsed again, where it is needed
+        return {"files": self.files, "scribbles": self.scribbles}  # what was parsed is parsed again, where it is needed
 
     @classmethod
     @abstractmethod

@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
@@ -26,7 +27,8 @@ from ifrkit.labels._json import documents, flat_polygon, run_lengths
 from ifrkit.labels._to_coco import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
-from ifrkit.media.images import check_size, read_raw_label
+from ifrkit.media.images import check_size
+from ifrkit.media.label_image import LabelImage, read_label_image
 
 _TITLE = "COCO"
 _LISTS = ("images", "categories", "annotations")
@@ -100,10 +102,24 @@ class Labels(LabelReader):
         if len(beside) != 1:
             fault = f"{where}: {len(beside)} files are called {png}"
             raise DatasetError(fault, "put the directory of panoptic PNGs beside the JSON")
-        raw = read_raw_label(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
-        ids_hw = raw if raw.ndim == 2 else raw @ np.array([1, 1 << 8, 1 << 16])
+        label = read_label_image(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
+        ids_hw = _panoptic_ids(label)
         for segment in annotation["segments_info"]:
             yield Shape(image.classes[segment["category_id"]], mask_hw=ids_hw == segment["id"])
+
+
+def _panoptic_ids(label: LabelImage) -> NDArray[np.int32]:
+    """Segment ids of a panoptic PNG, however it is stored; a grey one holds them itself, transparent pixels none."""
+    lookup = {code: label.symbol(code).color for code in label.used().tolist()}
+    if label.storage in ("grey", "bits"):
+        return label.codes_hw
+    codes = label.codes_hw
+    if label.storage == "palette":
+        red, green, blue = np.array([lookup.get(code) or (0, 0, 0) for code in range(256)], np.int32).T[:, codes]
+    else:
+        red, green, blue = codes >> 16, codes >> 8 & 255, codes & 255
+    ids_hw: NDArray[np.int32] = np.where(codes < 0, 0, red | green << 8 | blue << 16)
+    return ids_hw
 
 
 def _mask(where: str, annotation: dict[str, Any], size: tuple[int, int]) -> Mask:

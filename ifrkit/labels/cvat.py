@@ -58,7 +58,8 @@ class Labels(LabelReader):
             remedy = "export again as Segmentation mask 1.1, and keep the files together"
             if not colors:
                 remedy = f"{_MAP} has no colours: write them into it, as in road:128,64,128::"
-            raise DatasetError(f"{error.message} ({_MAP})", remedy) from error
+            fault = error.message.replace("outside the class table", f"that {_MAP} does not have")
+            raise DatasetError(fault, remedy) from error
 
     def _map_of(self, key: str) -> LabelMap:
         top = _top(key) or ""

@@ -1,9 +1,11 @@
-"""LabelMe's files: one JSON an image, polygons, rectangles, circles and masks in order.
+"""LabelMe's files: one JSON an image, polygons, rectangles, circles, masks, scribbles and points in order.
 
     {"shapes": [{"label": "road", "points": [[x, y], ...], "shape_type": "polygon"}, ...],
      "imagePath": "street_000031.png", "imageHeight": 1080, "imageWidth": 1920}
 
-A mask (of its AI tools) is a PNG in base64 that fills the rectangle of its two points, both ends inside.
+Lines, line strips and points have no area and are left out, unless scribbles count: then they label the pixels under
+them, and a file that has one is labeled in part. A mask (of its AI tools) is a PNG in base64 that fills the rectangle
+of its two points, both ends inside.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ifrkit.labels.base import (
     outlines,
     paint,
     polygon,
+    scribble,
     table_of_names,
     well_formed,
 )
@@ -34,6 +37,8 @@ from ifrkit.media.classes import BACKGROUND, ClassTable
 from ifrkit.media.images import check_size
 from ifrkit.media.label_image import read_label_image
 
+_SPARSE = {"line": True, "linestrip": True, "point": False, "points": False}
+"""Shapes without an area, and whether their points are joined."""
 _SPECIAL = {"_background_": BACKGROUND}
 _KEYS = {"shapes", "imagePath"}
 
@@ -84,7 +89,16 @@ class Labels(DrawnLabels):
             own_size = tree.get("imageHeight"), tree.get("imageWidth")
             if size != (0, 0) and None not in own_size:
                 check_size(where, own_size, size)
-            return [_shape(where, shape, size) for shape in tree["shapes"]]
+            drawn = (self._sparse(shape, size) or _shape(where, shape, size) for shape in tree["shapes"])
+            return list(drawn)
+
+    def _sparse(self, tree: dict[str, Any], size: tuple[int, int]) -> Shape | None:
+        """A line or a point, where these count."""
+        kind, name = tree.get("shape_type"), str(tree["label"])
+        if not self.scribbles or kind not in _SPARSE:
+            return None
+        name = _SPECIAL.get(name, name)
+        return Shape(name) if size == (0, 0) else scribble(name, tree["points"], size, _SPARSE[kind])
 
 
 def _documents(files: LabelFiles) -> list[str]:

@@ -44,6 +44,9 @@ class Labels(LabelReader):
 
     def table(self, keys: Sequence[str]) -> ClassTable:
         survey = self._surveyed(keys)
+        if not survey.seen and keys:  # none has the size of its frame; `read` will say it, for all of them
+            self.survey(dict.fromkeys(keys))
+            survey = self._surveyed(keys)
         if not survey.seen and keys:  # not one can be read: say why
             read_label_image(self.files.where(keys[0]), self.files.read(keys[0]))
         return survey.derive()

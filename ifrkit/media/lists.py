@@ -14,9 +14,9 @@ def read_list(path: Path) -> list[str]:
     try:
         return lines(decode(path.read_bytes()))
     except UnicodeError as error:
-        raise DatasetError(f"{path}: cannot be read as text ({error})", "save it as UTF-8") from error
+        raise DatasetError(f"cannot read {path} ({error})", "save it as UTF-8") from error
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
+        raise DatasetError(f"cannot read {path} ({error.strerror})", "check the path") from error
 
 
 def readings(line: str) -> list[str]:

@@ -50,10 +50,14 @@ _BOTH_WAYS = (
 
 @dataclass
 class Seen:
-    """Labels of one storage. first: the first file. symbols: all that occur."""
+    """Labels of one storage. first: the first file. symbols: all that occur. shades: whether one of them looks shaded.
+
+    Shaded is what holds nothing but grey levels from black to white at equal distances.
+    """
 
     first: str
     symbols: set[Symbol] = field(default_factory=set)
+    shades: bool = False
 
     @property
     def grey(self) -> bool:
@@ -83,7 +87,9 @@ class Survey:
         """One more label."""
         seen = self.seen.setdefault(image.storage, Seen(where))
         if len(seen.symbols) < _MOST_KINDS:
-            seen.symbols.update(map(image.symbol, image.used()[:_MOST_KINDS].tolist()))
+            own = [image.symbol(code) for code in image.used()[:_MOST_KINDS].tolist()]
+            seen.symbols.update(own)
+            seen.shades |= _spread({symbol.color[0] for symbol in own if symbol.color})
         self.erased += bool((image.codes_hw == ERASED).any())
 
     def reading(self, storage: Storage, table: ClassTable) -> Reading:
@@ -106,7 +112,7 @@ class Survey:
             if len(present - {IGNORE}) > _MOST_DERIVED:
                 fault = f"{seen.first}: more than {_MOST_DERIVED} distinct ids; is this a label?"
                 raise DatasetError(fault, "write classes.yaml")
-        if present and _spread(present):
+        if _spread(present) and any(seen.shades for seen in self.seen.values()):
             (first, *_) = (seen.first for seen in self.seen.values())
             shown = ", ".join(map(str, sorted(present)))
             fault = f"{first}: the labels hold {shown} and nothing else: ids, or shades for the eye?"
@@ -230,7 +236,7 @@ def _of_grey(seen: Seen, ids: Reading, table: ClassTable) -> Reading:
             return "colors"  # only the default says otherwise, by which 255 is ignored
         raise _doubt(seen, table, ids, "colors", _BOTH_WAYS)
     numbers = {number for symbol in seen.symbols if (number := _number(symbol, ids)) is not None}
-    if by_color is None and table.assumed & numbers and _spread(numbers):
+    if by_color is None and table.assumed & numbers and seen.shades and _spread(numbers):
         raise _doubt(seen, table, ids, "colors", _BOTH_WAYS)
     return ids
 
@@ -292,7 +298,7 @@ def _ids(seen: Seen, storage: Storage, alone: bool) -> set[int]:
 def _spread(ids: Collection[int]) -> bool:
     """Whether these are grey levels from black to white at equal distances, such as 0 and 255, not ids."""
     steps = len(ids) - 1
-    return steps > 0 and all(abs(value - 255 * k / steps) <= 1 for k, value in enumerate(sorted(ids)))
+    return steps > 0 and 0 in ids and all(abs(value - 255 * k / steps) <= 1 for k, value in enumerate(sorted(ids)))
 
 
 def _doubt(seen: Seen, table: ClassTable, first: Reading, second: Reading, remedy: str) -> DatasetError:

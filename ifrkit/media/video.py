@@ -38,6 +38,14 @@ def video_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
+def video_rate(path: Path) -> float | None:
+    """Frames a second as the file says; None where it does not, or says what cannot be."""
+    capture = open_capture(str(path))
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return rate if 0 < rate <= 1000 else None
+
+
 def open_capture(source: str | int) -> Any:
     """OpenCV's capture of a file, an address or a camera, which neither OpenCV nor FFmpeg says a word about.
 

@@ -92,6 +92,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if zipfile.is_zipfile(path):  # torch itself does not look at the checksums
             with zipfile.ZipFile(path) as archive:
                 require_size(path, sum(entry.file_size for entry in archive.infolist()))
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ArtifactError(f"{path} is a packed archive, and no file of torch", "unpack it first")
                 if damaged := archive.testzip():
                     raise zipfile.BadZipFile(damaged)
         with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings(action="ignore"):

@@ -7,7 +7,6 @@ the released FlowNet for a flow network, and the prefixes of a video model in fr
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,14 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.core import limits
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import resource_errors
-
-LIMIT = "IFRKIT_MAX_WEIGHTS_MIB"
-"""Environment variable: the largest file of weights that is read."""
-_MIB = 4096
-_TENSORS = 50_000
-"""More than any network has: each takes a Python object, however empty it is."""
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -59,10 +53,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def require_size(path: Path, size: int | None = None) -> None:
     """Raise ArtifactError for weights of more bytes than are read. size: what they unfold to; None: the file's own."""
-    most = int(os.environ.get(LIMIT) or _MIB)
+    most = limits.limit("WEIGHTS_MIB")
     size = path.stat().st_size if size is None else size
     if size > most << 20:
-        raise ArtifactError(f"{path}: {size >> 20} MiB of weights, {most} are read", f"raise it with {LIMIT}")
+        raise ArtifactError(f"{path}: {size >> 20} MiB of weights, {most} are read", limits.raised("WEIGHTS_MIB"))
 
 
 def _require_few(path: Path) -> None:
@@ -71,5 +65,5 @@ def _require_few(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, path.stat().st_size))
     count = header.count(b'"data_offsets"')
-    if count > _TENSORS:
-        raise ArtifactError(f"{path}: {count} tensors are not the weights of a network", "check where it came from")
+    if count > limits.limit("TENSORS"):
+        raise ArtifactError(f"{path}: {count} tensors are not the weights of a network", limits.raised("TENSORS"))

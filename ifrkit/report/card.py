@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ifrkit.core.text import safe
 from ifrkit.report.trust import Facts
 
 METRICS = {"miou": "mean_iou"}
@@ -16,7 +17,13 @@ def card(facts: Facts) -> str:
     """Markdown with its YAML header."""
     head = yaml.safe_dump(_header(facts), sort_keys=False, allow_unicode=True, width=1000)
     sections = [_about(facts), _numbers(facts), _limits(facts), _use(facts)]
-    return f"---\n{head}---\n\n# {_name(facts)}\n\n" + "\n".join(sections)
+    text = f"# {_name(facts)}\n\n" + "\n".join(sections)
+    return f"---\n{head}---\n\n" + "\n".join(map(_plain, text.split("\n")))
+
+
+def _plain(line: str) -> str:
+    """A line whose foreign names are text: no marks of HTML, nothing that turns or hides the rest."""
+    return safe(line).replace("<", "&lt;")
 
 
 def _name(facts: Facts) -> str:

@@ -12,8 +12,11 @@ from ifrkit.report import html, parts
 from ifrkit.report.gather import gather
 
 
-def page(artifacts: Sequence[Artifact]) -> str:
-    """HTML of reports and trainings, side by side. Raises ConfigError where reports were measured differently."""
+def page(artifacts: Sequence[Artifact], more: str = "") -> str:
+    """HTML of reports and trainings, side by side. Raises ConfigError where reports were measured differently.
+
+    more: a section of its own, after the results.
+    """
     models = gather(list(artifacts))
     judged = [model for model in models if model.tree]
     if different := differences([model.tree for model in judged]) if judged else []:
@@ -21,6 +24,7 @@ def page(artifacts: Sequence[Artifact]) -> str:
     title = f"{judged[0].tree['dataset']}, {judged[0].tree['split']}" if judged else "Training"
     sections = [
         parts.summary(judged),
+        more,
         parts.per_class(judged),
         parts.pictures(judged),
         parts.loop(judged),

@@ -23,8 +23,8 @@ def _bar(value: float | None) -> Cell:
 
 
 def _with_interval(model: Model, system: str, metric: str, value: float | None) -> Cell:
-    text = measured(value, model.tree.get("intervals", {}).get(system, {}).get(metric))
-    return text if value is None else (text, min(1.0, max(0.0, value)))
+    said = measured(value, model.tree.get("intervals", {}).get(system, {}).get(metric))
+    return said if value is None else (said, min(1.0, max(0.0, value)))
 
 
 def summary(judged: Sequence[Model]) -> str:

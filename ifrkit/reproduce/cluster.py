@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.text import is_safe
 from ifrkit.reproduce.plan import TRAINING, Node
 from ifrkit.reproduce.run import Outcome, command_line
 
@@ -37,7 +38,7 @@ def write(directory: Path, nodes: Sequence[Node], shared: Sequence[str], collect
         (directory / "refs" / node.name).unlink(missing_ok=True)  # of a submission before this one
         _write(directory, node.name, _script(directory, node, shared, gpus))
     words = [sys.executable, "-m", "ifrkit", *collect]
-    _write(directory, COLLECT, _header(directory, COLLECT, 0) + shlex.join(words) + "\n")
+    _write(directory, COLLECT, _header(directory, COLLECT, 0) + " ".join(map(quoted, words)) + "\n")
     submit = ["#!/bin/bash", "# Submits all jobs; prints the id of the last one, which collects the table.", "set -e"]
     numbers = {node.digest: index for index, node in enumerate(nodes)}
     for index, node in enumerate(nodes):
@@ -95,10 +96,18 @@ def _script(directory: Path, node: Node, shared: Sequence[str], gpus: int) -> st
         return f"@{source.name}@"
 
     words = [*command_line(node.argv(reference), max(gpus, 1)), "--resume", *shared]
-    line = " ".join(f'"$(cat {shlex.quote(str(marks[w]))})"' if w in marks else shlex.quote(w) for w in words)
-    target = shlex.quote(str(directory / "refs" / node.name))
+    line = " ".join(f'"$(cat {quoted(str(marks[w]))})"' if w in marks else quoted(w) for w in words)
+    target = quoted(str(directory / "refs" / node.name))
     body = f"made=$({line})\nprintf '%s\\n' \"$made\" > {target}.$$\nmv {target}.$$ {target}\n"
     return _header(directory, node.name, _gpus(node, gpus)) + body
+
+
+def quoted(word: str) -> str:
+    """A word for bash, in one line whatever it holds: no line of a script begins with what others wrote."""
+    if is_safe(word):
+        return shlex.quote(word)
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(plain)}'"
 
 
 def _header(directory: Path, name: str, gpus: int) -> str:
@@ -106,7 +115,7 @@ def _header(directory: Path, name: str, gpus: int) -> str:
     lines += [f"#SBATCH --gpus-per-node={gpus}"] if gpus else []
     if re.fullmatch(r"[\w./+@:,=~-]+", str(directory), re.ASCII):  # what sbatch, which cannot quote, takes
         lines.append(f"#SBATCH --output={directory}/logs/%x-%j.txt")
-    return "\n".join([*lines, "set -e", f"cd {shlex.quote(str(Path.cwd()))}", ""])
+    return "\n".join([*lines, "set -e", f"cd {quoted(str(Path.cwd()))}", ""])
 
 
 def _gpus(node: Node, gpus: int) -> int:
@@ -120,7 +129,7 @@ def _after(kind: str, ids: Sequence[str]) -> str:
 
 
 def _quoted(directory: Path, name: str) -> str:
-    return shlex.quote(str(directory / f"{name}.sbatch"))
+    return quoted(str(directory / f"{name}.sbatch"))
 
 
 def _write(directory: Path, name: str, text: str) -> None:

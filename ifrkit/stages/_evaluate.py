@@ -111,6 +111,9 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
     Report.model_validate(report).write(job.directory)
     job.display.table(*tables.summary(report))
     job.display.info(tables.evidence(report["videos"]))
+    leak = job.input("clips").manifest.metrics.get("leakage", {})
+    if leak.get("near") or leak.get("alike"):
+        job.display.info(f"{leak['headline']}, which flatters their scores")
     if "miou" in judge.metrics[system]:
         job.display.table(*tables.per_class(report))
         matrix = judge.metrics[system]["miou"].counts["confusion"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ifrkit.artifacts.indexes import Broken, Predictions, Video
 from ifrkit.artifacts.job import Job
-from ifrkit.config.predict import PredictConfig
+from ifrkit.config.predict import CONFIDENCE, PredictConfig
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import ArtifactError, DatasetError, InterruptedRun
 from ifrkit.core.records import Frame
@@ -22,6 +22,7 @@ from ifrkit.media.palette import id_colors
 from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
+from ifrkit.predict.for_tools import tool_writer
 from ifrkit.predict.outputs import load_label, save_confidence
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.overlay import Look, Overlay, unplayable
@@ -133,7 +134,7 @@ class _Run:
     def _confidence(self, record: Video, item: Item, ids_hw: Ids | None) -> NDArray[np.uint8] | None:
         """Of a frame that was predicted just now; a resumed run has the others on the disk."""
         resumed = item.number < max(self.progress.key_frames(record.name), default=0)
-        if ids_hw is None or resumed or "confidence" not in self.job.config.write:
+        if ids_hw is None or resumed or CONFIDENCE not in self.job.config.write:
             return None
         return self.predictor.confidence(record.size)
 
@@ -144,11 +145,13 @@ class _Run:
 
         def label(item: Item, ids_hw: Ids | None, confidence_hw: NDArray[np.uint8] | None) -> None:
             if confidence_hw is not None:
-                save_confidence(place / "confidence" / f"{item.name}.png", confidence_hw)
+                save_confidence(place / CONFIDENCE / f"{item.name}.png", confidence_hw)
             if ids_hw is not None:
                 save_label(place / "labels" / f"{item.name}.png", ids_hw, self.colors)
 
         yield label
+        for name in config.tools:
+            yield tool_writer(stack, name, place / name, self.segmenter.labels, source)
         if config.overlay:
             look = Look(self.segmenter.labels, config.overlay, config.legend, config.codec)
             overlay = stack.enter_context(Overlay(place / "overlay.mp4", fact.size, fact.fps or config.fps, look))

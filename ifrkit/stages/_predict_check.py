@@ -9,6 +9,7 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
+from ifrkit.labels.base import writer_of
 from ifrkit.predict.options import require_fit
 from ifrkit.predict.sources import survey
 from ifrkit.stages.ranks import Ranks
@@ -24,6 +25,8 @@ else:
 def check(config: PredictConfig, inputs: list[Artifact]) -> None:
     """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
     found = [fact for _, fact in survey(config.videos).videos]
+    for name in config.write:
+        writer_of(name)
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
     if config.overlay:

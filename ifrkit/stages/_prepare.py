@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 
 from data_prep.base import Dataset
+from data_prep.leakage import measure
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
@@ -44,6 +45,10 @@ def run(job: Job) -> None:
         for number in todo:
             finished[number] = _write_file(job, writer, number, tracked, key)
     _report(job, index, list(finished.values()))
+    leak = measure(clips, dataset.frame)
+    if leak.held_out:
+        job.metrics["leakage"] = leak.metrics()
+        job.display.info(leak.headline())
     writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
 
 

@@ -5,6 +5,7 @@ One number, fitted at the end of training on held-out labels. It changes no clas
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def temperatures(
     distributed.largest(0)  # rank 0 has written the files when it comes here
     found: dict[str, float] = {}
     for name, path in weights.items() if places else ():
+        same = next((other for other in found if filecmp.cmp(path, weights[other], shallow=False)), None)
+        if same is not None:  # the last step was the best one
+            found[name] = found[same]
+            continue
         use(path)
         value = _of_frames(store, places, logits)
         if value is not None:

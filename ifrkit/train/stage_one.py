@@ -45,6 +45,9 @@ from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
 from ifrkit.trained import load_into
 
+_THIN = 0.2
+"""Below this share of labeled pixels a mean over all pixels makes the labels count for little."""
+
 
 def run(job: Job) -> None:
     """Train each branch of the config, and write branches.json beside their weights and event logs."""
@@ -54,6 +57,8 @@ def run(job: Job) -> None:
     store.check_crop(config.crop.fitted(store.size).size, "crop.size")
     labeled = labeled_clips(store, config.labeled)
     job.display.info(_labels_used(store, labeled, config))
+    if thin := thinly_labeled(store, config):
+        job.display.warn(thin)
     sources = pseudo_labels(job.inputs, store, labeled)
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
@@ -89,6 +94,16 @@ def run(job: Job) -> None:
         for branch, r in results.items()
     ]
     job.display.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
+
+
+def thinly_labeled(store: ClipStore, config: TrainBranchesConfig) -> str:
+    """What to say of scribbles and points under a loss that divides by all pixels; empty: nothing."""
+    *known, ignored = store.index.histogram.get("train", (0,))
+    share = sum(known) / max(sum(known) + ignored, 1)
+    if not known or share >= _THIN or config.ce_mean == "valid":
+        return ""
+    fault = f"{100 * share:.2g}% of the labeled frames' pixels have a class, and the loss is a mean over all of them"
+    return f"{fault}: --set ce_mean=valid takes the mean over those that have one"
 
 
 def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConfig) -> str:

@@ -28,7 +28,8 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under --fail-over --junit",
-    "predict": "--branch --key-interval --key-policy --backend",
+    "predict": "--branch --key-interval --key-policy --backend --frames --write",
+    "propagate": "--flow --branch --reach --write",
     "export": "--format",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
@@ -56,7 +57,7 @@ def test_flags_of_artifacts_are_frozen() -> None:
 
 
 def test_flags_of_compare_are_frozen() -> None:
-    assert _long(load("compare")) == {"--workspace", "--json", "--verbose"}
+    assert _long(load("compare")) == {"--workspace", "--json", "--verbose", "--power"}
 
 
 def test_flags_of_init_are_frozen() -> None:
@@ -64,8 +65,13 @@ def test_flags_of_init_are_frozen() -> None:
     assert _long(load("init")) == set(own.split())
 
 
+def test_flags_of_label_next_are_frozen() -> None:
+    own = "--count --from --write --device --threads --json --quiet --verbose --workspace"
+    assert _long(load("label-next")) == set(own.split())
+
+
 def test_flags_of_report_and_log_are_frozen() -> None:
-    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out"}
+    assert _long(load("report")) == {"--workspace", "--json", "--verbose", "--out", "--trust", "--project"}
     assert _long(load("log")) == {"--workspace", "--json", "--verbose", "--plot", "--follow"}
 
 

@@ -103,6 +103,8 @@ def test_files(tmp_path: Path) -> None:
     path.write_text("a: 1\n")
     assert read_yaml(path) == {"a": 1}
     path.write_bytes(b"a: \xff\n")
+    assert read_yaml(path) == {"a": "\u00ff"}  # a letter of Latin-1
+    path.write_bytes(b"a: \xff\xfe\xfd\n")  # no western word
     with pytest.raises(ConfigError, match=r"c\.yaml"):
         read_yaml(path)
     path.write_bytes(b"#" * (1 << 21))

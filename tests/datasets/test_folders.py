@@ -132,7 +132,7 @@ def test_labels_without_a_frame_are_counted_named_and_left_out_on_request(tmp_pa
 
 def test_labels_in_which_nothing_is_labeled_do_not_count(tmp_path: Path) -> None:
     _frames(tmp_path, "a", 14)
-    _label(tmp_path, "a/0005", 1)
+    _label(tmp_path, "a/0005")
     _label(tmp_path, "a/0012", 255)
     dataset = _open(tmp_path)
     assert set(_annotated(dataset)) == {"a/0005"}

@@ -78,7 +78,7 @@ _IF_SAID = {
     "--distances": "--set distances=3",
     "loop.amp=fp16": "--set loop.amp=off --set loop.batch=4",  # two images for each of two ranks
     "--fail-under": "--fail-under mIoU=0",
-    "--fail-over": "--fail-over ECE=1",
+    "--fail-over": "--fail-over ece=1",
     "0-2": "--only baseline,ifr,1/30",
     "slurm": "--dry-run",
     "options.clip_length=9": "--set options.clip_length=5",

@@ -22,7 +22,7 @@ from ifrkit.evaluation.records import read_records
 from ifrkit.evaluation.triage import triage
 from ifrkit.metrics.base import ClipResult
 from ifrkit.report.card import card
-from ifrkit.report.trust import facts, not_for
+from ifrkit.report.trust import _seen_twice, facts, not_for
 from ifrkit.report.trust_page import page
 from ifrkit.stages import evaluate
 from ifrkit.stages.runner import Run, execute
@@ -152,8 +152,18 @@ def test_leakage(workspace: Path, model: Artifact, found: dict[str, Any]) -> Non
     assert page(short).count("Not measured.") == 3
 
 
+def test_frames_that_stand_in_both_splits(model: Artifact) -> None:
+    clips = model.ancestor("clips")
+    assert clips is not None
+    store = ClipStore.of(clips)
+    train, val = store.clips_of("train"), store.clips_of("val")
+    assert _seen_twice(store, train, val) == 0
+    assert _seen_twice(store, [*train, *val[:2]], val) == 2
+    assert _seen_twice(store, train, train) == len(train)
+
+
 def test_the_page_and_the_card_of_the_command(
-    workspace: Path, report: Artifact, model: Artifact, tmp_path: Path
+    workspace: Path, report: Artifact, reports: list[Artifact], model: Artifact, tmp_path: Path
 ) -> None:
     out = tmp_path / "trust.html"
     arguments = [str(report.path), "--trust", "--out", str(out), "--workspace", str(workspace)]
@@ -170,8 +180,9 @@ def test_the_page_and_the_card_of_the_command(
     readme = model.path / "README.md"
     assert readme.read_text() == card(tree)
     assert artifacts.check(model.path) == [], "a card beside the weights harms nothing"
+    two = [str(report.path), str(reports[0].path)]
     with pytest.raises(ConfigError, match="a page is of one model"):
-        CliRunner().invoke(command, ["--trust", str(report.path), str(report.path)[:-1]], catch_exceptions=False)
+        CliRunner().invoke(command, ["--trust", "--workspace", str(workspace), *two], catch_exceptions=False)
 
 
 def test_the_card_is_one_of_hugging_face(found: dict[str, Any]) -> None:

@@ -1,0 +1,128 @@
+"""How close held-out labels are to training: in time, and by how they look.
+
+Neighbouring frames of a video are nearly the same picture. A score on frames that stand beside training frames says how
+well a network remembers, not how well it will do on the next video.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.core.lazy import cv2
+from ifrkit.core.records import ClipRecord, Frame
+
+NEAR = 2
+"""Frames within which a training frame is a neighbour."""
+ALIKE = 4.0
+"""Grey levels of mean difference, of thumbnails at equal brightness, below which two frames are nearly the same."""
+NAMED = 5
+_THUMBNAIL = 16
+_MOST = 100
+"""So many frames of each side are compared by how they look; every n-th of more."""
+
+
+class Pair(NamedTuple):
+    """A held-out frame and a training frame. distance: frames between them, or grey levels of difference."""
+
+    held_out: str
+    training: str
+    distance: float
+
+
+class Leakage(NamedTuple):
+    """held_out: labels that are scored. nearest: of those with a training frame in their video, the nearest in time.
+
+    alike: held-out frames that look nearly as a labeled training frame, the nearest first.
+    """
+
+    held_out: int
+    nearest: tuple[Pair, ...]
+    alike: tuple[Pair, ...]
+
+    @property
+    def near(self) -> int:
+        """Held-out labels within NEAR frames of a training frame."""
+        return sum(pair.distance <= NEAR for pair in self.nearest)
+
+    def headline(self) -> str:
+        """One line; empty where nothing is held out."""
+        if not self.held_out:
+            return ""
+        line = f"{self.near} of {self.held_out} held-out labels lie within {NEAR} frames of a training frame"
+        return line + (f", {len(self.alike)} look nearly like a training label" if self.alike else "")
+
+    def lines(self) -> list[str]:
+        """For `prepare --dry-run`: the headline, and the worst by name."""
+        if not self.held_out:
+            return []
+        found = [f"leakage: {self.headline()}"]
+        if self.near:
+            worst = min(self.nearest, key=lambda pair: pair.distance)
+            where = f"{worst.held_out} is {worst.distance:g} frames from {worst.training}"
+            found.append(f"leakage: {where}; --set options.gap=SECONDS keeps training away in `folders`")
+        found += [f"leakage: {pair.held_out} looks like {pair.training}" for pair in self.alike[:NAMED]]
+        return found
+
+    def metrics(self) -> dict[str, Any]:
+        """For the manifest of the clips."""
+        nearest = sorted(self.nearest, key=lambda pair: pair.distance)[:NAMED]
+        told = {"nearest": [list(pair) for pair in nearest], "alike": [list(pair) for pair in self.alike[:NAMED]]}
+        return {"held_out": self.held_out, "near": self.near, "headline": self.headline(), **told}
+
+
+def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame]) -> Leakage:
+    """The leakage of a division into clips. frame: reads the pixels of a frame by its name."""
+    held = {clip.frames[i]: clip.video for clip in clips if clip.split != "train" for i in clip.labeled}
+    labeled = {clip.frames[i] for clip in clips if clip.split == "train" for i in clip.labeled}
+    return Leakage(len(held), tuple(_nearest(clips, held)), tuple(_alike(sorted(held), sorted(labeled), frame)))
+
+
+def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair]:
+    """By the numbers of the frames, in steps of the video."""
+    training: dict[str, dict[int, str]] = defaultdict(dict)
+    steps: dict[str, list[int]] = defaultdict(list)
+    for clip in clips:
+        numbers = [_number(name, place) for place, name in enumerate(clip.frames)]
+        steps[clip.video] += [abs(b - a) for a, b in pairwise(numbers)]
+        if clip.split == "train":
+            training[clip.video] |= dict(zip(numbers, clip.frames, strict=True))
+    for name, video in held.items():
+        if training[video]:
+            number = _number(name, 0)
+            near = min(training[video], key=lambda other: abs(other - number))
+            step = median(steps[video] or [1]) or 1
+            yield Pair(name, training[video][near], abs(near - number) / step)
+
+
+def _alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -> list[Pair]:
+    held, labeled = (names[:: -(-len(names) // _MOST)] if names else [] for names in (held, labeled))
+    if not held or not labeled:
+        return []
+    rows = np.stack([_thumbnail(frame(name)) for name in labeled])
+    found = []
+    for name in held:
+        difference = np.abs(rows - _thumbnail(frame(name))).mean(1)
+        best = int(difference.argmin())
+        if difference[best] < ALIKE:
+            found.append(Pair(name, labeled[best], round(float(difference[best]), 2)))
+    return sorted(found, key=lambda pair: pair.distance)
+
+
+def _thumbnail(frame_hw3: Frame) -> NDArray[np.float32]:
+    """Grey levels at 16x16, at mean 0."""
+    grey = cv2.cvtColor(frame_hw3, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    return np.asarray(small - small.mean(), np.float32)
+
+
+def _number(name: str, place: int) -> int:
+    match = re.search(r"\d{1,18}$", name)
+    return int(match[0]) if match else place

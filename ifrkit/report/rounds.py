@@ -1,0 +1,99 @@
+"""The annotator's loop on a page: the rounds so far, the frames that come next, and what the model is unsure about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ifrkit.artifacts.indexes import Branches
+from ifrkit.artifacts.store import Artifact, artifacts
+from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.evaluation.tables import percent
+from ifrkit.media.litter import shown
+from ifrkit.report import html
+from ifrkit.report.html import Cell
+
+SCORES = "label_next.json"
+"""In a project: what `ifrkit label-next` wrote."""
+
+
+class Round(NamedTuple):
+    """A judged training on clips of the project. labels: how many it learned from."""
+
+    created: str
+    labels: int
+    miou: float | None
+    name: str
+
+
+def section(project: Path, workspace: Path) -> str:
+    """Rounds, next frames and pictures. Raises ConfigError where the project has no list of frames to label."""
+    listed = project / "to_label.txt"
+    if not listed.is_file():
+        raise ConfigError(f"{project}: no {listed.name} in it", f"begin with ifrkit init {project} --frames DIR")
+    names = listed.read_text("utf-8").split("\n")[:-1]
+    chosen = _chosen(project / SCORES)
+    inner = _rounds(list(rounds(project, workspace))) + _scores(chosen) + _pictures(project, chosen)
+    note = f"{len(names)} frames were proposed so far: {shown(names)}."
+    return html.section("The loop", inner or html.preformatted(names), note)
+
+
+def rounds(project: Path, workspace: Path) -> Iterator[Round]:
+    """Reports of the workspace whose clips were made from the project, the oldest first."""
+    for report in artifacts(workspace, "report"):
+        try:
+            clips, branches = report.ancestor("clips"), report.ancestor("branches")
+            if clips is None or branches is None or not _of(clips, project):
+                continue
+            labels = len(Branches.read(branches).labeled)
+        except ArtifactError:  # its inputs are gone
+            continue
+        miou = report.manifest.metrics.get("miou")
+        yield Round(report.manifest.created, labels, miou, report.path.name)
+
+
+def _of(clips: Artifact, project: Path) -> bool:
+    root = clips.manifest.config.get("root")
+    return isinstance(root, str) and Path(root).resolve() == project.resolve()
+
+
+def _chosen(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        rows = json.loads(path.read_bytes())
+        return [{"name": str(r["name"]), "score": float(r["score"]), "parts": dict(r["parts"])} for r in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path}: not as label-next writes it ({error})", "run ifrkit label-next again") from None
+
+
+def _rounds(found: list[Round]) -> str:
+    rows: list[list[Cell]] = [
+        [f"{number}", f"{r.labels}", (percent(r.miou), r.miou) if r.miou is not None else "-", r.created, r.name]
+        for number, r in enumerate(found, 1)
+    ]
+    caption = "mIoU in percent over the rounds; compare rounds only where the held-out frames stayed the same"
+    return html.table(["round", "labels", "mIoU", "when", "report"], rows, caption) if rows else ""
+
+
+def _scores(chosen: list[dict[str, Any]]) -> str:
+    if not chosen:
+        return ""
+    parts = list(chosen[0]["parts"])
+    rows: list[list[Cell]] = [
+        [row["name"], *((f"{v:.2f}", min(1.0, v)) for v in (row["score"], *(row["parts"].get(p, 0.0) for p in parts)))]
+        for row in chosen
+    ]
+    return html.table(["next frame", "score", *parts], rows, "Frames that come next, and why: each part from 0 to 1")
+
+
+def _pictures(project: Path, chosen: list[dict[str, Any]]) -> str:
+    drawn = ""
+    wanted = {row["name"].replace("/", "_") for row in chosen}
+    for path in sorted((project / "unsure").glob("*.png")):
+        if any(name.endswith(path.stem) for name in wanted):  # a video's directory may be left out of the file's name
+            alt = f"{path.stem}, redder where the model is less sure"
+            drawn += html.figure(html.photo(path), alt, f"{path.stem}: what is unsure, in red")
+    return html.details("What the model is unsure about", drawn, shown=True) if drawn else ""

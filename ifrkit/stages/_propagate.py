@@ -1,0 +1,133 @@
+"""propagate: which labels may be seen, who speaks, and the files of the artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data_prep.folders.find import flat_name
+from ifrkit.annotate.chains import Link, chains
+from ifrkit.annotate.propagation import Limits, Propagated, Propagation
+from ifrkit.artifacts.indexes import Branches, CarriedFrame, Provenance, Pseudo
+from ifrkit.artifacts.job import Job, input_of
+from ifrkit.artifacts.store import Artifact
+from ifrkit.config.propagate import PropagateConfig
+from ifrkit.core.errors import ConfigError
+from ifrkit.core.records import IGNORE
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.pseudo import PER_FILE, PseudoWriter, file_name
+from ifrkit.evaluation.systems import frame_tensor
+from ifrkit.flow_sources import flow_source
+from ifrkit.flow_sources.base import FlowSource
+from ifrkit.labels.base import LabelWriter, writer_of
+from ifrkit.models.tta import probabilities
+from ifrkit.trained import load_branch, require_branch
+
+
+def check(config: PropagateConfig, inputs: list[Artifact]) -> None:
+    """There is a label to carry, a network where one is asked for, and flow between any two frames."""
+    given = inputs[0]
+    if not visible_labels(ClipStore.of(input_of(inputs, "clips")), given):
+        raise ConfigError(f"{given.path}: no training clip has a label that may be seen", "label a frame first")
+    if given.kind == "branches":
+        if config.branch is not None:
+            require_branch(given, config.branch)
+    elif config.branch is not None or config.beyond == "network":
+        option = "--branch" if config.branch is not None else "beyond=network"
+        raise ConfigError(f"{option}: {given.path} holds no network", "name branches with --from")
+    _flow(config, inputs)
+    for name in config.write:
+        writer_of(name)
+
+
+def run(job: Job) -> None:
+    """Carry the labels chain by chain; frames go to their files in this order."""
+    config: PropagateConfig = job.config
+    store = ClipStore.of(job.input("clips"))
+    found = chains(store)
+    frames = [link.name for chain in found for link in chain]
+    titled = iter(job.display.track(_propagated(job, store, found), "propagate", total=len(frames)))
+    origins: dict[str, CarriedFrame] = {}
+    with ExitStack() as stack:
+        writers = [stack.enter_context(writer_of(name)(job.directory / name, store.labels)) for name in config.write]
+        for first in range(0, len(frames), PER_FILE):
+            rows = min(PER_FILE, len(frames) - first)
+            with PseudoWriter(job.directory / file_name(first // PER_FILE), job.scratch, rows, store.size) as file:
+                for row, frame in enumerate(islice(titled, rows)):
+                    file.write(row, frame.ids_hw[None], frame.confidence_hw[None])
+                    if frame.origins:
+                        origins[frame.link.name] = CarriedFrame.of(frame.origins)
+                    if frame.origins and not frame.own:
+                        _for_tools(frame, config.write_above, writers)
+    index = Pseudo(frames=tuple(frames), per_file=PER_FILE, size=store.size, num_classes=store.labels.num_classes)
+    index.write(job.directory)
+    Provenance(flow=config.flow, frames=origins).write(job.directory)
+    _tell(job, frames, origins)
+
+
+def _for_tools(frame: Propagated, above: float, writers: list[LabelWriter]) -> None:
+    """Write what is sure of a carried label."""
+    sure_hw = np.where(frame.confidence_hw < above, IGNORE, frame.ids_hw).astype(np.uint8)
+    for writer in writers:
+        writer.write(f"{flat_name(frame.link.name)}.png", sure_hw)
+
+
+def visible_labels(store: ClipStore, given: Artifact) -> dict[str, tuple[int, int]]:
+    """Name -> clip and position of the labels that may be seen: those that the branches learned from, else all."""
+    names = set(Branches.read(given).labeled) if given.kind == "branches" else None
+    clips = (c for c in store.clips_of("train") if names is None or store.clips[c].name in names)
+    return {store.clips[c].frames[i]: (c, i) for c in clips for i in store.clips[c].labeled}
+
+
+def _propagated(job: Job, store: ClipStore, found: list[list[Link]]) -> Iterator[Propagated]:
+    config: PropagateConfig = job.config
+    given, labels = job.inputs[0], visible_labels(store, job.inputs[0])
+    network = BranchVoice(given, config, store, torch.device(job.device)) if given.kind == "branches" else None
+    propagation = Propagation(store, _flow(config, job.inputs).between, network, job.scratch)
+    limits = Limits(config.reach, config.explained)
+    for chain in found:
+        for frame in propagation.run(chain, labels, limits):
+            if frame.origins or network is None or config.beyond == "nothing":
+                yield frame
+                continue
+            probability_khw = network(frame.link)
+            yield frame._replace(
+                ids_hw=probability_khw.argmax(0).astype(np.uint8), confidence_hw=probability_khw.max(0)
+            )
+
+
+class BranchVoice:
+    """Probabilities (classes, h, w) of frames by a branch."""
+
+    def __init__(self, given: Artifact, config: PropagateConfig, store: ClipStore, device: torch.device) -> None:
+        branch = Branches.read(given).named(config.branch)
+        self._network = load_branch(given, branch, config.checkpoint).to(device).eval()
+        self._store, self._device = store, device
+
+    @torch.inference_mode()
+    def __call__(self, link: Link) -> NDArray[np.float32]:
+        image_13hw = frame_tensor(self._store, link.clip, link.place, self._device)
+        found: NDArray[np.float32] = probabilities(self._network, self._network.normalise(image_13hw))[0].cpu().numpy()
+        return found
+
+
+def _flow(config: PropagateConfig, inputs: list[Artifact]) -> FlowSource:
+    path: Path | None = next((artifact.path for artifact in inputs[1:] if artifact.kind == "flow"), None)
+    source = flow_source(config.flow, path)
+    if not source.any_frames:
+        fault = f"--flow {config.flow}: it knows the flow of neighbours in their order alone"
+        raise ConfigError(fault, "use dis, or a flow artifact")
+    return source
+
+
+def _tell(job: Job, frames: list[str], provenance: dict[str, CarriedFrame]) -> None:
+    labeled = sum(frame.steps[0] == 0 for frame in provenance.values())
+    job.metrics |= {"frames": len(frames), "labeled": labeled, "carried": len(provenance) - labeled}
+    told = f"{labeled} labels reach {len(provenance) - labeled} of {len(frames) - labeled} other frames"
+    job.display.info(told if len(provenance) > labeled else f"{told}: a smaller --set explained= lets them go on")
