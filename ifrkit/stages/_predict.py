@@ -122,7 +122,10 @@ class _Run:
         known = self.progress.key_frames(record.name)
         if item.number < max(known, default=0):
             key = item.number in known
-            ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
+            place, name = self.job.directory / record.name, f"{item.name}.png"
+            ids_hw = load_label(place / "labels" / name)
+            if CONFIDENCE in self.job.config.write:
+                load_label(place / CONFIDENCE / name)
         else:
             ids_hw, key = self.predictor(small, record.size)
             self._predicted += 1

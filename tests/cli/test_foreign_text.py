@@ -126,7 +126,7 @@ def _commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 def _lines(words: tuple[str, ...], command: click.Command) -> Iterator[list[str]]:
     """The command with hostile text in each place that takes text: every argument, every option with a value."""
     quick = ["--seconds", "0"] if words == ("doctor",) else []
-    for text in (NAME, BYTES):
+    for text in (NAME, BYTES, LONG):
         yield [*words, *quick, text]
         yield [*words, f"--{text}"]
         for option in command.params:
