@@ -25,7 +25,7 @@ else:
 def check(config: PredictConfig, inputs: list[Artifact]) -> None:
     """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
     found = [fact for _, fact in survey(config.videos).videos]
-    for name in config.write:
+    for name in config.tools:
         writer_of(name)
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
