@@ -1,6 +1,6 @@
 """Each operation of a stage on the disk fails once: killed there, or refused by the system. Nothing is lost.
 
-The operations are those of the real stages, seen from below Python (`helpers/inject.c`). In the default suite some of the
+The operations are those of the real stages, seen from below Python (`helpers/inject.c`). In the default suite some
 operations of `prepare` fail; the slow tests fail every single one, of every stage.
 """
 
