@@ -30,6 +30,7 @@ STAGE = Stage(
     order=35,
     payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     needs=("branches",),
+    payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     accepts=("clips",),
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._propagate:check",

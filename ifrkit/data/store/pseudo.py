@@ -121,9 +121,8 @@ class PseudoLabels:
             counts = np.zeros(classes << 8, np.int64)
             for row in rows[:: max(1, -(-len(rows) // COUNTED))]:
                 labels, levels = self._read("labels", row), self._read("confidence", row)
-                known = labels != IGNORE
-                levelled = labels[known].astype(np.int64) << 8 | levels[known]
-                counts += np.bincount(levelled, minlength=classes << 8)
+                known = labels != IGNORE  # a propagated label does not reach everywhere
+                counts += np.bincount(labels[known].astype(np.int64) << 8 | levels[known], minlength=classes << 8)
             labeled = np.zeros(IGNORE + 1, np.int64)
             for place in self._own.values():
                 labeled += np.bincount(self._store.label(*place).ravel(), minlength=IGNORE + 1)
@@ -143,9 +142,9 @@ class PseudoLabels:
         try:
             found: Ids = self._open(number)[what == "confidence"][row, y : y + height, x : x + width]
             if what == "labels":
-                wrong = found[(found >= self._store.labels.num_classes) & (found != IGNORE)]
-                if wrong.size:
-                    raise CorruptRow(f"a label holds id {wrong[0]}")
+                outside = (found >= self._store.labels.num_classes) & (found != IGNORE)
+                if outside.any():
+                    raise CorruptRow(f"a label holds id {found[outside][0]}")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
         return found
@@ -155,7 +154,7 @@ class PseudoLabels:
         if os.getpid() != self._process:  # HDF5 handles do not survive a fork
             self._files, self._process = {}, os.getpid()
         if number not in self._files:
-            file = h5py.File(self.path / file_name(number), "r", locking=False)
+            file = h5py.File(self.path / file_name(number), "r")
             rows = min(self._per_file, len(self._rows) - number * self._per_file)
             datasets = [packed(file, name, (rows, *self._store.size)) for name in ("labels", "confidence")]
             self._files[number] = datasets[0], datasets[1]
