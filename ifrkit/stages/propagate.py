@@ -28,7 +28,6 @@ STAGE = Stage(
     run="ifrkit.stages._propagate:run",
     help="Carry the labels of a few frames to the frames around them.",
     order=35,
-    payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     needs=("branches",),
     payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     accepts=("clips",),
