@@ -65,6 +65,8 @@ def command(
     asked = limits.parsed(fail_under, fail_over)
     if junit is not None and not asked:
         raise ConfigError("--junit: there is nothing to say without a limit", "add --fail-under or --fail-over")
+    if junit is not None and not junit.parent.is_dir():  # now, not after the evaluation
+        raise ConfigError(f"--junit {junit}: {junit.parent} is not a directory", "make it, or name another file")
     flags = named_flags(options, {"metric": "metrics"})
     artifact = running.run_stage(
         STAGE, shared, flags, check=lambda config: limits.check(asked, config.metrics), extra=metrics

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ifrkit.architectures.base import flow_input
 from ifrkit.core.records import Frame
-from ifrkit.evaluation.systems import to_ids
+from ifrkit.evaluation.systems import seen, to_ids
 from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
@@ -176,11 +176,14 @@ class Predictor:
 
     @torch.inference_mode()
     def confidence(self, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Of the frame that was predicted last: the probability of each pixel's class, (h, w), 255 is certain."""
+        """Of the frame that was predicted last: the probability of each pixel's class, (h, w), 255 is certain.
+
+        By the temperature of the model, as `eval` measures it.
+        """
         assert self._logits is not None, "no frame was predicted"
-        logits = F.interpolate(self._logits, size, mode="bilinear", align_corners=False)[0]
-        highest = 1 / (logits - logits.amax(0)).exp().sum(0)  # softmax of the largest one
-        return np.asarray((255 * highest).round().to(torch.uint8).cpu())
+        sure_hw = seen(self._logits, size, self.model.temperature).confidence_hw
+        assert sure_hw is not None
+        return np.rint(255 * sure_hw).astype(np.uint8)
 
     def restart(self) -> None:
         """The next frame has nothing before it: a new video, or a broken frame."""

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ifrkit.core.text import safe
+from ifrkit.evaluation.tables import evidence
 from ifrkit.report.trust import Facts
 
 METRICS = {"miou": "mean_iou"}
@@ -70,8 +71,8 @@ def _numbers(facts: Facts) -> str:
         for row in facts["headlines"]
     )
     where = (
-        f"{measured['dataset']}, {measured['split']}: {measured['clips']} clips of {measured['videos']} independent "
-        f"videos, {measured['scored_frames']} scored frames. Intervals: 95 %, whole videos drawn with replacement."
+        f"{measured['dataset']}, {measured['split']}: {measured['clips']} clips, {measured['scored_frames']} scored "
+        f"frames; {evidence(measured['videos']).removeprefix('[ ]: ')}."
     )
     table = f"| metric | percent | interval |\n|---|---|---|\n{rows}\n"
     worst = ""

@@ -15,11 +15,14 @@ import pytest
 import tiny_run
 import tiny_video
 import torch
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
 from data_prep import folders
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
+from ifrkit.cli.compare import command
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
@@ -196,6 +199,63 @@ def test_flow_of_an_artifact_and_of_files(workspace: Path, store: ClipStore, mod
     path.write_bytes(path.read_bytes())  # same size, later: its content may be another
     os.utime(path, ns=(1, 1))
     assert plan(STAGE, config, Run(workspace=workspace, inputs=[model])).id != before
+
+
+class Told(Silent):
+    """Remembers the warnings, and what else was said."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+        self.said: list[str] = []
+        self.rows: list[list[str]] = []
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+    def info(self, message: str) -> None:
+        self.said.append(message)
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        self.rows += rows
+
+
+def test_a_model_that_is_judged_by_its_own_flow(workspace: Path, branches: Artifact) -> None:
+    clips = branches.ancestor("clips")
+    assert clips is not None
+    flow = tiny_video.run(train_flow.STAGE, tiny_video.flow_config(), workspace, [clips])
+    fusion = tiny_video.fusion_config(key_interval=2, flow=str(flow.path), loop={"steps": 1, "batch": 2})
+    model = tiny_video.run(train_fusion.STAGE, fusion, workspace, [branches])
+    for source, warned in ((str(flow.path), True), ("dis", False)):
+        told = Told()
+        config = EvalConfig.model_validate({"metrics": "tc,flicker", "flow": source, "pictures": 0})
+        execute(STAGE, config, Run(workspace=workspace, inputs=[model], display=told))
+        assert any("judges itself" in line for line in told.warned) == warned
+
+
+def test_a_table_has_intervals_over_videos(workspace: Path, branches: Artifact) -> None:
+    told = Told()
+    config = EvalConfig.model_validate({"metrics": "miou", "pictures": 0, "distance": 1})
+    report = read(execute(STAGE, config, Run(workspace=workspace, inputs=[branches], display=told)))
+    assert report["videos"] == 3
+    low, high = report["intervals"]["update, every frame"]["miou"]
+    value = report["systems"]["update, every frame"]["miou"]["miou"]
+    assert 0 <= low <= high <= 1
+    assert ["update, every frame", f"{100 * value:.2f} [{100 * low:.1f}, {100 * high:.1f}]"] in told.rows
+    assert any("3 independent videos" in line for line in told.said)
+
+
+def test_what_compare_says_of_real_reports(workspace: Path, branches: Artifact) -> None:
+    """Rows of one report: the update branch, the reference branch, and its key frame copied."""
+    made = judge(branches, workspace, metrics="miou", distance=2, pictures=0)
+    text = CliRunner().invoke(command, [str(made.path), "--power"], catch_exceptions=False).stdout
+    assert "2 comparisons with the first row: to be called more than chance, each has to hold at 97.5 %" in text
+    assert "3 independent videos are few" in text
+    rows = json.loads(CliRunner().invoke(command, [str(made.path), "--json", "--power"], catch_exceptions=False).stdout)
+    miou = {row["system"]: row["metrics"]["miou"][0] for row in rows}
+    for row in rows[1:]:
+        assert row["difference"]["value"] == pytest.approx(miou[row["system"]] - miou[rows[0]["system"]])
+        assert row["difference"]["videos"] == 3
+        assert set(row["needed"]) == {"videos", "seeds"}
 
 
 def test_a_split_without_clips(workspace: Path, model: Artifact) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import Artifact, begin, commit
-from ifrkit.cli.eval import _require
+from ifrkit.cli.eval import _require, command
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.evaluation.limits import Limit, check, outcomes, parse, parsed, write_junit
 
@@ -110,6 +111,19 @@ def test_exit_7_names_all_that_were_missed(
     assert capsys.readouterr().err.startswith("::error title=ifrkit eval::miou is 0.5000, below")
     _require(report, asked[1:2], tmp_path / "kept.xml")
     assert ET.parse(tmp_path / "kept.xml").getroot().get("failures") == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--junit", "eval.xml"], "nothing to say without a limit"),
+        (["--fail-under", "miou=0.5", "--junit", "gone/eval.xml"], "gone is not a directory"),
+        (["--fail-under", "ece=0.5", "--metric", "ece"], "smaller is better; use --fail-over"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_judged(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CliRunner().invoke(command, words, catch_exceptions=False)
 
 
 def test_strange_names_are_written_as_xml(tmp_path: Path) -> None:

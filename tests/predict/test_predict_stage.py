@@ -354,6 +354,7 @@ def test_confidence_is_the_probability_of_the_class(tmp_path: Path, clips: Artif
     store = ClipStore(clips.path)
     done = own_videos.run(tmp_path, branches, _clip_folder(tmp_path, store, 2), branch="update", write="confidence")
     network = load_branch(branches, "update", "best")
+    assert network.temperature != 1, "it is fitted at the end of training"
     names = sorted(path.name for path in (done.path / "clip/labels").iterdir())
     assert sorted(path.name for path in (done.path / "clip/confidence").iterdir()) == names
     for index, name in enumerate(names):
@@ -361,7 +362,7 @@ def test_confidence_is_the_probability_of_the_class(tmp_path: Path, clips: Artif
         with torch.inference_mode():
             logits = network(network.normalise(frame))
             full = torch.nn.functional.interpolate(logits, store.size, mode="bilinear", align_corners=False)
-        wanted = 255 * full.softmax(1).amax(1)[0].numpy()
+        wanted = 255 * (full / network.temperature).softmax(1).amax(1)[0].numpy()
         with Image.open(done.path / "clip/confidence" / name) as image:
             assert image.mode == "L"
             assert np.abs(np.asarray(image) - wanted).max() <= 0.51

@@ -1,8 +1,8 @@
 """Pseudo labels on disk: files of equal numbers of frames, each written whole, and read by frame and window.
 
     pseudo.json         {"frames": [names], "per_file": n, "size": [h, w], "num_classes": K}
-    labels-00000.h5     "labels" (n, h, w) uint8 class ids; "confidence" (n, h, w) uint8, floor(255 * probability);
-                        one gzip-1 chunk a frame, each with a Fletcher-32 sum
+    labels-00000.h5     "labels" (n, h, w) uint8 class ids, 255 = none; "confidence" (n, h, w) uint8, floor(255 *
+                        probability); one gzip-1 chunk a frame, each with a Fletcher-32 sum
 
 Frame i of `frames` lies in file i // per_file at row i % per_file.
 """
