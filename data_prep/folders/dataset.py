@@ -17,7 +17,7 @@ times the usual step).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -254,7 +254,7 @@ class Dataset(CatalogDataset):
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
         """Notes on videos, and on what the labels are and which of them count."""
-        frames, matches, reader = self.frames_found, self.matches, self.export.reader
+        frames, reader = self.frames_found, self.export.reader
         notes = [
             f"{len(frames.table) - len(frames.files)} directories or series of images, {len(frames.files)} video "
             f"files, {sum(map(len, frames.table.values()))} frames: {shown(frames.table)}",
@@ -271,7 +271,12 @@ class Dataset(CatalogDataset):
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
-        notes += [*self.export.notes, *reader.notes()]
+        return [*notes, *self.export.notes, *self._labels_left(usable)]
+
+    def _labels_left(self, usable: Container[str]) -> list[str]:
+        """Notes on labels, and parts of labels, that do not count. usable: frames whose label does."""
+        matches = self.matches
+        notes = self.export.reader.notes()
         if empty := [name for name in matches.labels if name not in usable]:
             notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
         if matches.lost:
@@ -303,7 +308,8 @@ class Dataset(CatalogDataset):
 
     def tell(self, display: Display) -> None:
         self.frames_found.left.tell(display)
-        for line in [*self.frames_found.notes, *self.catalog.warnings]:
+        left = self._labels_left(self.catalog.labels) if self.export.reader.files.names else []
+        for line in [*self.frames_found.notes, *self.catalog.warnings, *left]:
             display.warn(line)
 
     @classmethod

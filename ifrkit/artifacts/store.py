@@ -276,7 +276,7 @@ def is_finished(partial: Path) -> bool:
 def commit(partial: Path, target: Path, manifest: Manifest, declared: tuple[str, ...] = ()) -> Artifact:
     """List the payload, flush it, write the manifest, rename; replaces what is at the target.
 
-    declared: patterns of the payload's names (empty: all that are not hidden). What else lies there is removed.
+    declared: patterns of the payload's names (empty: all). Hidden files, and what else lies there, are removed.
     """
     if taken(target):
         raise ConfigError(f"{target} exists and is not an artifact", "name another --out; it is never overwritten")
@@ -297,10 +297,10 @@ def commit(partial: Path, target: Path, manifest: Manifest, declared: tuple[str,
 
 
 def is_declared(name: str, declared: tuple[str, ...]) -> bool:
-    """Whether a file is payload, by its relative POSIX name. `*` in a pattern stands for any text."""
-    if not declared:
-        return not any(part.startswith(".") for part in name.split("/"))
-    return any(fnmatchcase(name, pattern) for pattern in declared)
+    """Whether a file is payload, by its relative POSIX name. `*` in a pattern is any text; hidden files never are."""
+    if any(part.startswith(".") for part in name.split("/")):
+        return False
+    return not declared or any(fnmatchcase(name, pattern) for pattern in declared)
 
 
 def settle(target: Path) -> str:

@@ -13,9 +13,9 @@ from ifrkit.core.lazy import lazy
 from ifrkit.stages.prepare import STAGE, open_dataset
 
 if TYPE_CHECKING:
-    from data_prep import leakage
+    from data_prep import _leakage as leakage
 else:
-    leakage = lazy("data_prep.leakage")
+    leakage = lazy("data_prep._leakage")
 
 
 @stage_command("prepare")

@@ -141,6 +141,8 @@ def print_rows(config: Config, origins: Mapping[str, str], indent: int) -> None:
 
 
 def _dry_run(stage: Stage, shared: Shared, config: Config, run: Run, lines: list[str]) -> None:
+    for line in lines if not shared.as_json else ():
+        say.line(line)  # what was found helps to understand a refusal, too
     planned = plan(stage, config, run)
     require(planned, run)
     if stage.needs and planned.existing is None and shared.device == "cuda":
@@ -151,8 +153,6 @@ def _dry_run(stage: Stage, shared: Shared, config: Config, run: Run, lines: list
         result = {"dry_run": True, "kind": stage.kind, "id": planned.id, "path": str(planned.target)}
         say.line(json.dumps({**result, "exists": planned.existing is not None, "inputs": used, "config": tree}))
         return
-    for line in lines:
-        say.line(line)
     made = planned.existing
     say.line(f"up to date: {named(made)}" if made else f"would make: {planned.target}")
     say.line(f"id: {planned.id}")

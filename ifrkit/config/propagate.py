@@ -26,7 +26,7 @@ class PropagateConfig(Config):
     beyond: Literal["nothing", "network"] = "nothing"
     """What a frame has that no label reaches: nothing, or what the network says."""
     write: tuple[str, ...] = ()
-    """Label formats in which labeling tools take the carried labels (flag --write), each in the directory FORMAT."""
+    """Label formats in which labeling tools take the carried labels (flag --write), each in FORMAT/."""
     write_above: float = Field(0.5, ge=0, le=1)
     """In these files, what is less sure than this stays open."""
     runtime: Runtime = Runtime()

@@ -52,7 +52,7 @@ class Stage:
     accepts: tuple[str, ...] = ()
     """Further kinds that --from or the pipe may bring instead."""
     payload: tuple[str, ...] = ()
-    """Patterns of the files it makes, relative, `*` for any text ("labels-*.h5"); empty: all that are not hidden.
+    """Patterns of the files it makes, relative, `*` for any text ("labels-*.h5"); empty: all. Hidden files never are.
 
     Exactly these become the artifact: what a killed run left beside them does not."""
     schema: int = 1

@@ -65,6 +65,12 @@ class Seen:
         return all(symbol.color is not None and len(set(symbol.color)) == 1 for symbol in self.symbols)
 
     @property
+    def packed(self) -> bool:
+        """Whether they are grey images in palettes: no program that makes files smaller gives a shade two places."""
+        repeats = self.same_palette and len({symbol.color for symbol in self.symbols}) < len(self.symbols)
+        return self.grey and not repeats
+
+    @property
     def same_palette(self) -> bool:
         """Whether a number has one colour in all of them."""
         return len({symbol.number for symbol in self.symbols}) == len(self.symbols)
@@ -100,7 +106,7 @@ class Survey:
             return "values" if fits else "colors"
         if storage == "bits":
             return _of_bits(seen, table, alone="grey" not in self.seen)
-        if storage == "grey" or seen.grey:
+        if storage == "grey" or seen.packed:
             return _of_grey(seen, "numbers" if storage == "grey" else "values", table)
         return _of_palette(seen, table)
 
@@ -287,8 +293,8 @@ def _ids(seen: Seen, storage: Storage, alone: bool) -> set[int]:
         raise DatasetError(
             f"{seen.first}: {fault}, and there is no class table", "write a classes.yaml that names each colour"
         )
-    how: Reading = "values" if storage == "palette" and seen.grey else "numbers"
-    if (storage == "bits" and not alone) or (storage == "palette" and not seen.grey and not seen.consistent):
+    how: Reading = "values" if storage == "palette" and seen.packed else "numbers"
+    if (storage == "bits" and not alone) or (storage == "palette" and not seen.packed and not seen.consistent):
         what = "some labels have fewer bits a pixel than others" if storage == "bits" else "palettes of labels differ"
         fault = f"{seen.first}: {what}, so their numbers cannot be ids, and there is no class table"
         raise DatasetError(fault, "write a classes.yaml that names each colour")

@@ -47,6 +47,14 @@ def encoder(codec: Codec) -> str:
     raise ResourceError(f"OpenCV cannot write an mp4 of {' or '.join(tried)} here", remedy)
 
 
+def unplayable(codec: Codec) -> str:
+    """What to say where browsers do not play what `encoder` gives; empty where they do."""
+    if encoder(codec) != "mpeg4":
+        return ""
+    web = "ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4 makes one that they do"
+    return f"overlays are MPEG-4 part 2, which browsers do not play; {web}"
+
+
 def _writes(code: str) -> bool:
     """Whether a video of two pictures can be written and read again."""
     quiet_opencv()

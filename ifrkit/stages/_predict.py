@@ -25,12 +25,11 @@ from ifrkit.metrics.base import Ids
 from ifrkit.predict.for_tools import tool_writer
 from ifrkit.predict.outputs import load_label, save_confidence
 from ifrkit.predict.overlap import afterwards, ahead
-from ifrkit.predict.overlay import Look, Overlay, encoder
+from ifrkit.predict.overlay import Look, Overlay, unplayable
 from ifrkit.predict.resume import Progress
 from ifrkit.predict.segmenter import Segmenter, open_segmenter
 from ifrkit.predict.sources import Item, Source, read, survey
 
-WEB = "ffmpeg -i overlay.mp4 -c:v libx264 -pix_fmt yuv420p web.mp4 makes one that they do"
 NAMED = 5
 """Broken frames of one video that get a line of their own."""
 
@@ -44,8 +43,8 @@ def run(job: Job) -> None:
     config: PredictConfig = job.config
     found, left = survey(config.videos)
     left.tell(job.display)
-    if config.overlay and encoder(config.codec) == "mpeg4":
-        job.display.info(f"overlays are MPEG-4 part 2, which browsers do not play; {WEB}")
+    if config.overlay and (line := unplayable(config.codec)):
+        job.display.info(line)
     segmenter = open_segmenter(job)
     for _, fact in found:
         segmenter.seen_at(fact.size, config)  # before the first video is begun
@@ -123,7 +122,10 @@ class _Run:
         known = self.progress.key_frames(record.name)
         if item.number < max(known, default=0):
             key = item.number in known
-            ids_hw = load_label(self.job.directory / record.name / "labels" / f"{item.name}.png")
+            place, name = self.job.directory / record.name, f"{item.name}.png"
+            ids_hw = load_label(place / "labels" / name)
+            if CONFIDENCE in self.job.config.write:
+                load_label(place / CONFIDENCE / name)
         else:
             ids_hw, key = self.predictor(small, record.size)
             self._predicted += 1

@@ -9,8 +9,8 @@ from typing import get_args
 
 import numpy as np
 
+from data_prep._leakage import measure
 from data_prep.base import Dataset
-from data_prep.leakage import measure
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig

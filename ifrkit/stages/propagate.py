@@ -29,6 +29,7 @@ STAGE = Stage(
     help="Carry the labels of a few frames to the frames around them.",
     order=35,
     needs=("branches",),
+    payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     accepts=("clips",),
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._propagate:check",

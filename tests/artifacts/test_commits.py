@@ -121,7 +121,7 @@ def test_a_rename_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pyt
 
 def test_only_what_is_declared_is_payload(tmp_path: Path) -> None:
     target = tmp_path / "clips" / "x-0"
-    for declared, kept in (((), {"a.txt", "b.png"}), (("*.txt",), {"a.txt"})):
+    for declared, kept in (((), {"a.txt", "b.png"}), (("*.txt",), {"a.txt"}), (("*",), {"a.txt", "b.png"})):
         partial = store.begin(target)
         for name in ("a.txt", "b.png", ".tmpXYZ", ".a.txt.partial"):
             (partial / name).write_text("x")

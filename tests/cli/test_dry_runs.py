@@ -60,7 +60,7 @@ FAULTS = [
     ("eval --from branches --metric TC --flow files", 2, "--flow files: needs a place"),
     ("predict a.mp4 --from branches --key-interval 4", 2, "holds branches alone: it has no key frames"),
     ("predict a.mp4 --from branches --branch reference", 3, "has no reference branch (only update)"),
-    ("predict list.txt --from branches", 4, "OpenCV cannot open it as a video"),
+    ("predict list.txt --from branches", 4, "OpenCV cannot open this video"),
 ]
 
 

@@ -126,7 +126,7 @@ def _commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 def _lines(words: tuple[str, ...], command: click.Command) -> Iterator[list[str]]:
     """The command with hostile text in each place that takes text: every argument, every option with a value."""
     quick = ["--seconds", "0"] if words == ("doctor",) else []
-    for text in (NAME, BYTES):
+    for text in (NAME, BYTES, LONG):
         yield [*words, *quick, text]
         yield [*words, f"--{text}"]
         for option in command.params:
@@ -222,6 +222,16 @@ def test_hostile_names_through_the_chain(place: Path, run: Runner, monkeypatch: 
     assert made == {"clips", "flow", "branches", "video-model", "report", "pseudo-labels", "predictions"}
     for page in (Path("ifrkit_artifacts/report.html"), Path("trainings.html")):
         _check_page(page.read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_hostile_names_in_exported_graphs(place: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs hold the class names, and `predict` runs them."""
+    monkeypatch.chdir(place)
+    for line in (CHAIN[3], CHAIN[5], "export --from branches --format torch", "export --from branches --format onnx"):
+        said = run(*line.split())
+        assert said.code == 0, (line, said.err)
+    assert run("predict", str(place / "own" / "frames" / ("w" + NAME)), "--backend", "onnx").code == 0
 
 
 class _Page(HTMLParser):

@@ -88,7 +88,7 @@ def test_labels_have_to_fit(tmp_path: Path) -> None:
     ignored = _edited(tmp_path / "ignored", "labels", _packed(255, SIZE), "raw")
     assert (ignored.label(0, 3) == 255).all()
     for number, (value, shape, told) in enumerate(
-        [(0, (1, 1), "dataset 'labels' is"), (CLASSES, SIZE, "there are 4 classes"), (200, SIZE, "holds id 200")]
+        [(0, (1, 1), "dataset 'labels' is not"), (CLASSES, SIZE, "there are 4 classes"), (200, SIZE, "holds id 200")]
     ):
         store = _edited(tmp_path / str(number), "labels", _packed(value, shape), "raw")
         with pytest.raises(ArtifactError, match=told):

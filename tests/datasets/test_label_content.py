@@ -261,3 +261,14 @@ def test_a_file_that_is_too_long(opened: Open, monkeypatch: pytest.MonkeyPatch) 
         DatasetError, match=r"\.json claims 3 MiB; no label needs more .* set IFRKIT_MAX_FILE_MIB higher"
     ):
         opened(files, label_format="labelme").clips()
+
+
+def test_the_run_says_what_it_leaves_out_of_labels(opened: Open) -> None:
+    said: list[str] = []
+
+    class Listening(Silent):
+        def warn(self, message: str) -> None:
+            said.append(message)
+
+    opened(STRAYS["a point"]).tell(Listening())
+    assert any(line.startswith("1 shapes without an area left out: a point of class 'car'") for line in said)

@@ -130,6 +130,15 @@ def test_palettes_of_ids_are_for_the_eye_where_no_class_has_a_colour(read: Read)
         assert all(np.array_equal(label, TRUTH) for label in read(*[indexed(TRUTH, voc)] * 2, table=table))
 
 
+@pytest.mark.parametrize("table", [None, NO_COLORS])
+def test_a_class_and_void_that_are_both_black(read: Read, table: str | None) -> None:
+    """As prediction PNGs have it: a palette that shows two numbers alike is not a packed image."""
+    ids = np.where(TRUTH > 0, 255, 0).astype(np.uint8)
+    ids[0] = 1
+    found = read(indexed(ids, [(0, 0, 0), (90, 90, 90), *[(0, 0, 0)] * 254]), table=table)
+    assert np.array_equal(found[0], ids)
+
+
 def test_void_may_have_a_colour_that_the_table_lacks(read: Read) -> None:
     ids = TRUTH.copy()
     ids[0] = IGNORE

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep._leakage import Leakage, Pair, measure
 from data_prep.folders import Dataset
 from data_prep.folders.gap import keep_away
-from data_prep.leakage import Leakage, Pair, measure
 from ifrkit.core.records import ClipRecord, Frame, Split
 
 

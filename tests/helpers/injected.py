@@ -37,6 +37,7 @@ import ifrkit.stages._pseudo_label
 import ifrkit.train.flow
 import ifrkit.train.stage_one
 import ifrkit.train.stage_two  # noqa: F401  # all here, so that no fork has to
+from data_prep.synthetic import video
 from ifrkit.artifacts import store
 from ifrkit.cli.main import main as cli
 from ifrkit.core.errors import ConfigError, ResourceError
@@ -230,15 +231,16 @@ def _in_child(action: Callable[[], None]) -> None:
 def write_video(path: Path) -> None:
     """A few frames of noise that moves."""
     height, width = tiny_run.OPTIONS["height"], tiny_run.OPTIONS["width"]
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
     frame = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     for shift in range(6):
-        video.write(np.roll(frame, shift, 1))
-    video.release()
+        writer.write(np.roll(frame, shift, 1))
+    writer.release()
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    video._library(0)  # what the synthetic streets are made of: once, for all forks
     found = {}
     sparse, every = os.environ.get("INJECT_ALL") != "1", int(os.environ.get("INJECT_EVERY", "1"))
     for name in sys.argv[2:]:

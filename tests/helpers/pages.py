@@ -278,7 +278,7 @@ class Place:
             "camvid": "CamVid", "cityscapes": "cityscapes", "cityscapes-vps": "data", "folders": "my-video"
         }.items():  # fmt: skip
             plugin("datasets", name).make_toy(self.cwd / where, 0)
-        for video in ("street.mp4", "my-videos/a.mp4", "more-videos/b.mp4", "video.mp4"):
+        for video in ("street.mp4", "my-videos/a.mp4", "more-videos/b.mp4", "day1/c.mp4", "video.mp4"):
             (self.cwd / video).parent.mkdir(exist_ok=True)
             own_videos.write_video(self.cwd / video, own_videos.street(40 if "/" in video else 8))
         own_videos.write_folder(self.cwd / "frames", own_videos.street(8))

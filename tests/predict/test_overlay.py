@@ -41,6 +41,8 @@ def _ids(size: tuple[int, int]) -> np.ndarray:
 def test_some_codec_is_always_there() -> None:
     assert encoder("auto") == WRITTEN[0]
     assert "mpeg4" in WRITTEN
+    assert "which browsers do not play" in overlay.unplayable("mpeg4")
+    assert not any(overlay.unplayable(codec) for codec in WRITTEN if codec != "mpeg4")
 
 
 @pytest.mark.parametrize("codec", ENCODERS)

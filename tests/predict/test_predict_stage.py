@@ -312,6 +312,19 @@ def test_what_is_damaged_of_an_interrupted_run_is_predicted_again(
     assert done.manifest.files == whole.manifest.files
 
 
+def test_a_damaged_confidence_of_an_interrupted_run_is_made_again(tmp_path: Path, model: Artifact) -> None:
+    video = own_videos.write_video(tmp_path / "a.mp4", own_videos.street(12))
+    changes = {"key_interval": 2, "write": "confidence"}
+    whole = own_videos.run(tmp_path / "whole", model, video, **changes)
+    with pytest.raises(InterruptedRun):
+        own_videos.run(tmp_path / "ws", model, video, stop=_after(11), **changes)
+    (kept,) = (tmp_path / "ws").glob("predictions/.partial-*/a/confidence/000001.png")
+    _flip(kept, 0.5)
+    done = own_videos.run(tmp_path / "ws", model, video, resume=True, **changes)
+    assert done.manifest.files == whole.manifest.files
+    assert "a/confidence/000001.png" in [entry.path for entry in whole.manifest.files]
+
+
 def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(
     tmp_path: Path, model: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

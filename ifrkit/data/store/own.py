@@ -25,7 +25,7 @@ def own(file: h5py.File, name: str, shape: tuple[int | None, ...], dtype: str) -
         raise CorruptRow(f"{name!r} does not hold its data itself")
     fits = len(found.shape) == len(shape) and all(w in (None, n) for n, w in zip(found.shape, shape, strict=True))
     if not fits or found.dtype != dtype:
-        raise CorruptRow(f"dataset {name!r} is {found.shape} {found.dtype}, not {shape} {dtype}")
+        raise CorruptRow(f"dataset {name!r} is not {shape} {dtype} but {found.shape} {found.dtype}")
     return found
 
 

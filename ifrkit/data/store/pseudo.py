@@ -1,8 +1,8 @@
 """Pseudo labels on disk: files of equal numbers of frames, each written whole, and read by frame and window.
 
     pseudo.json         {"frames": [names], "per_file": n, "size": [h, w], "num_classes": K}
-    labels-00000.h5     "labels" (n, h, w) uint8 class ids; "confidence" (n, h, w) uint8, floor(255 * probability);
-                        one gzip-1 chunk a frame, each with a Fletcher-32 sum
+    labels-00000.h5     "labels" (n, h, w) uint8 class ids, 255 = none; "confidence" (n, h, w) uint8, floor(255 *
+                        probability); one gzip-1 chunk a frame, each with a Fletcher-32 sum
 
 Frame i of `frames` lies in file i // per_file at row i % per_file.
 """
@@ -121,7 +121,8 @@ class PseudoLabels:
             counts = np.zeros(classes << 8, np.int64)
             for row in rows[:: max(1, -(-len(rows) // COUNTED))]:
                 labels, levels = self._read("labels", row), self._read("confidence", row)
-                counts += np.bincount((labels.astype(np.int64) << 8 | levels).ravel(), minlength=classes << 8)
+                known = labels != IGNORE  # a propagated label does not reach everywhere
+                counts += np.bincount(labels[known].astype(np.int64) << 8 | levels[known], minlength=classes << 8)
             labeled = np.zeros(IGNORE + 1, np.int64)
             for place in self._own.values():
                 labeled += np.bincount(self._store.label(*place).ravel(), minlength=IGNORE + 1)
@@ -140,8 +141,10 @@ class PseudoLabels:
         y, x, height, width = window or Window(0, 0, *self._store.size)
         try:
             found: Ids = self._open(number)[what == "confidence"][row, y : y + height, x : x + width]
-            if what == "labels" and found.max() >= self._store.labels.num_classes:
-                raise CorruptRow(f"a label holds id {found.max()}")
+            if what == "labels":
+                outside = (found >= self._store.labels.num_classes) & (found != IGNORE)
+                if outside.any():
+                    raise CorruptRow(f"a label holds id {found[outside][0]}")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
         return found
@@ -151,7 +154,7 @@ class PseudoLabels:
         if os.getpid() != self._process:  # HDF5 handles do not survive a fork
             self._files, self._process = {}, os.getpid()
         if number not in self._files:
-            file = h5py.File(self.path / file_name(number), "r", locking=False)
+            file = h5py.File(self.path / file_name(number), "r")
             rows = min(self._per_file, len(self._rows) - number * self._per_file)
             datasets = [packed(file, name, (rows, *self._store.size)) for name in ("labels", "confidence")]
             self._files[number] = datasets[0], datasets[1]
