@@ -34,7 +34,8 @@ def run(job: Job) -> None:
     """Train, and write flow.json beside the weights."""
     config: TrainFlowConfig = job.config
     result, _ = train_flow(job, config, ClipStore.of(job.input("clips")))
-    Flow(width=config.width, **vars(result)).write(job.directory)
+    if distributed.rank() == 0:
+        Flow(width=config.width, **vars(result)).write(job.directory)
     job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
 
 

@@ -78,7 +78,8 @@ def run(job: Job) -> None:
         passes={name: PassCount(**count._asdict(), cost=count.cost) for name, count in passes.items()},
         labeled=tuple(store.clips[clip].name for clip in labeled),
     )
-    index.write(job.directory)
+    if distributed.rank() == 0:  # two that write one file take it from each other
+        index.write(job.directory)
     job.metrics.update(
         {branch: {"best": r.best, "last": r.last, "best_step": r.best_step} for branch, r in results.items()}
     )

@@ -58,7 +58,8 @@ def run(job: Job) -> None:
         temperature=warmth,
         **vars(result),
     )
-    index.write(job.directory)
+    if distributed.rank() == 0:  # two that write one file take it from each other
+        index.write(job.directory)
     job.metrics.update({"best": result.best, "last": result.last, "best_step": result.best_step})
     scores = [f"{100 * m['miou']:.2f}" if "miou" in m else "-" for m in (result.best, result.last)]
     title = f"Validation mIoU (%), key frame {config.key_interval - 1} before"
