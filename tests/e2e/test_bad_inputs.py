@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,20 @@ def empty(root: Path) -> Path:
     return root / "frames"
 
 
-@pytest.mark.parametrize("spoil", [cut, outside, smaller, smaller_label, empty])
+@pytest.mark.parametrize(("spoil", "why"), [(cut, "cut off"), (smaller, "6x8 pixels")])
+def test_one_bad_frame_is_left_out_by_name(tmp_path: Path, spoil: Callable[[Path], Path], why: str) -> None:
+    frames(tmp_path / "data")
+    spoil(tmp_path / "data")
+    chain = Chain(tmp_path)
+    done = chain.run(f"ifrkit prepare folders --root {tmp_path / 'data'} --clip-length 2 -q")
+    assert done.returncode == 0
+    assert re.search(rf"1 files left out, .*a/3\.png \({'it is ' if why == 'cut off' else ''}{why}", done.stderr)
+    assert "1 labels left out with their frames: a/3" in done.stderr
+    clips = json.loads((chain.newest("clips") / "clips.json").read_text())["clips"]
+    assert "a/3" not in {name for clip in clips for name in clip["frames"]}
+
+
+@pytest.mark.parametrize("spoil", [outside, smaller_label, empty])
 def test_bad_datasets(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
     frames(tmp_path / "data")
     line = f"ifrkit prepare folders --root {tmp_path / 'data'} --clip-length 2 -q"
@@ -176,5 +190,7 @@ def test_one_flipped_bit_is_found(chain: Chain, tmp_path: Path) -> None:
 def test_a_full_disk_is_exit_5(chain: Chain, tmp_path: Path, stage: str, kib: int) -> None:
     out = tmp_path / "made" / "out"
     done = chain.run(f"ulimit -f {kib}; ifrkit {stage} --out {out} -q")
-    assert "space" in complaint(done, 5)
+    told = complaint(done, 5)
+    assert str(out.parent) in told
+    assert "raise the limit on the size of a file (ulimit -f)" in told or "make room for it" in told
     assert not list(out.parent.glob("[!.]*"))
