@@ -116,9 +116,9 @@ def _checksum(tree: dict[str, Any]) -> str:
 
 
 def sealed(tree: dict[str, Any]) -> bytes:
-    """JSON of a tree with its own checksum beside the other keys."""
+    """JSON of a tree, its keys in their order, with its own checksum beside them."""
     tree = plain(tree)
-    return (json.dumps(tree | {SEAL: _checksum(tree)}, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(tree | {SEAL: _checksum(tree)}, indent=1) + "\n").encode()
 
 
 def unsealed(data: bytes, what: str, *, required: bool = True) -> dict[str, Any]:

@@ -209,7 +209,8 @@ def test_gc_beside_a_run_that_writes(tmp_path: Path) -> None:
 
 def test_notes_are_checked(tmp_path: Path) -> None:
     note = tmp_path / "n.json"
-    write_note(note, {"step": 3, "why": "x"})
+    write_note(note, {"why": "x", "step": 3})
+    assert list(read_note(note)) == ["why", "step"]  # what is made of it is the same after a restart
     assert read_note(note) == {"step": 3, "why": "x"}
     whole = note.read_bytes()
     wrong = 0
