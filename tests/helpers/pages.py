@@ -67,6 +67,9 @@ SMALL = {
     f"--set pretrain.loop.steps=2 --set pretrain.loop.batch=2 {_LOOP.format('crop')}",
     "doctor": "--seconds 0.1",
 }
+SMALL["train"] = " ".join(
+    words.replace("--set ", f"--set {stage}.") for stage, words in SMALL.items() if "train" in stage
+)
 """Stage -> words after the command that a page shows."""
 SCRIPTS = {
     "benchmarks/results.py": "--steps 2 --only none self-training --seeds 0",
@@ -222,7 +225,10 @@ def check(words: list[str]) -> None:
 def shrunk(words: list[str]) -> list[str]:
     """The words of a command and those that make it small."""
     stage = words[0] if words else ""
-    extra = SMALL.get(stage, "").split()
+    more = SMALL.get(stage, "")
+    if any("compact" in word for word in words):  # its backbone has one width
+        more = re.sub(r"--set \S*(update|reference)\.width=\S+", "", more)
+    extra = more.split()
     if stage == "prepare":
         sizes = {"train_videos": 4, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
         settings = [f"options.{key}={value}" for key, value in sizes.items()] if "synthetic" in words else []
@@ -232,8 +238,8 @@ def shrunk(words: list[str]) -> list[str]:
         from tiny_tables import FLAGS
 
         extra = FLAGS
-    said = [more for word, more in _IF_SAID.items() if any(word in given for given in words)]
-    return words if "--help" in words else [*words, *extra, *(word for more in said for word in more.split())]
+    said = [added for word, added in _IF_SAID.items() if any(word in given for given in words)]
+    return words if "--help" in words else [*words, *extra, *(word for added in said for word in added.split())]
 
 
 class Place:
