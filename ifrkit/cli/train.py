@@ -64,7 +64,7 @@ def command(shared: Shared, ssl: str | None, backbone: str | None, labeled_count
 
     \b
     Examples:
-      ifrkit prepare folders --root my-project | ifrkit train --recipe tiny
+      ifrkit prepare synthetic --recipe tiny | ifrkit train --recipe tiny
       ifrkit train --recipe compact --ssl ifr --dry-run
       ifrkit train --recipe compact --ssl ifr --resume
       ifrkit train --recipe tiny --labeled-count 4 --set train-fusion.key_interval=3
