@@ -6,7 +6,6 @@ well a network remembers, not how well it will do on the next video.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ifrkit.core.lazy import cv2
 from ifrkit.core.records import ClipRecord, Frame
+from ifrkit.media.numbering import last_number
 
 NEAR = 2
 """Frames within which a training frame is a neighbour."""
@@ -79,7 +79,9 @@ class Leakage(NamedTuple):
 
 
 def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame]) -> Leakage:
-    """The leakage of a division into clips. frame: reads the pixels of a frame by its name."""
+    """The leakage of a division into clips. frame: reads the pixels of a frame by its name; asked for once each, in the
+    order of the names, so that a video file is decoded once.
+    """
     held = {clip.frames[i]: clip.video for clip in clips if clip.split != "train" for i in clip.labeled}
     labeled = {clip.frames[i] for clip in clips if clip.split == "train" for i in clip.labeled}
     return Leakage(len(held), tuple(_nearest(clips, held)), tuple(_alike(sorted(held), sorted(labeled), frame)))
@@ -90,13 +92,14 @@ def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair
     training: dict[str, dict[int, str]] = defaultdict(dict)
     steps: dict[str, list[int]] = defaultdict(list)
     for clip in clips:
-        numbers = [_number(name, place) for place, name in enumerate(clip.frames)]
+        found = map(last_number, clip.frames)
+        numbers = [place if number is None else number for place, number in enumerate(found)]
         steps[clip.video] += [abs(b - a) for a, b in pairwise(numbers)]
         if clip.split == "train":
             training[clip.video] |= dict(zip(numbers, clip.frames, strict=True))
     for name, video in held.items():
         if training[video]:
-            number = _number(name, 0)
+            number = last_number(name) or 0
             near = min(training[video], key=lambda other: abs(other - number))
             step = median(steps[video] or [1]) or 1
             yield Pair(name, training[video][near], abs(near - number) / step)
@@ -106,10 +109,11 @@ def _alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -
     held, labeled = (names[:: -(-len(names) // _MOST)] if names else [] for names in (held, labeled))
     if not held or not labeled:
         return []
-    rows = np.stack([_thumbnail(frame(name)) for name in labeled])
+    small = {name: _thumbnail(frame(name)) for name in sorted({*held, *labeled})}
+    rows = np.stack([small[name] for name in labeled])
     found = []
     for name in held:
-        difference = np.abs(rows - _thumbnail(frame(name))).mean(1)
+        difference = np.abs(rows - small[name]).mean(1)
         best = int(difference.argmin())
         if difference[best] < ALIKE:
             found.append(Pair(name, labeled[best], round(float(difference[best]), 2)))
@@ -121,8 +125,3 @@ def _thumbnail(frame_hw3: Frame) -> NDArray[np.float32]:
     grey = cv2.cvtColor(frame_hw3, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     return np.asarray(small - small.mean(), np.float32)
-
-
-def _number(name: str, place: int) -> int:
-    match = re.search(r"\d{1,18}$", name)
-    return int(match[0]) if match else place

@@ -17,6 +17,7 @@ from ifrkit.core.records import Frame, Label
 from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import frame_tensor
+from ifrkit.media.numbering import last_number
 from ifrkit.models.network import Network
 from ifrkit.trained import load_branch
 
@@ -59,8 +60,9 @@ class Branchwise:
             unsteady = float(differ_hw[known_hw].mean()) if known_hw.any() else None
             maps.append((differ_hw & known_hw).astype(np.float32))
         record = self._store.clips[clip]
+        number = last_number(record.frames[index])
         seen = Seen(
-            record.frames[index], record.video, _number(record.frames[index], index), float(entropy_hw.mean()),
+            record.frames[index], record.video, index if number is None else number, float(entropy_hw.mean()),
             disagree, unsteady, feature_c,
         )  # fmt: skip
         return Look(seen, ids_hw, np.mean(maps, axis=0).astype(np.float32))
@@ -84,11 +86,3 @@ def _predicted(network: Network, image_13hw: torch.Tensor) -> tuple[NDArray[np.f
     logits_bkhw = torch.nn.functional.interpolate(logits_bkhw, size, mode="bilinear", align_corners=False)
     feature_c = torch.nn.functional.normalize(f_bchw.float().mean((2, 3)))[0]
     return feature_c.cpu().numpy(), logits_bkhw.float().softmax(1)[0].cpu().numpy()
-
-
-def _number(name: str, index: int) -> int:
-    """The frame's number in its video by its name, else its place in the clip."""
-    digits = ""
-    while name and name[-1].isdigit():
-        digits, name = name[-1] + digits, name[:-1]
-    return int(digits) if digits else index

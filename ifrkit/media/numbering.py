@@ -37,6 +37,12 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [*((int(part), "") if part.isdecimal() else (-1, part) for part in parts), (-2, text)]
 
 
+def last_number(name: str) -> int | None:
+    """The number that a name ends with; None where it ends with none."""
+    match = re.search(r"\d{1,18}$", name)
+    return int(match[0]) if match else None
+
+
 def jumps(numbers: Sequence[Decimal | int]) -> tuple[int, ...]:
     """Places where a stretch of a video begins that is not its first: the number jumps there, or goes back."""
     steps = [Decimal(b) - Decimal(a) for a, b in pairwise(numbers)]

@@ -16,7 +16,7 @@ from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, DatasetError, InterruptedRun
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
-from ifrkit.data.store.clips import ClipStoreWriter, StoreFile, StoreIndex
+from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
 from ifrkit.data.store.file import StoredFrame
 from ifrkit.data.store.reading import FrameReader, Recipe, cores
 from ifrkit.stages.prepare import open_dataset
@@ -45,11 +45,13 @@ def run(job: Job) -> None:
         for number in todo:
             finished[number] = _write_file(job, writer, number, tracked, key)
     _report(job, index, list(finished.values()))
-    leak = measure(clips, dataset.frame)
+    writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
+    store = ClipStore(job.directory)
+    places = {name: (c, i) for c, clip in enumerate(store.clips) for i, name in enumerate(clip.frames)}
+    leak = measure(clips, lambda name: store.frame(*places[name]))
     if leak.held_out:
         job.metrics["leakage"] = leak.metrics()
         job.display.info(leak.headline())
-    writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
 
 
 def check_clips(clips: Sequence[ClipRecord]) -> None:

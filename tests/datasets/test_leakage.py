@@ -50,6 +50,14 @@ def test_frames_that_look_alike_are_named() -> None:
     assert found.nearest == ()  # no training frame in their videos
 
 
+def test_each_frame_is_read_once_and_in_order() -> None:
+    """A video file is decoded from its beginning for each step back."""
+    asked: list[str] = []
+    clips = [record("train", "a", range(20, 30)), record("val", "a", range(10)), record("train", "a", range(40, 50))]
+    measure(clips, lambda name: asked.append(name) or grey(name))  # type: ignore[func-returns-value]
+    assert asked == ["a/0009", "a/0029", "a/0049"]
+
+
 def test_nothing_held_out_is_nothing_to_say() -> None:
     assert measure([record("train", "a", range(4))], grey) == Leakage(0, (), ())
     assert Leakage(0, (), ()).lines() == []

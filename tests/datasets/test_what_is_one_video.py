@@ -17,7 +17,7 @@ from ifrkit.artifacts.job import Silent
 from ifrkit.core.errors import DatasetError
 from ifrkit.init.footage import Footage
 from ifrkit.media.litter import is_litter
-from ifrkit.media.numbering import find_series, jumps, natural
+from ifrkit.media.numbering import find_series, jumps, last_number, natural
 from ifrkit.media.search import search
 from ifrkit.media.video import SUFFIXES, VideoReader
 from ifrkit.predict.sources import survey
@@ -102,6 +102,13 @@ def test_series_by_their_names(stems: list[str], series: dict[str, int]) -> None
 def test_digits_of_any_kind_count(stems: list[str]) -> None:
     assert sorted(stems, key=natural) == stems
     find_series(stems)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("a/b_0012", 12), ("a/b٣", 3), ("a/b²", None), ("a/b①", None), ("a", None), ("12/a", None)]
+)
+def test_the_number_at_the_end_of_a_name(name: str, number: int | None) -> None:
+    assert last_number(name) == number
 
 
 def test_digits_that_are_numbers_make_one_series() -> None:
