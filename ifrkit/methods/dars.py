@@ -68,7 +68,9 @@ class Aligned(Random):
         if levels is None:  # the dataset's own label
             return label
         lowest_k, share_k = alignment(*source.statistics(), self.ratio)
-        kept = (levels >= lowest_k[label]) & (source.chance(reading.clip, frame, window) < share_k[label])
+        known = label != IGNORE  # a propagated label does not reach everywhere
+        id_hw = np.where(known, label, 0)
+        kept = known & (levels >= lowest_k[id_hw]) & (source.chance(reading.clip, frame, window) < share_k[id_hw])
         return np.where(kept, label, np.uint8(IGNORE))
 
 

@@ -119,6 +119,19 @@ def test_a_sample_is_drawn_once_for_a_frame(source: PseudoLabels, store: ClipSto
     assert 0.45 < chances[0].mean() < 0.55
 
 
+def test_pixels_that_a_propagated_label_does_not_reach_stay_open(
+    source: PseudoLabels, store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, whole = (store.clips_of("train")[1], 2), Window(0, 0, *store.size)
+    label, levels = source.scored(*place)
+    before = aligned(source, place, whole)
+    label[:5] = 255
+    monkeypatch.setattr(source, "scored", lambda *_: (label, levels))
+    found = aligned(source, place, whole)
+    assert (found[:5] == 255).all()
+    assert np.array_equal(found[5:], before[5:])
+
+
 def test_a_label_of_the_dataset_is_kept_whole(source: PseudoLabels, store: ClipStore) -> None:
     clip = store.clips_of("train")[0]
     annotated = store.clips[clip].annotated
