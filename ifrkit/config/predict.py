@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -55,10 +55,3 @@ class PredictConfig(Config):
     def tools(self) -> tuple[str, ...]:
         """The label formats among what else is written."""
         return tuple(name for name in self.write if name != CONFIDENCE)
-
-    def identity(self) -> dict[str, Any]:
-        """Without `write` where nothing more is written."""
-        tree = super().identity()
-        if not self.write:
-            del tree["write"]
-        return tree

@@ -32,7 +32,7 @@ def evidence(videos: int) -> str:
     if videos < 2:
         return "one video: what holds for other videos cannot be said, so there are no intervals"
     few = f"; {videos} are few, so they are rather too narrow" if videos < FEW else ""
-    return f"[ ]: 95 % intervals over {videos} independent videos{few}"
+    return f"95 % intervals over {videos} independent videos{few}"
 
 
 def headlines(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -22,12 +22,12 @@ from PIL import Image
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.job import Display
-from ifrkit.core.encoding import decode, lines
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import IGNORE
 from ifrkit.init.footage import Footage
 from ifrkit.init.selection import Features, colors, k_center
 from ifrkit.media.classes import BACKGROUND, read_table
+from ifrkit.media.lists import read_list
 from ifrkit.media.palette import RGB, distinct_colors
 
 _HEADER = """\
@@ -118,7 +118,7 @@ class Project:
 
     def proposed(self) -> list[str]:
         """The frames of an earlier proposal."""
-        return [line for line in lines(decode(self.list.read_bytes())) if line] if self.list.exists() else []
+        return [line for line in read_list(self.list) if line] if self.list.exists() else []
 
     def propose(self, footage: Footage, clip_length: int, count: int, chooser: Chooser) -> Proposal:
         """Bring the list of frames to label to `count`, in memory: `write` writes it."""

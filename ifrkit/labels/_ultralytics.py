@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
+from ifrkit.config.yamlio import parse_yaml
 from ifrkit.core.encoding import lines
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.labels._files import LabelFiles
 
 NAME_LISTS = ("classes.txt", "obj.names", "labels.txt")
@@ -21,10 +20,9 @@ def dataset_files(files: LabelFiles) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for name in [*files.ending(".yaml"), *files.ending(".yml")]:
         try:
-            tree = yaml.safe_load(files.text(name))
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise DatasetError(f"{files.where(name)}: no readable YAML ({reason})", "correct or remove it") from error
+            tree = parse_yaml(files.text(name), files.where(name))
+        except ConfigError as error:
+            raise DatasetError(error.message, "correct or remove it") from error
         if isinstance(tree, dict) and isinstance(tree.get("names"), list | dict):
             found.append((name, tree))
     return found

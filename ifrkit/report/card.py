@@ -72,7 +72,7 @@ def _numbers(facts: Facts) -> str:
     )
     where = (
         f"{measured['dataset']}, {measured['split']}: {measured['clips']} clips, {measured['scored_frames']} scored "
-        f"frames; {evidence(measured['videos']).removeprefix('[ ]: ')}."
+        f"frames; {evidence(measured['videos'])}."
     )
     table = f"| metric | percent | interval |\n|---|---|---|\n{rows}\n"
     worst = ""

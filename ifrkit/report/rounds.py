@@ -11,6 +11,7 @@ from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact, artifacts
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.evaluation.tables import percent
+from ifrkit.media.lists import read_list
 from ifrkit.media.litter import shown
 from ifrkit.report import html
 from ifrkit.report.html import Cell
@@ -33,7 +34,7 @@ def section(project: Path, workspace: Path) -> str:
     listed = project / "to_label.txt"
     if not listed.is_file():
         raise ConfigError(f"{project}: no {listed.name} in it", f"begin with ifrkit init {project} --frames DIR")
-    names = listed.read_text("utf-8").split("\n")[:-1]
+    names = [line for line in read_list(listed) if line]
     chosen = _chosen(project / SCORES)
     inner = _rounds(list(rounds(project, workspace))) + _scores(chosen) + _pictures(project, chosen)
     note = f"{len(names)} frames were proposed so far: {shown(names)}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.lazy import lazy
+from ifrkit.evaluation import tables
 from ifrkit.evaluation.tables import evidence, percent
 from ifrkit.report import html
 from ifrkit.report.curves import INK, line, svg
@@ -65,7 +66,7 @@ def _headlines(facts: Facts) -> str:
     measured = facts["measured"]
     caption = (
         f"Percent; {measured['split']}, {measured['clips']} clips, {measured['scored_frames']} scored frames; "
-        f"{evidence(measured['videos']).removeprefix('[ ]: ')}"
+        f"{evidence(measured['videos'])}"
     )
     return html.section("Headlines", html.table(["metric", "value", "interval"], rows, caption))
 
@@ -108,7 +109,8 @@ def _calibration(found: Facts | None) -> str:
     rows: list[list[Cell]] = [[name, percent(value)] for name, value in found["classes"].items()]
     inner += html.details("Each class", html.table(["predicted class", "error"], rows, "Calibration error, percent"))
     if found["triage"]:
-        inner += html.table(*_triage(found["triage"]))
+        title_of, columns, cells = tables.triage(found)
+        inner += html.table(columns, cells, title_of)
     said = (
         f"Mean confidence {percent(found['confidence'])} %, right {percent(found['accuracy'])} %; calibration error "
         f"{percent(found['ece'])} %."
@@ -117,21 +119,6 @@ def _calibration(found: Facts | None) -> str:
         " The temperature was fitted on the same frames, so this is rather too good." if found["fitted_here"] else ""
     )
     return html.section(title, inner, said)
-
-
-def _triage(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Cell]], str]:
-    cells: list[list[Cell]] = [
-        [
-            f"{row['threshold']:.3f}",
-            percent(row["coverage"]),
-            percent(row["kept_accuracy"]),
-            str(row["sent"]),
-            percent(row["sent_accuracy"]),
-        ]
-        for row in rows
-    ]
-    columns = ["mean confidence below", "frames kept", "right in them", "frames sent", "right in them"]
-    return columns, cells, "Send a frame to a human when its mean confidence is below this; percent, measured"
 
 
 def _stability(found: Facts | None) -> str:

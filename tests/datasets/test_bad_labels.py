@@ -299,3 +299,14 @@ def test_an_image_that_claims_gigapixels_is_not_decoded(refused: Refused) -> Non
     image = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
     for files in ({"street_000003.png": image}, {**_cvat("a:1,1,1::\n"), "SegmentationClass/street_000003.png": image}):
         assert "label is 7000x7000, its frame is 40x24" in refused(files)
+
+
+def test_names_that_unfold_to_too_much(refused: Refused) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]" for i in range(12)]
+    bomb = "\n".join([*lines, "names: [road]\n"])
+    told = refused(
+        {"data.yaml": bomb.encode(), "labels/street_000003.txt": b"0 0.1 0.1 0.2 0.1 0.2 0.2\n"}, None, "yolo"
+    )
+    assert "data.yaml" in told
+    assert "unfold to too much" in told

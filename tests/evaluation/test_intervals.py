@@ -75,7 +75,7 @@ def test_what_a_table_says() -> None:
     assert measured(None) == "-"
     assert evidence(1).startswith("one video")
     assert "3 independent videos; 3 are few" in evidence(3)
-    assert evidence(40) == "[ ]: 95 % intervals over 40 independent videos"
+    assert evidence(40) == "95 % intervals over 40 independent videos"
 
 
 def row(told: bool | None, videos: int = 12, **more: Any) -> dict[str, Any]:

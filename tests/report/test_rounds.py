@@ -35,6 +35,11 @@ def test_the_frames_that_come_next(tmp_path: Path) -> None:
     assert "walk_0007: what is unsure, in red" in text
 
 
+def test_a_list_that_windows_saved(tmp_path: Path) -> None:
+    (tmp_path / "to_label.txt").write_bytes("a/0001\r\nb/0002\r\n".encode("utf-16"))
+    assert "2 frames were proposed so far: a/0001, b/0002." in section(tmp_path, tmp_path)
+
+
 def test_before_the_first_model_the_names_alone(tmp_path: Path) -> None:
     (tmp_path / "to_label.txt").write_text("a/<b>\n")
     text = section(tmp_path, tmp_path)
