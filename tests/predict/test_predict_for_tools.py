@@ -59,6 +59,6 @@ def test_formats_that_cannot_be_written(tmp_path: Path, model: Artifact) -> None
         own_videos.run(tmp_path, model, video, write="Cityscapes_Polygons")
 
 
-def test_an_artifact_without_them_keeps_its_id(tmp_path: Path) -> None:
-    assert "write" not in PredictConfig(videos=("a",)).identity()
+def test_formats_count_for_the_id_however_they_are_spelled() -> None:
+    assert PredictConfig(videos=("a",)).identity()["write"] == []
     assert PredictConfig.model_validate({"videos": ["a"], "write": "COCO"}).identity()["write"] == ["coco"]
