@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.records import Split
 from ifrkit.media.lists import read_list, readings
 
-Owners = list[Split | None]
-"""The split of every frame of a video; None: in no split, but may fill up a clip."""
+Owner = Split | Literal["gap"] | None
+"""The split of a frame; None: in no split, but may fill up a clip; gap: the same, but never a clip of training."""
+Owners = list[Owner]
+"""Of every frame of a video."""
 
 
 class Cut(NamedTuple):
@@ -26,7 +28,7 @@ class Cut(NamedTuple):
     annotated: int | None
 
 
-def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> list[Cut]:
+def cut(owners: Sequence[Owner], labels: Sequence[int], length: int) -> list[Cut]:
     """One clip for each labeled frame, then unlabeled training clips from the frames that are left.
 
     A labeled frame's clip is the `length` frames that end at it; near the beginning, where there are fewer, the
@@ -38,12 +40,13 @@ def cut(owners: Sequence[Split | None], labels: Sequence[int], length: int) -> l
     result: list[Cut] = []
     for label in sorted(labels):
         split = owners[label]
-        if split is None:
+        if split is None or split == "gap":
             continue
+        usable = (split, None) if split == "train" else (split, None, "gap")
         start = stop = label
-        while start > 0 and label - start + 1 < length and owners[start - 1] in (split, None):
+        while start > 0 and label - start + 1 < length and owners[start - 1] in usable:
             start -= 1
-        while stop < len(owners) and stop - start < length and owners[stop] in (split, None):
+        while stop < len(owners) and stop - start < length and owners[stop] in usable:
             stop += 1
         if stop - start >= 2:
             owners[start:stop] = [split] * (stop - start)

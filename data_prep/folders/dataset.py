@@ -25,7 +25,8 @@ from typing import get_args
 from pydantic import Field, field_validator
 
 from data_prep._catalog import Catalog, CatalogDataset
-from data_prep.folders.cut import Labeled, Owners, owners_by_fraction, owners_by_lists
+from data_prep.folders.blocks import split_into_blocks
+from data_prep.folders.cut import Division, Labeled, Owners, owners_by_fraction, owners_by_lists
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
 from data_prep.folders.gap import keep_away
 from data_prep.folders.layout import check_apart, part_masks
@@ -70,6 +71,8 @@ class Dataset(CatalogDataset):
         """Frames of a clip (a shorter video is one clip)."""
         val_fraction: float = Field(0.2, ge=0, lt=1)
         """Share of the labeled videos for validation, without list files."""
+        blocks: int = Field(1, ge=1)
+        """Where one video alone has labels: in how many blocks over it val lies; 1: its end."""
         gap: float = Field(0.0, ge=0)
         """Seconds around held-out frames in which a video has no training frames."""
         fps: float = Field(25.0, gt=0, le=1000)
@@ -247,10 +250,21 @@ class Dataset(CatalogDataset):
             names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
             own = {video: list(table) for video, table in frames.table.items()}
             return owners_by_lists(own, lists, names.find, lambda written: bool(lost.find(written)))
-        owners, note, warning = owners_by_fraction(videos, self.config.val_fraction, self.config.clip_length, self.seed)
+        owners, note, warning = self._drawn(videos)
         catalog.notes.append(note)
         catalog.warnings += [warning] if warning else []
         return owners
+
+    def _drawn(self, videos: dict[str, Labeled]) -> Division:
+        """Without lists: a fraction of the videos, or of the only one that has labels."""
+        fraction, length, blocks = self.config.val_fraction, self.config.clip_length, self.config.blocks
+        labeled = [video for video, found in videos.items() if found.labels]
+        if blocks > 1 and fraction and len(labeled) == 1:
+            found = split_into_blocks(labeled[0], videos[labeled[0]], fraction, length, blocks)
+            if found is not None:
+                rest: dict[str, Owners] = {video: ["train"] * one.frames for video, one in videos.items()}
+                return found._replace(owners=rest | found.owners)
+        return owners_by_fraction(videos, fraction, length, self.seed)
 
     def _found(self, usable: dict[str, Path]) -> list[str]:
         """Notes on videos, and on what the labels are and which of them count."""

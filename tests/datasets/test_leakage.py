@@ -10,6 +10,7 @@ from PIL import Image
 
 from data_prep._leakage import Leakage, Pair, measure
 from data_prep.folders import Dataset
+from data_prep.folders.cut import Owners, cut
 from data_prep.folders.gap import keep_away
 from ifrkit.core.records import ClipRecord, Frame, Split
 
@@ -64,11 +65,20 @@ def test_nothing_held_out_is_nothing_to_say() -> None:
 
 
 def test_the_gap_takes_training_frames_on_both_sides() -> None:
-    owners: list[Split | None] = [*["train"] * 5, "val", "val", *["train"] * 4, None]  # type: ignore[list-item]
+    owners: Owners = [*["train"] * 5, "val", "val", *["train"] * 4, None]
     assert keep_away(owners, 0) == owners
     kept = keep_away(owners, 2)
-    assert kept == [*["train"] * 3, None, None, "val", "val", None, None, "train", "train", None]
-    assert keep_away(owners, 99) == [None] * 5 + ["val"] * 2 + [None] * 5
+    assert kept == [*["train"] * 3, "gap", "gap", "val", "val", "gap", "gap", "train", "train", None]
+    assert keep_away(owners, 99) == ["gap"] * 5 + ["val"] * 2 + ["gap"] * 5
+
+
+def test_no_clip_of_training_reaches_into_the_gap() -> None:
+    """A training label right after the gap would fill up its clip from there; a held-out one does."""
+    owners: Owners = ["val"] * 10 + ["train"] * 20 + ["val"] * 10
+    clips = cut(keep_away(owners, 5), [9, 16, 30], 8)
+    train = [(c.start, c.stop) for c in clips if c.split == "train"]
+    assert train == [(15, 23)]
+    assert [(c.start, c.stop) for c in clips if c.split == "val"] == [(2, 10), (25, 33)]
 
 
 @pytest.mark.parametrize(("options", "near"), [({"gap": 0.0}, 1), ({"gap": 1.0, "fps": 5.0}, 0)])
