@@ -15,10 +15,11 @@ from ifrkit.core.lazy import lazy
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import indexes, store
-    from ifrkit.evaluation import records, tables
+    from ifrkit.evaluation import comparison, records, tables, verdicts
     from ifrkit.report import terminal
 else:
     indexes, store = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.store")
+    comparison, verdicts = lazy("ifrkit.evaluation.comparison"), lazy("ifrkit.evaluation.verdicts")
     records, tables = lazy("ifrkit.evaluation.records"), lazy("ifrkit.evaluation.tables")
     terminal = lazy("ifrkit.report.terminal")
 
@@ -33,9 +34,9 @@ def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: 
 
     REPORT is a path or the beginning of an id. Reports of the same training with other seeds become one row: mean and
     standard deviation; other settings are named. Numbers that were measured differently (clips, split, flow, key
-    frames) are refused. After each row: its mIoU minus that of the first row, with a 95 % interval (paired
-    bootstrap over the videos, and over the seeds where there are several). Sentences below say what cannot be told
-    from chance; of several comparisons each has to hold at a higher level.
+    frames) are refused. A second table has each metric of each further row minus that of the first row, with a 95 %
+    interval (paired bootstrap over the videos, and over the seeds where there are several). Sentences below say what
+    cannot be told from chance; of several comparisons each has to hold at a higher level.
 
     \b
     Examples:
@@ -48,11 +49,10 @@ def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: 
     found = [store.resolve(workspace, reference, ("report",)) for reference in references]
     unique = list({artifact.id: artifact for artifact in found}.values())
     reports = [indexes.Report.read(artifact).tree() for artifact in unique]
-    if different := tables.differences(reports):
+    if different := comparison.differences(reports):
         raise ConfigError(f"the reports differ in {'; '.join(different)}", "compare reports of one kind")
-    metrics, rows = tables.comparison(reports)
-    if "miou" in metrics:
-        _add_differences(rows, unique, power)
+    metrics, rows = comparison.comparison(reports)
+    _add_differences(rows, metrics, unique, power)
     if as_json:
         say.line(json.dumps(rows))
         return
@@ -62,27 +62,27 @@ def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: 
             f"{r['passes']:.1f}",
             str(len(r["seeds"])),
             *(tables.spread(r["metrics"][m]) for m in metrics),
-            *([tables.interval(r["difference"])] if "difference" in r else []),
         ]
         for r in rows
     ]
-    columns = ["model", "passes", "seeds", *tables.titles(metrics)]
-    if "difference" in rows[0]:
-        columns.append("mIoU - first row [95 %]")
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
-    terminal.show(title, columns, cells)
-    for line in tables.verdicts(rows) if "difference" in rows[0] else ():
-        say.line(line)
+    terminal.show(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells)
+    if "differences" in rows[0] and len(rows) > 1:
+        terminal.show(*verdicts.against(rows))
+        for line in verdicts.verdicts(rows):
+            say.line(line)
 
 
-def _add_differences(rows: list[dict[str, Any]], reports: list[store.Artifact], power: bool) -> None:
+def _add_differences(
+    rows: list[dict[str, Any]], metrics: list[str], reports: list[store.Artifact], power: bool
+) -> None:
     """Intervals, where every report has what they are made from; says so where one has not."""
     counts = {report.path: records.read_records(report) for report in reports}
     if without := [path for path, found in counts.items() if found is None]:
         remedy = "made by an older version: run `ifrkit eval --force` again for intervals"
         say.error(f"ifrkit compare: {without[0]} has no counts of single videos; {remedy}")
         return
-    tables.against_first(rows, [found for found in counts.values() if found is not None], power)
+    comparison.against_first(rows, metrics, [found for found in counts.values() if found is not None], power)
 
 
 command.params.append(WORKSPACE)

@@ -1,21 +1,22 @@
-"""Paired bootstrap of mIoU differences, over videos and over seeds.
+"""Paired bootstrap of differences of a metric, over videos and over seeds.
 
-Frames of one video are alike, so the videos are what is independent. mIoU is not a mean over videos: whole videos are
-drawn with replacement and their confusion matrices summed. Both rows of a comparison get the same videos; and the same
-seeds, where they were trained with the same ones (Efron and Tibshirani 1993, chapter 13: percentile intervals).
+Frames of one video are alike, so the videos are what is independent. A metric is not a mean over videos: whole videos
+are drawn with replacement and their counts summed. Both rows of a comparison get the same videos; and the same seeds,
+where they were trained with the same ones (Efron and Tibshirani 1993, chapter 13: percentile intervals).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -24,6 +25,20 @@ POWER = 0.8
 
 Counts = NDArray[np.int64]
 """(videos, k, k): the confusion matrix of every video."""
+
+
+class Scores(Protocol):
+    """One row of a comparison: what a metric says of every seed, on any draw of the videos.
+
+    there: (videos,), which of them say anything; the others are none.
+    """
+
+    seeds: int
+    there: NDArray[np.bool_]
+
+    def __call__(self, weights_dv: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(draws, seeds), NaN where nothing counts. weights_dv: how often each draw has each video."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,33 +85,47 @@ def miou(matrices: NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
+class Confusions:
+    """mIoU out of the confusion matrices of each seed: all draws at once."""
+
+    def __init__(self, counts: Sequence[Counts]) -> None:
+        self._counts_svkk = np.stack(counts).astype(np.float64)
+        self.seeds = len(self._counts_svkk)
+        self.there = self._counts_svkk.any((0, 2, 3))
+
+    def __call__(self, weights_dv: NDArray[np.float64]) -> NDArray[np.float64]:
+        return miou(np.einsum("dv,svij->dsij", weights_dv, self._counts_svkk, optimize=True))
+
+
 class Pair:
-    """Two rows of a comparison: their counts, one `Counts` a seed, all of the same videos.
+    """Two rows of a comparison, of the same videos.
 
     paired_seeds: the n-th of both have the same seed. A row with one seed says nothing about seeds: only videos are
     drawn then. Of one video, only seeds.
     """
 
-    def __init__(self, first: Sequence[Counts], second: Sequence[Counts], *, paired_seeds: bool) -> None:
-        ours, theirs = (np.stack(counts).astype(np.float64) for counts in (first, second))
-        there = (ours.sum(0) + theirs.sum(0)).any((1, 2))  # a video without labels says nothing
-        self.ours, self.theirs = ours[:, there], theirs[:, there]
-        if paired_seeds and len(self.ours) != len(self.theirs):
+    def __init__(self, ours: Scores, theirs: Scores, *, paired_seeds: bool) -> None:
+        if paired_seeds and ours.seeds != theirs.seeds:
             raise ValueError("paired seeds need as many in both rows")
-        self.videos = self.ours.shape[1]
-        self.groups = (len(self.ours),) if paired_seeds else (len(self.ours), len(self.theirs))
+        self.ours, self.theirs = ours, theirs
+        self._there = ours.there | theirs.there
+        self.videos = int(self._there.sum())
+        self.groups = (ours.seeds,) if paired_seeds else (ours.seeds, theirs.seeds)
 
     def difference(self, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
         """See Difference. seed: of the draws; the same again gives the same interval."""
         draws = self.draws(resamples, seed, videos=True, seeds=True)
-        return Difference(self._value(), self.videos, (len(self.ours), len(self.theirs)), draws)
+        return Difference(self._value(), self.videos, (self.ours.seeds, self.theirs.seeds), draws)
 
     def _value(self) -> float:
-        ours, theirs = (miou(counts.sum(1)).mean() for counts in (self.ours, self.theirs))
-        return float(ours - theirs)
+        every = np.ones((1, len(self._there)))
+        return float(self.ours(every).mean() - self.theirs(every).mean())
 
     def draws(self, resamples: int, seed: int, *, videos: bool, seeds: bool) -> NDArray[np.float64] | None:
-        """(resamples,) differences, with other videos, other seeds, or both; None where there is one of each."""
+        """(n,) differences, with other videos, other seeds, or both, but of draws in which nothing counts.
+
+        None where there is one of each, and where nothing counts in most draws.
+        """
         sizes = [self.videos if videos else 1, *(size if seeds else 1 for size in self.groups)]
         drawn = [place for place, size in enumerate(sizes) if size > 1]
         if not drawn:
@@ -107,32 +136,35 @@ class Pair:
             found = self._of(picked, len(next(iter(picked.values()))))
             return found if samples[0].ndim > 1 else found[0]
 
-        result = bootstrap(
-            [np.arange(sizes[place]) for place in drawn],
-            statistic,
-            n_resamples=resamples,
-            batch=250,  # of (draws, seeds, k, k) doubles
-            vectorized=True,
-            method="percentile",
-            random_state=np.random.default_rng(seed),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DegenerateDataWarning)  # of its own interval, where draws are NaN
+            result = bootstrap(
+                [np.arange(sizes[place]) for place in drawn],
+                statistic,
+                n_resamples=resamples,
+                batch=250,  # of (draws, seeds, k, k) doubles
+                vectorized=True,
+                method="percentile",
+                random_state=np.random.default_rng(seed),
+            )
         distribution: NDArray[np.float64] = result.bootstrap_distribution
-        return distribution
+        known = distribution[~np.isnan(distribution)]
+        return known if 2 * len(known) >= len(distribution) else None
 
     def _of(self, picked: dict[int, NDArray[np.int64]], draws: int) -> NDArray[np.float64]:
         """(draws,) differences. picked: (draws, n) videos at 0, seeds of the groups after it; what is missing: all."""
         videos = picked.get(0, np.tile(np.arange(self.videos), (draws, 1)))
-        weights = np.stack([np.bincount(row, minlength=self.videos) for row in videos]).astype(np.float64)
+        weights_dv = np.zeros((draws, len(self._there)))
+        weights_dv[:, self._there] = np.stack([np.bincount(row, minlength=self.videos) for row in videos])
         every = (np.tile(np.arange(size), (draws, 1)) for size in self.groups)
         seeds = [picked.get(place, rows) for place, rows in enumerate(every, start=1)]
-        found: NDArray[np.float64] = _mean(self.ours, weights, seeds[0]) - _mean(self.theirs, weights, seeds[-1])
-        return found
+        means = [_mean(scores(weights_dv), rows) for scores, rows in ((self.ours, seeds[0]), (self.theirs, seeds[-1]))]
+        return means[0] - means[1]
 
 
-def _mean(counts: NDArray[np.float64], weights: NDArray[np.float64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(draws,): mean over the drawn seeds of the mIoU of the drawn videos. counts (s, videos, k, k)."""
-    values = miou(np.einsum("dv,svij->dsij", weights, counts, optimize=True))
-    result: NDArray[np.float64] = np.take_along_axis(values, seeds, 1).mean(1)
+def _mean(values_ds: NDArray[np.float64], seeds_dn: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(draws,): mean over the drawn seeds."""
+    result: NDArray[np.float64] = np.take_along_axis(values_ds, seeds_dn, 1).mean(1)
     return result
 
 
@@ -145,7 +177,7 @@ def difference(
     seed: int = 0,
 ) -> Difference:
     """Mean mIoU over seeds of `first` minus that of `second`; see Pair."""
-    return Pair(first, second, paired_seeds=paired_seeds).difference(resamples, seed)
+    return Pair(Confusions(first), Confusions(second), paired_seeds=paired_seeds).difference(resamples, seed)
 
 
 class Needed(NamedTuple):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ifrkit.evaluation.bootstrap import LEVEL
 from ifrkit.evaluation.records import Records
+from ifrkit.evaluation.scores import Headlines
 
 RESAMPLES = 1000
 FEW = 6
@@ -21,16 +22,13 @@ def intervals(records: Records, systems: dict[str, list[str]]) -> dict[str, dict
 
 def interval(records: Records, system: str, metric: str) -> Interval | None:
     """Percentile bootstrap over videos; None for one video, and where most draws have nothing that counts."""
-    counts = records.by_video(system, metric)
-    there = np.any([value.any(tuple(range(1, value.ndim))) for value in counts.values()], axis=0)
-    counts, videos = {key: value[there] for key, value in counts.items()}, int(there.sum())
+    found = Headlines([records], system, metric)
+    videos = int(found.there.sum())
     if videos < 2:
         return None
-    drawn = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), RESAMPLES)
-    # Of few videos there are few different draws, and each is computed once.
-    weights, times = np.unique(drawn, axis=0, return_counts=True)
-    found = [records.headline(metric, {k: np.tensordot(row, v, 1) for k, v in counts.items()}) for row in weights]
-    values = np.repeat(np.array(found, np.float64), times)  # None becomes NaN
+    weights_dv = np.zeros((RESAMPLES, len(found.there)))
+    weights_dv[:, found.there] = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), RESAMPLES)
+    values = found(weights_dv)[:, 0]
     known = values[~np.isnan(values)]
     if 2 * len(known) < len(values):
         return None

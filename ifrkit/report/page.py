@@ -7,7 +7,7 @@ from typing import Any
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError
-from ifrkit.evaluation.tables import differences
+from ifrkit.evaluation.comparison import differences
 from ifrkit.report import html, parts
 from ifrkit.report.gather import gather
 

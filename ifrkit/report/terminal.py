@@ -28,5 +28,5 @@ def plain(text: str, style: str = "") -> Text:
 
 def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table to standard output; a file or pipe has no width, so no number is cut off there."""
-    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 1000)
     console.print(drawn(title, columns, rows))

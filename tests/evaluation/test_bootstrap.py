@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from ifrkit.evaluation.bootstrap import Difference, Pair, difference, miou, needed, together
+from ifrkit.evaluation.bootstrap import Confusions, Counts, Difference, Pair, difference, miou, needed, together
 from ifrkit.metrics._confusion import iou, mean_present
 
 
@@ -22,6 +22,10 @@ def counts(rng: np.random.Generator, seeds: int, clips: int, right: float = 0.7)
     return list(
         np.stack([np.stack([hit[..., 0], 100 - hit[..., 0]], -1), np.stack([100 - hit[..., 1], hit[..., 1]], -1)], -2)
     )
+
+
+def paired(first: list[Counts], second: list[Counts]) -> Pair:
+    return Pair(Confusions(first), Confusions(second), paired_seeds=True)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 6))
@@ -126,7 +130,7 @@ def test_one_video_and_one_seed_have_no_interval() -> None:
     assert found.interval is None
     assert not found.told()
     assert found.value != 0
-    assert needed(Pair(ours, theirs, paired_seeds=True)) == (None, None)
+    assert needed(paired(ours, theirs)) == (None, None)
 
 
 def test_of_one_video_the_seeds_are_drawn() -> None:
@@ -163,9 +167,9 @@ def test_how_many_videos_would_tell() -> None:
 
     def pair(count: int) -> Pair:
         rows = rng.integers(0, 20000, count)
-        return Pair([pools[0][rows]], [pools[1][rows]], paired_seeds=True)
+        return paired([pools[0][rows]], [pools[1][rows]])
 
-    videos, seeds = needed(Pair([pools[0]], [pools[1]], paired_seeds=True), resamples=200)
+    videos, seeds = needed(paired([pools[0]], [pools[1]]), resamples=200)
     assert seeds is None
     assert videos is not None
     told = {
@@ -180,7 +184,7 @@ def test_seeds_that_differ_are_not_mended_by_videos() -> None:
     """Every video sees the same gain of a seed: more videos change nothing, more seeds do."""
     base = np.tile(np.array([[[70, 30], [30, 70]]]), (8, 1, 1))
     ours = [base + np.array([[s, -s], [-s, s]]) for s in (-2, 0, 6)]
-    found = needed(Pair(ours, [base] * 3, paired_seeds=True))
+    found = needed(paired(ours, [base] * 3))
     assert found.videos is None
     assert found.seeds is not None
     assert found.seeds > 3

@@ -13,7 +13,8 @@ from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import begin, commit
 from ifrkit.cli.compare import command
 from ifrkit.core.errors import ConfigError
-from ifrkit.evaluation.tables import comparison, differences, inner_video, percent, spread, summary
+from ifrkit.evaluation.comparison import comparison, differences
+from ifrkit.evaluation.tables import inner_video, percent, spread, summary
 
 
 def report(ssl: str, seed: int, value: float, **changes: Any) -> dict[str, Any]:

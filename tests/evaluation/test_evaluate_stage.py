@@ -246,16 +246,19 @@ def test_a_table_has_intervals_over_videos(workspace: Path, branches: Artifact) 
 
 def test_what_compare_says_of_real_reports(workspace: Path, branches: Artifact) -> None:
     """Rows of one report: the update branch, the reference branch, and its key frame copied."""
-    made = judge(branches, workspace, metrics="miou", distance=2, pictures=0)
+    made = judge(branches, workspace, metrics="miou,tc,ece", distance=2, pictures=0)
     text = CliRunner().invoke(command, [str(made.path), "--power"], catch_exceptions=False).stdout
-    assert "2 comparisons with the first row: to be called more than chance, each has to hold at 97.5 %" in text
+    assert "6 comparisons with the first row (2 rows, 3 metrics): to be called more than chance" in text
     assert "3 independent videos are few" in text
     rows = json.loads(CliRunner().invoke(command, [str(made.path), "--json", "--power"], catch_exceptions=False).stdout)
-    miou = {row["system"]: row["metrics"]["miou"][0] for row in rows}
     for row in rows[1:]:
-        assert row["difference"]["value"] == pytest.approx(miou[row["system"]] - miou[rows[0]["system"]])
-        assert row["difference"]["videos"] == 3
-        assert set(row["needed"]) == {"videos", "seeds"}
+        assert set(row["differences"]) == {"miou", "tc", "ece"}
+        for metric, found in row["differences"].items():
+            value = row["metrics"][metric][0] - rows[0]["metrics"][metric][0]
+            assert found["value"] == pytest.approx(value)
+            assert found["videos"] == 3
+            assert found["low"] <= value <= found["high"]
+            assert set(row["needed"][metric]) == {"videos", "seeds"}
 
 
 def test_a_split_without_clips(workspace: Path, model: Artifact) -> None:

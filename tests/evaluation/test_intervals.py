@@ -12,7 +12,8 @@ from judged import random_clip
 from ifrkit.core.plugins import load, names
 from ifrkit.evaluation.intervals import interval
 from ifrkit.evaluation.records import Records
-from ifrkit.evaluation.tables import evidence, measured, verdicts
+from ifrkit.evaluation.tables import evidence, measured
+from ifrkit.evaluation.verdicts import against, verdicts
 from ifrkit.metrics.base import ClipResult, Metric
 
 CLASSES = 4
@@ -80,19 +81,40 @@ def test_what_a_table_says() -> None:
 
 def row(told: bool | None, videos: int = 12, **more: Any) -> dict[str, Any]:
     difference = {"value": 0.012, "low": -0.003, "high": 0.027, "videos": videos, "told": told}
-    return {"model": "ifr", "system": "update", "seeds": [0, 1], "difference": difference} | more
+    return {"model": "ifr", "system": "update", "seeds": [0, 1], "differences": {"miou": difference}} | more
 
 
 def test_what_a_comparison_says() -> None:
     assert verdicts([row(False), row(True)]) == []
     assert verdicts([row(False), row(False)]) == [
-        "ifr: update: the difference of +1.20 cannot be told from chance (12 videos, 2 seeds)"
+        "ifr: update: cannot be told from chance: mIoU +1.20 (12 videos, 2 seeds)"
     ]
     many = verdicts([row(False, 3), row(True, 3), row(None, 3)])
     assert many[0].startswith(
         "2 comparisons with the first row: to be called more than chance, each has to hold at 97.5 %"
     )
-    assert "cannot tell a difference from chance" in many[1]
+    assert many[1] == "ifr: update: too little counts for an interval of mIoU"
     assert many[2] == "3 independent videos are few: the intervals are rather too narrow"
-    asked = verdicts([row(True), row(True, needed={"videos": 40, "seeds": None})])
-    assert asked == ["ifr: update: 40 videos with 2 seeds would tell a difference of +1.20 in 80 % of repetitions"]
+    one = verdicts([row(None, 1, seeds=[0]), row(None, 1, seeds=[0])])
+    assert one[0] == "ifr: update: one video and one seed cannot tell a difference from chance"
+    asked = verdicts([row(True), row(True, needed={"miou": {"videos": 40, "seeds": None}})])
+    assert asked == [
+        "ifr: update: 40 videos with 2 seeds would tell a difference of +1.20 in mIoU in 80 % of repetitions"
+    ]
+
+
+def test_each_metric_of_each_row_is_a_comparison() -> None:
+    first, second = row(True), row(True)
+    second["differences"] = {"miou": second["differences"]["miou"], "ece": second["differences"]["miou"]}
+    first["differences"] |= {"ece": second["differences"]["ece"] | {"told": False}}
+    assert verdicts([second, first]) == [
+        "2 comparisons with the first row (1 row, 2 metrics): to be called more than chance, each has to hold at "
+        "97.5 % (Bonferroni)",
+        "ifr: update: cannot be told from chance: ECE (0 best) +1.20 (12 videos, 2 seeds)",
+    ]
+    _, columns, cells = against([second, first])
+    assert columns[1:] == ["metric", "difference [95 %]", "more than chance"]
+    assert cells == [
+        ["ifr: update", "mIoU", "+1.20 [-0.30, +2.70]", "yes"],
+        ["ifr: update", "ECE (0 best)", "+1.20 [-0.30, +2.70]", "no"],
+    ]
