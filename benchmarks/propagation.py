@@ -1,12 +1,16 @@
-"""`ifrkit propagate`: accuracy of carried labels over distance and over confidence, on the hidden labels of the street.
+"""`ifrkit propagate`: accuracy of carried labels over distance and over confidence, on labels that training never saw.
 
     python benchmarks/propagation.py [--videos 8] [--reach 15] [--steps 200] [--size 96 192] [--seed 0] [--threads 1]
+    python benchmarks/propagation.py camvid --root DIR --size 180 240 --labels 15     SegNet layout, a frame a second
+    python benchmarks/propagation.py camvid --root DIR --size 180 240 --labels 5 --dense   its 15 Hz sequence
     python benchmarks/propagation.py --from BRANCHES      branches of other clips that have hidden labels
 
-The label in the middle of each clip goes both ways. Beside what `propagate` makes (flow and network together) stand
-the flow alone, the network alone, and the label copied. The network learned from these same labels, by recipe tiny
-unless it is given. Accuracy is over all pixels; one of which a system says nothing counts as wrong, and in brackets is
-the share of those of which it says something.
+On the street the label in the middle of each clip goes both ways; on CamVid the labels of so many clips, drawn by the
+seed, along their sequences. --dense carries through the validation sequence, which is filmed at 15 Hz: it and the
+training sequences change places. Beside what `propagate` makes (flow and network together) stand the flow alone, the
+network alone, and the label copied. The network, a reference branch, learned from these same labels, by recipe tiny
+(street) or compact (CamVid) unless it is given. Accuracy is over all pixels; one of which a system says nothing counts
+as wrong, and in brackets is the share of those of which it says something.
 """
 
 from __future__ import annotations
@@ -58,18 +62,39 @@ class Tally:
                 self.confidence[row] += right[here].sum(), here.sum()
 
 
-def trained(workspace: Path, options: argparse.Namespace) -> Artifact:
-    """Branches of the tiny recipe on streets whose middle frame is labeled."""
+def street(options: argparse.Namespace) -> PrepareConfig:
+    """Streets whose middle frame is labeled."""
     length = 2 * options.reach + 1
-    street = {"train_videos": options.videos, "val_videos": 1, "clip_length": length, "annotated": options.reach}
+    found = {"train_videos": options.videos, "val_videos": 1, "clip_length": length, "annotated": options.reach}
     size = {"height": options.size[0], "width": options.size[1]}
-    config = PrepareConfig.model_validate({"dataset": "synthetic", "options": street | size, "seed": options.seed})
+    return PrepareConfig.model_validate({"dataset": "synthetic", "options": found | size, "seed": options.seed})
+
+
+def camvid(options: argparse.Namespace, workspace: Path) -> PrepareConfig:
+    """CamVid in the SegNet layout; --dense: the 15 Hz sequence is for training, the others for validation."""
+    root = options.root.resolve()
+    if options.dense:
+        for kind in ("", "annot"):
+            for name, other in (("train", "val"), ("val", "train")):
+                (workspace / "swapped").mkdir(exist_ok=True)
+                (workspace / "swapped" / f"{name}{kind}").symlink_to(root / f"{other}{kind}")
+        root = workspace / "swapped"
+    return PrepareConfig.model_validate({"dataset": "camvid", "root": str(root), "size": options.size})
+
+
+def trained(workspace: Path, options: argparse.Namespace) -> Artifact:
+    """A reference branch that learned from the labels that are carried."""
+    real = options.dataset == "camvid"
+    config = camvid(options, workspace) if real else street(options)
     clips = execute(prepare.STAGE, config, Run(workspace=workspace, inputs=[]))
     sets = [f"loop.steps={options.steps}", f"loop.eval_every={options.steps}", "branches=reference"]
+    if real:
+        sets += [f"labeled.count={options.labels}", f"labeled.seed={options.seed}"]
+        sets += [f"crop.size={[s * 2 // 3 // 16 * 16 for s in options.size]}"]
     made, _ = resolve(
         train_branches.STAGE.config_type,
         "train-branches",
-        recipes=("tiny",),
+        recipes=("compact" if real else "tiny",),
         flags={"ssl": ("none", "--ssl"), "seed": (options.seed, "--seed")},
         sets=(*sets, "runtime.workers=0"),
     )
@@ -134,6 +159,10 @@ def show(tallies: dict[str, Tally]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", nargs="?", choices=["synthetic", "camvid"], default="synthetic")
+    parser.add_argument("--root", type=Path, help="where CamVid lies")
+    parser.add_argument("--labels", type=int, default=15, help="labeled clips of CamVid")
+    parser.add_argument("--dense", action="store_true", help="carry through CamVid's 15 Hz sequence")
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--reach", type=int, default=15)
     parser.add_argument("--steps", type=int, default=200)

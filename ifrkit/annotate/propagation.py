@@ -58,11 +58,18 @@ class Propagation:
     def __init__(self, store: ClipStore, between: Between, network: Probabilities | None, scratch: Path) -> None:
         self.store, self.between, self.network, self.scratch = store, between, network, scratch
 
-    def run(self, chain: Sequence[Link], labels: dict[str, tuple[int, int]], limits: Limits) -> Iterator[Propagated]:
-        """Every frame of a chain, in order. labels: name -> clip and position whose label may be seen."""
+    def run(
+        self, chain: Sequence[Link], labels: dict[str, tuple[int, int]], limits: Limits, begin: int = 0
+    ) -> Iterator[Propagated]:
+        """Every frame of a chain from place `begin` on. labels: name -> clip and position whose label may be seen.
+
+        begin: where a run that was stopped goes on. Labels come all the way to it, so the result is the same.
+        """
         marks = [place for place, link in enumerate(chain) if link.name in labels]
         for before, after in zip([-1, *marks], [*marks, len(chain)], strict=True):
-            if before >= 0:
+            if after <= begin:
+                continue
+            if before >= begin:
                 yield self._labeled(chain[before], labels)
             inner = range(before + 1, after)
             sides = []
@@ -70,7 +77,7 @@ class Propagation:
                 sides.append(self._carry(chain, before, inner, labels, limits))
             if after < len(chain):
                 sides.append(self._carry(chain, after, inner[::-1], labels, limits))
-            for place in inner:
+            for place in inner[max(0, begin - inner.start) :]:
                 yield self._joined(chain[place], [side[place] for side in sides if place in side])
 
     def _labeled(self, link: Link, labels: dict[str, tuple[int, int]]) -> Propagated:

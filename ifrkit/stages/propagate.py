@@ -31,6 +31,7 @@ STAGE = Stage(
     needs=("branches",),
     payload=("pseudo.json", "provenance.json", "labels-*.h5", "*/*"),
     accepts=("clips",),
+    resumable=True,
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._propagate:check",
     label=lambda config: f"propagated-{config.reach}",

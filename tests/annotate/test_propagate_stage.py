@@ -12,7 +12,7 @@ import tiny_run
 from ifrkit.artifacts.indexes import Provenance, Pseudo
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.propagate import PropagateConfig
-from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
@@ -84,3 +84,62 @@ def test_what_it_refuses(workspace: Path, clips: Artifact, branches: Artifact) -
         run(workspace, clips, write="cityscapes-polygons")
     with pytest.raises(ArtifactError, match="has no reference branch"):
         run(workspace, branches, branch="reference")
+
+
+def files(artifact: Artifact) -> dict[str, str]:
+    return {file.path: file.sha256 for file in artifact.manifest.files}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("frames", [1, 4, 6])
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    workspace: Path, branches: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, killed: bool
+) -> None:
+    """Stopped inside a file, between two labels and at the end of a file; killed, it loses at most a file."""
+    monkeypatch.setattr(_propagate, "PER_FILE", 3)
+    options = {"explained": 0.0, "write": "png,coco", "write_above": 0.0, "beyond": "network"}
+    whole = run(workspace, branches, **options)
+    asked = iter(range(100))
+    config = PropagateConfig.model_validate(options)
+
+    def stop() -> int:
+        if next(asked) < frames:
+            return 0
+        if killed:
+            raise KeyboardInterrupt
+        return 2
+
+    with pytest.raises(KeyboardInterrupt if killed else InterruptedRun):
+        execute(propagate.STAGE, config, Run(workspace=tmp_path, inputs=[branches], stop=stop))
+    with pytest.raises(ConfigError, match="an interrupted run of propagate"):
+        execute(propagate.STAGE, config, Run(workspace=tmp_path, inputs=[branches]))
+    made: list[str] = []
+    carried = _propagate.Propagation.run
+
+    def counted(*args: Any) -> Any:
+        for frame in carried(*args):
+            made.append(frame.link.name)
+            yield frame
+
+    monkeypatch.setattr(_propagate.Propagation, "run", counted)
+    again = execute(propagate.STAGE, config, Run(workspace=tmp_path, inputs=[branches], resume=True))
+    assert files(again) == files(whole)
+    total = len(Pseudo.read(whole).frames)
+    assert len(made) == total - (frames // 3 * 3 if killed else frames)
+
+
+def test_what_is_damaged_of_a_stopped_run_is_made_again(
+    workspace: Path, branches: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_propagate, "PER_FILE", 3)
+    config = PropagateConfig.model_validate({"explained": 0.0})
+    asked = iter(range(100))
+    stopping = Run(workspace=tmp_path, inputs=[branches], stop=lambda: 15 if next(asked) >= 5 else 0)
+    with pytest.raises(InterruptedRun, match="propagate: stopped by signal 15, 5 of 10 frames are done"):
+        execute(propagate.STAGE, config, stopping)
+    file = next(tmp_path.rglob("labels-00001.h5"))
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    again = execute(propagate.STAGE, config, Run(workspace=tmp_path, inputs=[branches], resume=True))
+    assert files(again) == files(run(workspace, branches, explained=0.0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,9 +61,13 @@ class PseudoWriter:
 
     def write(self, row: int, labels_bhw: Ids, confidence_bhw: NDArray[np.float32]) -> None:
         """Rows from `row` on. confidence_bhw: probabilities of the labels, 0..1."""
+        self.copy(row, labels_bhw, np.floor(255 * confidence_bhw).astype(np.uint8))
+
+    def copy(self, row: int, labels_bhw: Ids, levels_bhw: Ids) -> None:
+        """The same with floor(255 * probability), as `read_rows` has it."""
         stop = row + len(labels_bhw)
         self._new.file["labels"][row:stop] = labels_bhw
-        self._new.file["confidence"][row:stop] = np.floor(255 * confidence_bhw).astype(np.uint8)
+        self._new.file["confidence"][row:stop] = levels_bhw
         self._new.check()
 
     def __enter__(self) -> PseudoWriter:
@@ -75,6 +79,13 @@ class PseudoWriter:
                 self._new.commit()
         finally:
             self._new.abandon()
+
+
+def read_rows(path: Path, rows: int) -> Iterator[tuple[Ids, Ids]]:
+    """(h, w) uint8 labels and floor(255 * probability) of the first rows of a file that was just written."""
+    with h5py.File(path, "r") as file:
+        for row in range(rows):
+            yield file["labels"][row], file["confidence"][row]
 
 
 class PseudoLabels:
