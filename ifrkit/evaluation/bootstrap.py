@@ -91,7 +91,7 @@ class Confusions:
     def __init__(self, counts: Sequence[Counts]) -> None:
         self._counts_svkk = np.stack(counts).astype(np.float64)
         self.seeds = len(self._counts_svkk)
-        self.there = self._counts_svkk.any((0, 2, 3))
+        self.there: NDArray[np.bool_] = np.asarray(self._counts_svkk.any((0, 2, 3)))
 
     def __call__(self, weights_dv: NDArray[np.float64]) -> NDArray[np.float64]:
         return miou(np.einsum("dv,svij->dsij", weights_dv, self._counts_svkk, optimize=True))

@@ -18,7 +18,7 @@ class Headlines:
         self._counts = [found.by_video(system, metric) for found in records]
         self.seeds = len(records)
         arrays = [array for counts in self._counts for array in counts.values()]
-        self.there = np.any([array.any(tuple(range(1, array.ndim))) for array in arrays], axis=0)
+        self.there: NDArray[np.bool_] = np.any([array.any(tuple(range(1, array.ndim))) for array in arrays], axis=0)
 
     def __call__(self, weights_dv: NDArray[np.float64]) -> NDArray[np.float64]:
         # Of few videos there are few different draws, and each is computed once.

@@ -32,7 +32,7 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     for row in others:
         lines += _verdicts_of(row)
-    videos = max(found["videos"] for found in rows[0]["differences"].values())
+    videos = _videos(rows[0])
     if videos == 1 and others:
         lines.append("all of it is one video: nothing here says what holds for another")
     elif videos < FEW and others:
@@ -58,7 +58,7 @@ def _verdicts_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def _videos(row: Mapping[str, Any]) -> int:
-    return max(found["videos"] for found in row["differences"].values())
+    return max(int(found["videos"]) for found in row["differences"].values())
 
 
 def _silence(row: Mapping[str, Any]) -> str:
