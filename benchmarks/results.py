@@ -24,6 +24,8 @@ from typing import Any
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.evaluation.bootstrap import difference, together
 from ifrkit.evaluation.records import read_records
+from ifrkit.media import figures
+from ifrkit.report import curves
 
 METHODS = ["none", "blend", "ifr", "unimatch", "fixmatch", "cps", "tdc", "self-training"]
 COLUMNS = ["method", "passes a step", "steps", "CPU minutes", "mIoU", "over `none` [95 %]", "gap", "TC"]
@@ -79,6 +81,7 @@ def cell(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int
         "iou": system["miou"]["iou"],
         "tc": system["tc"]["tc"],
         "gap": video["annotated"] - video["others"] if video["others"] is not None else None,
+        "curve": curves.read_run(branches / "update.events.jsonl").metric,
         "report": str(report),
         "system": name,
     }
@@ -115,10 +118,15 @@ def confusions(row: dict[str, Any]) -> Any:
     return records.by_video(row["system"], "miou")["confusion"]
 
 
+def finished(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The newest numbers of every cell that was run in this workspace, by its key."""
+    lines = (args.workspace / "results.jsonl").read_text().splitlines()
+    return {json.dumps(c["key"]): c for c in map(json.loads, lines)}
+
+
 def tables(args: argparse.Namespace) -> None:
     """Print a table for each number of labels and budget; the baseline's row stands in both budgets."""
-    path = args.workspace / "results.jsonl"
-    cells = {json.dumps(c["key"]): c for c in map(json.loads, path.read_text().splitlines())}
+    cells = finished(args)
     for labels, budget in sorted({(c["key"][1], c["key"][2]) for c in cells.values()}):
         groups: dict[str, list[dict[str, Any]]] = {}
         for found in sorted(cells.values(), key=lambda c: c["key"][3]):
@@ -140,6 +148,27 @@ def tables(args: argparse.Namespace) -> None:
             print(f"\n{count} comparisons with `none`: to hold together at 95 %, each has to at {level} (Bonferroni).")
 
 
+def picture(args: argparse.Namespace, path: Path) -> None:
+    """Validation mIoU over minutes of training, mean over seeds; dotted: where the baseline ends."""
+    cells = [c for c in finished(args).values() if c["key"][1] == args.labels[0] and c["key"][2] == args.budget]
+    figure = figures.new_figure(7, 4)
+    axes = figure.subplots()
+    names = sorted({c["key"][0] for c in cells}, key=lambda name: (name != "none", name))
+    for number, name in enumerate(names):
+        rows = [c for c in cells if c["key"][0] == name]
+        steps = sorted(set.intersection(*({step for step, _ in c["curve"]} for c in rows)))
+        step_minutes = statistics.median(c["minutes"] / c["steps"] for c in rows)
+        means = [100 * statistics.mean(dict(map(tuple, c["curve"]))[step] for c in rows) for step in steps]
+        axes.plot([step * step_minutes for step in steps], means, marker=".", label=name, **curves.line(number))
+        if name == "none" and means:
+            axes.axhline(means[-1], color=curves.COLORS[0], linestyle="dotted", linewidth=1)
+    axes.set_xlabel("minutes of training, one thread")
+    axes.set_ylabel("validation mIoU (%)")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figures.save(figure, path, dpi=110)
+
+
 def main() -> None:
     """Run the cells and print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,6 +183,7 @@ def main() -> None:
     parser.add_argument("--budget", choices=["steps", "passes"], default="steps")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--tables", action="store_true", help="only print what is finished")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw mIoU over minutes into this file")
     parser.add_argument("-v", "--verbose", action="store_true")
     args, args.extra = parser.parse_known_args()
     if not args.tables:
@@ -170,6 +200,8 @@ def main() -> None:
             for run in runs:
                 run.result()
     tables(args)
+    if args.picture:
+        picture(args, args.picture)
 
 
 if __name__ == "__main__":

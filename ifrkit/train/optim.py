@@ -29,7 +29,7 @@ def branch_optimizer(
     backbones = by_depth(module, {"params": slow, "lr": rates.lr_backbone}, rates.layer_decay)
     groups = [*backbones, {"params": others, "lr": rates.lr_head}]
     if isinstance(rates, AdamWConfig):
-        return torch.optim.AdamW(groups, weight_decay=rates.weight_decay)
+        return torch.optim.AdamW(groups, weight_decay=rates.weight_decay, fused=True)
     return torch.optim.SGD(groups, momentum=rates.momentum, weight_decay=rates.weight_decay)
 
 

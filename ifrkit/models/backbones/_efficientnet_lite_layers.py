@@ -58,9 +58,11 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs, h, w) -> (b, outputs, ceil(h / stride), ceil(w / stride))."""
         bottom, right = (self._missing(size) for size in x.shape[-2:])
-        if bottom or right:
+        if bottom % 2 or right % 2:
             x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2))
-        return F.conv2d(x, self.weight, None, self.stride, 0, self.dilation, self.groups)
+            bottom = right = 0
+        around = (bottom // 2, right // 2)  # the same on both sides: the convolution pads by itself, without a copy
+        return F.conv2d(x, self.weight, None, self.stride, around, self.dilation, self.groups)
 
     def _missing(self, size: int) -> int:
         """How many pixels a side of this size lacks."""
