@@ -33,6 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "... channels-last": {**COMPACT, "layout": "channels-last"},
     "... bf16, channels-last": {**COMPACT, "layout": "channels-last", "bf16": True},
     "... compiled": {**COMPACT, "compile": True},
+    "lite0, 5 stages, 1/8, light": {**COMPACT, "stride": 8},
     "lite0, 1/8, psp": {"backbone": "efficientnet-lite0", "stride": 8, "head": "psp"},
     "lite0, 1/16, light": {"backbone": "efficientnet-lite0", "stride": 16, "head": "light"},
     "lite0, 1/32, light": {"backbone": "efficientnet-lite0", "stride": 32, "head": "light"},

@@ -1,6 +1,7 @@
 """The tables of docs/results.md: methods compared from few labels, with the recipe `compact`.
 
     python benchmarks/results.py camvid --root DIR --labels 15 [--only none blend] [--seeds 0 1 2] [--budget passes]
+    python benchmarks/results.py camvid --root DIR --leave-out 0006R0
     python benchmarks/results.py synthetic --labels 6
 
 Every cell is a chain of the project's own commands (-v prints them), so finished ones are up to date and a killed run
@@ -90,6 +91,18 @@ def cell(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int
     return found
 
 
+def without(root: Path, sequence: str, target: Path) -> Path:
+    """A CamVid folder of links in which all frames of one sequence are val and all others train."""
+    for split in ("train", "val"):
+        for kind in ("", "annot"):
+            for path in sorted((root / f"{split}{kind}").iterdir()):
+                link = target / f"{'val' if path.name.startswith(sequence) else 'train'}{kind}" / path.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)
+                link.symlink_to(path.resolve())
+    return target
+
+
 def spread(rows: list[dict[str, Any]], key: str) -> str:
     """Mean and sample standard deviation over seeds, in percent."""
     values = [100 * row[key] for row in rows if row[key] is not None]
@@ -174,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", choices=["camvid", "synthetic"])
     parser.add_argument("--root", help="where the dataset lies")
+    parser.add_argument("--leave-out", metavar="SEQUENCE", help="a sequence of CamVid that is val, and not in training")
     parser.add_argument("--size", type=int, nargs=2, help="frames of this height and width")
     parser.add_argument("--labels", type=int, nargs="+", default=[15])
     parser.add_argument("--workspace", type=Path, default=Path("work"))
@@ -187,7 +201,10 @@ def main() -> None:
     parser.add_argument("-v", "--verbose", action="store_true")
     args, args.extra = parser.parse_known_args()
     if not args.tables:
-        words = [*(["--root", args.root] if args.root else []), *(["--set", f"size={args.size}"] if args.size else [])]
+        if args.leave_out:
+            args.root = without(Path(args.root), args.leave_out, args.workspace / "root")
+        words = ["--root", str(args.root)] if args.root else []
+        words += ["--set", f"size={args.size}"] if args.size else []
         clips = command(args, "prepare", args.dataset, *words)
         names = [name for name in args.only if (name, args.budget) != ("none", "passes")]
         with ThreadPoolExecutor(args.jobs) as pool:
