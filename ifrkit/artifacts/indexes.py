@@ -229,6 +229,43 @@ class Predictions(Index):
     videos: tuple[Video, ...]
 
 
+class Choice(Config):
+    """One way to predict, of a plan. kind, id: of the artifact that `predict --from` gets ("": it is not made yet).
+
+    settings: fields of predict's config that differ from the defaults. interval: of key frames; 1: none, each frame is
+    seen by itself. lacking: the commands that give what is not known yet.
+    """
+
+    name: str
+    kind: str
+    id: str
+    settings: dict[str, Any]
+    interval: int
+    frames_per_second: float | None = None
+    """Median over the rounds; `slowest` and `fastest` are the ends."""
+    slowest: float | None = None
+    fastest: float | None = None
+    memory_mib: float | None = None
+    """What opening the model and one key period add to the process at their highest."""
+    miou: float | None = None
+    tc: float | None = None
+    lacking: tuple[str, ...] = ()
+
+
+class Plan(Index):
+    """`plan`: how fast each way to predict is on a machine, for frames of this (height, width)."""
+
+    FILE = "plan.json"
+    INDENT = 1
+
+    machine: dict[str, Any]
+    device: str
+    threads: int
+    size: tuple[int, int]
+    rounds: int
+    choices: tuple[Choice, ...]
+
+
 class Report(Index):
     """`report`: what `eval` measured, and how. model: how it was trained; systems: metrics of each, the model first."""
 
@@ -246,6 +283,8 @@ class Report(Index):
     distance: int
     frames_nearer_to_their_key: int
     label_size: str
+    scale: float = 1.0
+    """Share of the frames' height and width that the networks saw."""
     flow: dict[str, Any] | None
     classes: tuple[str, ...]
     systems: dict[str, dict[str, Any]]

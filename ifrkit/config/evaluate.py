@@ -28,6 +28,8 @@ class EvalConfig(Config):
     corruptions: bool = False
     """Also judge the model on frames made worse: fog, night, blur, noise, jpeg, shake, of four strengths each."""
     label_size: Literal["store", "full"] = "store"
+    scale: float = Field(1.0, gt=0, le=1)
+    """The networks see this share of the frames' height and width, as with `scale` of predict."""
     checkpoint: Literal["best", "last"] = "best"
     pictures: int = Field(8, ge=0)
     """How many frames are drawn as frame | label | prediction."""

@@ -29,6 +29,9 @@ class PredictConfig(Config):
     """Difference as a share of the contrast: 0 all is explained, 0.7 to 1.4 another scene (docs/predict.md)."""
     size: Literal["train", "own"] | Size = "train"
     """What the networks see: as many pixels as in training, the frame's own size, or a (height, width)."""
+    scale: float = Field(1.0, gt=0, le=1)
+    """The networks see this share of that height and width (0.5: half of each, several times as fast); their logits are
+    enlarged. `eval --set scale=...` says what it costs."""
     overlay: float = Field(0.5, ge=0, le=1)
     """Opacity of the colours in the overlay video; 0: no such video."""
     legend: bool = True

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ifrkit.architectures.base import VideoModel
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.media.resize import resize_frame, scaled_size
 from ifrkit.metrics.base import Confidence, Ids
 from ifrkit.models.network import Network
 
@@ -44,10 +45,12 @@ class System(Protocol):
 
 
 class PerFrame:
-    """A branch on every frame by itself. confidences: whether they are asked for."""
+    """A branch on every frame by itself. confidences: whether they are asked for; scale: of what it sees."""
 
-    def __init__(self, name: str, network: Network, device: torch.device, confidences: bool = False) -> None:
-        self.name, self.network, self.device = name, network.to(device).eval(), device
+    def __init__(
+        self, name: str, network: Network, device: torch.device, confidences: bool = False, scale: float = 1.0
+    ) -> None:
+        self.name, self.network, self.device, self.scale = name, network.to(device).eval(), device, scale
         self._temperature = network.temperature if confidences else None
         self._seen: OrderedDict[tuple[ClipStore, str, tuple[int, int]], Seen] = OrderedDict()
 
@@ -55,7 +58,7 @@ class PerFrame:
         """The prediction of one frame."""
         key = store, store.clips[clip].frames[index], size
         if key not in self._seen:
-            frame_13hw = frame_tensor(store, clip, index, self.device)
+            frame_13hw = frame_tensor(store, clip, index, self.device, self.scale)
             self._seen[key] = seen(self.network(self.network.normalise(frame_13hw)), size, self._temperature)
             if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
@@ -74,10 +77,9 @@ class PerFrame:
 class CopyKey:
     """The free baseline: the reference branch's prediction of the key frame, moved by zero flow."""
 
-    name = "key frame, copied"
-
     def __init__(self, reference: PerFrame) -> None:
         self.reference = reference
+        self.name = f"key frame, copied{scaled_name(reference.scale)}"
 
     def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
@@ -90,29 +92,37 @@ class CopyKey:
 
 
 class Video:
-    """A video model. confidences: whether they are asked for."""
+    """A video model. confidences: whether they are asked for; scale: of what it sees."""
 
-    def __init__(self, name: str, model: VideoModel, device: torch.device, confidences: bool = False) -> None:
-        self.name, self.model, self.device = name, model.to(device).eval(), device
+    def __init__(
+        self, name: str, model: VideoModel, device: torch.device, confidences: bool = False, scale: float = 1.0
+    ) -> None:
+        self.name, self.model, self.device, self.scale = name, model.to(device).eval(), device, scale
         self._temperature = model.temperature if confidences else None
 
     def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
-        frames = [frame_tensor(store, clip, i, self.device) for i in range(key, index + 1)]
+        frames = [frame_tensor(store, clip, i, self.device, self.scale) for i in range(key, index + 1)]
         return seen(self.model.forward_clip(torch.stack(frames, 1)), size, self._temperature)
 
     def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
         state = None
         for index in range(len(store.clips[clip].frames)):
-            frame = frame_tensor(store, clip, index, self.device)
+            frame = frame_tensor(store, clip, index, self.device, self.scale)
             logits, state = self.model.step(frame, state) if index % interval else self.model.start(frame)
             yield seen(logits, store.size, self._temperature)
 
 
-def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device) -> Tensor:
-    """(1, 3, h, w) uint8 RGB."""
-    return torch.from_numpy(store.frame(clip, index)).permute(2, 0, 1)[None].to(device)
+def scaled_name(scale: float) -> str:
+    """What the name of a system ends with that does not see whole frames."""
+    return "" if scale == 1 else f", at {scale:g} of the size"
+
+
+def frame_tensor(store: ClipStore, clip: int, index: int, device: torch.device, scale: float = 1.0) -> Tensor:
+    """(1, 3, h, w) uint8 RGB, at this share of the store's height and width."""
+    frame = resize_frame(store.frame(clip, index), scaled_size(store.size, scale))
+    return torch.from_numpy(frame).permute(2, 0, 1)[None].to(device)
 
 
 def to_ids(logits_1khw: Tensor, size: tuple[int, int]) -> Ids:

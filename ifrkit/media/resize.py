@@ -16,6 +16,11 @@ def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:
     return frame if frame.shape[:2] == size else np.asarray(_resize(frame, size, cv2.INTER_LINEAR), np.uint8)
 
 
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """This share of a (height, width), rounded."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def resize_label(label: Label, size: tuple[int, int]) -> Label:
     """A label (h, w) at size (height, width), nearest: pixel (y, x) is (floor(y * H / h), floor(x * W / w)) there."""
     return label if label.shape == size else np.asarray(_resize(label, size, cv2.INTER_NEAREST), np.uint8)

@@ -16,6 +16,7 @@ from ifrkit.core.records import LabelSpace
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export.graphs import SMALLEST
 from ifrkit.export.runtime import open_exported
+from ifrkit.media.resize import scaled_size
 from ifrkit.predict.options import require_fit, require_no_keys
 from ifrkit.predict.streaming import Adaptive, EveryFrame, Fixed, Policy, Predictor, Remembered, network_size
 from ifrkit.trained import load_branch, load_video_model
@@ -36,7 +37,7 @@ class Segmenter:
 
     def seen_at(self, frame: tuple[int, int], config: PredictConfig) -> tuple[int, int]:
         """At which (height, width) the networks see frames of this size. Raises ConfigError if the graphs cannot."""
-        size = network_size(frame, self.trained, config.size)
+        size = scaled_size(network_size(frame, self.trained, config.size), config.scale)
         seen = f"the graphs would see frames of {frame[0]}x{frame[1]} at {size[0]}x{size[1]}"
         if self.fixed is not None and size != self.fixed:
             h, w = self.fixed

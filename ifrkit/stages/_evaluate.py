@@ -20,7 +20,7 @@ from ifrkit.evaluation.corruptions import Robustness
 from ifrkit.evaluation.intervals import intervals
 from ifrkit.evaluation.judge import Judge, scored_frames
 from ifrkit.evaluation.records import FILE, Recorder
-from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video
+from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video, scaled_name
 from ifrkit.evaluation.tables import headlines
 from ifrkit.evaluation.triage import triage
 from ifrkit.media import figures
@@ -63,6 +63,7 @@ def run(job: Job) -> None:
         "distance": config.distance,
         "frames_nearer_to_their_key": int(judge.frames[1]),
         "label_size": config.label_size,
+        "scale": config.scale,
         "flow": flow.describe() if flow else None,
         "classes": list(store.labels.names),
         "systems": judge.results(),
@@ -189,13 +190,14 @@ def _systems(job: Job, device: torch.device) -> list[System]:
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
     names = Branches.read(branches).branches
     order = names if own else [name for name in ("reference", "update") if name in names]
-    sure = needs("confidences", job.config) or job.config.corruptions
-    alone = {n: PerFrame(f"{n}, every frame", load_branch(branches, n, checkpoint), device, sure) for n in order}
+    how = device, needs("confidences", job.config) or job.config.corruptions, job.config.scale
+    at = scaled_name(job.config.scale)
+    alone = {n: PerFrame(f"{n}, every frame{at}", load_branch(branches, n, checkpoint), *how) for n in order}
     copy = [CopyKey(alone["reference"])] if "reference" in alone else []
     if own:
         return [*alone.values(), *copy]
     model = load_video_model(given, job.config.checkpoint)
-    return [Video(given.manifest.config["arch"], model, device, sure), *alone.values(), *copy]
+    return [Video(given.manifest.config["arch"] + at, model, *how), *alone.values(), *copy]
 
 
 def _training(job: Job) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ifrkit.core.stage import Stage
 
 if TYPE_CHECKING:
     from ifrkit.artifacts import manifest
+    from ifrkit.config.plan import PlanConfig
     from ifrkit.config.predict import PredictConfig
     from ifrkit.predict import sources
 else:
@@ -21,7 +22,7 @@ else:
 _STARTED = time.time_ns()
 
 
-def _identity(config: PredictConfig) -> str:
+def identity(config: PredictConfig | PlanConfig) -> str:
     """What the videos are, not where: a changed or new file makes another artifact. Raises DatasetError.
 
     A camera shows something else each time.
@@ -34,7 +35,8 @@ def _identity(config: PredictConfig) -> str:
     return manifest.digest(found)
 
 
-def _label(config: PredictConfig) -> str:
+def label(config: PredictConfig | PlanConfig) -> str:
+    """The name of the first video, and how many there are."""
     first = Path(config.videos[0])
     name = re.sub(r"[^A-Za-z0-9._-]", "-", (first if first.is_dir() else first.with_suffix("")).resolve().name)
     more = f"-and-{len(config.videos) - 1}-more" if len(config.videos) > 1 else ""
@@ -53,7 +55,7 @@ STAGE = Stage(
     payload=("predictions.json", "*/*"),
     accepts=("exported",),
     resumable=True,
-    source_identity=_identity,
+    source_identity=identity,
     check="ifrkit.stages._predict_check:check",
-    label=_label,
+    label=label,
 )

@@ -28,7 +28,8 @@ FLAGS = {
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",
     "eval": "--metric --flow --split --frames --key-interval --distances --fail-under --fail-over --junit",
-    "predict": "--branch --key-interval --key-policy --backend --frames --write",
+    "predict": "--branch --key-interval --key-policy --backend --frames --write --plan",
+    "plan": "",
     "propagate": "--flow --branch --reach --write",
     "export": "--format",
 }
