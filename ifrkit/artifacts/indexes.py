@@ -292,6 +292,8 @@ class Report(Index):
     """How many different ones the clips are of; 0: made by a version that did not count them."""
     intervals: dict[str, dict[str, tuple[float, float] | None]] = {}
     """95 % intervals of the headlines over videos, by system and metric."""
+    leakage: str = ""
+    """How close the judged labels are to training, in words; empty where it was not measured."""
     triage: list[dict[str, Any]] = []
     """Thresholds of a frame's mean confidence; see `ifrkit/evaluation/triage.py`."""
     corruptions: dict[str, Any] = {}

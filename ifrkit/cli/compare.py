@@ -67,6 +67,8 @@ def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: 
     ]
     title = f"{reports[0]['dataset']} {reports[0]['split']} (%)"
     terminal.show(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells)
+    if leak := reports[0].get("leakage"):  # of the clips, which all reports share
+        say.line(leak)
     if "differences" in rows[0] and len(rows) > 1:
         terminal.show(*verdicts.against(rows))
         for line in verdicts.verdicts(rows):

@@ -17,6 +17,7 @@ from ifrkit.report import html
 
 if TYPE_CHECKING:
     import matplotlib as mpl
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ifrkit.media import figures
@@ -113,6 +114,18 @@ def draw(runs: Sequence[Run], ink: str = "black") -> Figure:
     if handles:
         figure.legend(handles, names, loc="outside lower left", ncols=6, frameon=False, labelcolor=ink)
     return figure
+
+
+def one_plot(figure: Figure, name: str, ink: str) -> Axes:
+    """The axes of a figure with one plot. name: of what is on the x axis."""
+    axes = figure.subplots(1, 1)
+    axes.set_xlabel(name, color=ink)
+    axes.tick_params(colors=ink)
+    axes.patch.set_alpha(0)
+    axes.grid(alpha=0.3)
+    for spine in axes.spines.values():
+        spine.set_color(ink)
+    return axes
 
 
 def svg(figure: Figure, label: str) -> str:

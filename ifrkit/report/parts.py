@@ -42,7 +42,8 @@ def summary(judged: Sequence[Model]) -> str:
     if not rows:
         return ""
     videos = min(model.tree.get("videos", 0) for model in judged)
-    caption = f"Percent; {evidence(videos)}" if videos else "Percent"
+    leak = judged[0].tree.get("leakage", "")  # of the clips, which all models share
+    caption = "; ".join(filter(None, ("Percent", evidence(videos) if videos else "", leak)))
     return html.section("Results", html.table(["model", *titles(metrics)], rows, caption), note)
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact, artifacts
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.lazy import lazy
 from ifrkit.evaluation.tables import percent
 from ifrkit.media.lists import read_list
 from ifrkit.media.litter import shown
 from ifrkit.report import html
+from ifrkit.report.curves import INK, line, one_plot, svg
 from ifrkit.report.html import Cell
+
+if TYPE_CHECKING:
+    from ifrkit.media import figures
+else:
+    figures = lazy("ifrkit.media.figures")
 
 SCORES = "label_next.json"
 """In a project: what `ifrkit label-next` wrote."""
@@ -76,7 +83,22 @@ def _rounds(found: list[Round]) -> str:
         for number, r in enumerate(found, 1)
     ]
     caption = "mIoU in percent over the rounds; compare rounds only where the held-out frames stayed the same"
-    return html.table(["round", "labels", "mIoU", "when", "report"], rows, caption) if rows else ""
+    table = html.table(["round", "labels", "mIoU", "when", "report"], rows, caption) if rows else ""
+    return _curve([r for r in found if r.miou is not None]) + table
+
+
+def _curve(found: list[Round]) -> str:
+    """mIoU over the number of labels; nothing of a single round."""
+    if len({r.labels for r in found}) < 2:
+        return ""
+    figure = figures.new_figure(5, 3)
+    axes = one_plot(figure, "labels", INK)
+    points = sorted((r.labels, 100 * (r.miou or 0)) for r in found)
+    axes.plot(*zip(*points, strict=True), marker="o", **line(0))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel("mIoU (%)", color=INK)
+    drawn = html.scroller(svg(figure, "mIoU over the number of labels"), "mIoU over the number of labels")
+    return f'<div class="curves">{drawn}</div>\n'
 
 
 def _scores(chosen: list[dict[str, Any]]) -> str:

@@ -9,12 +9,11 @@ from ifrkit.core.lazy import lazy
 from ifrkit.evaluation import tables
 from ifrkit.evaluation.tables import evidence, percent
 from ifrkit.report import html
-from ifrkit.report.curves import INK, line, svg
+from ifrkit.report.curves import INK, line, one_plot, svg
 from ifrkit.report.html import Cell
 from ifrkit.report.trust import Facts
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ifrkit.media import figures
@@ -158,7 +157,7 @@ def _corruptions(found: Facts | None) -> str:
 def draw_reliability(bins: Sequence[Mapping[str, float]], ink: str = "black") -> Figure:
     """Share of right pixels over the mean confidence of each bin, beside the diagonal where both are equal."""
     figure = figures.new_figure(4.5, 4.2)
-    axes = _axes(figure, "confidence (%)", ink)
+    axes = one_plot(figure, "confidence (%)", ink)
     axes.plot([0, 100], [0, 100], color=ink, linestyle="dotted", linewidth=1)
     axes.plot([100 * one["confidence"] for one in bins], [100 * one["accuracy"] for one in bins], marker="o", **line(0))
     axes.set_ylabel("right (%)", color=ink)
@@ -168,7 +167,7 @@ def draw_reliability(bins: Sequence[Mapping[str, float]], ink: str = "black") ->
 def draw_corruptions(found: Mapping[str, Any], ink: str = "black") -> Figure:
     """mIoU over the strength, a line for each kind."""
     figure = figures.new_figure(7, 4.2)
-    axes = _axes(figure, "strength", ink)
+    axes = one_plot(figure, "strength", ink)
     for number, (kind, strengths) in enumerate(found["kinds"].items()):
         values = [float("nan") if one["miou"] is None else 100 * one["miou"] for one in (found["clean"], *strengths)]
         axes.plot(range(len(values)), values, marker=".", label=kind, **line(number))
@@ -176,14 +175,3 @@ def draw_corruptions(found: Mapping[str, Any], ink: str = "black") -> Figure:
     axes.set_xticks(range(1 + max(len(strengths) for strengths in found["kinds"].values())))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False, labelcolor=ink)
     return figure
-
-
-def _axes(figure: Figure, name: str, ink: str) -> Axes:
-    axes = figure.subplots(1, 1)
-    axes.set_xlabel(name, color=ink)
-    axes.tick_params(colors=ink)
-    axes.patch.set_alpha(0)
-    axes.grid(alpha=0.3)
-    for spine in axes.spines.values():
-        spine.set_color(ink)
-    return axes

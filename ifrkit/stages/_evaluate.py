@@ -67,6 +67,7 @@ def run(job: Job) -> None:
         "flow": flow.describe() if flow else None,
         "classes": list(store.labels.names),
         "systems": judge.results(),
+        "leakage": _leakage(config.split, job.input("clips").manifest.metrics.get("leakage", {})),
     }
     if config.distances:
         report["distances"] = judge.distances.results()
@@ -86,6 +87,14 @@ def run(job: Job) -> None:
         with torch.inference_mode():
             pictures.after(clips[0])
         _present(job, store, report, judge, systems[0].name)
+
+
+def _leakage(split: str, measured: Mapping[str, Any]) -> str:
+    """How close the judged labels are to training, as `prepare` measured it; empty where it did not."""
+    if split == "train" or not measured:
+        return ""
+    flatters = measured.get("near") or measured.get("alike")
+    return str(measured["headline"]) + (", which flatters their scores" if flatters else "")
 
 
 def _warn_of_own_flow(job: Job) -> None:
@@ -112,9 +121,8 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
     Report.model_validate(report).write(job.directory)
     job.display.table(*tables.summary(report))
     job.display.info(tables.evidence(report["videos"]))
-    leak = job.input("clips").manifest.metrics.get("leakage", {})
-    if leak.get("near") or leak.get("alike"):
-        job.display.info(f"{leak['headline']}, which flatters their scores")
+    if report["leakage"]:
+        job.display.info(report["leakage"])
     if "miou" in judge.metrics[system]:
         job.display.table(*tables.per_class(report))
         matrix = judge.metrics[system]["miou"].counts["confusion"]

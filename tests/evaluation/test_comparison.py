@@ -80,6 +80,14 @@ def test_seeds_become_one_row(tmp_path: Path) -> None:
     assert "ifr 1/4 resnet18: update, every frame" in text
 
 
+def test_the_leakage_stands_below_the_table(tmp_path: Path) -> None:
+    leak = "3 of 6 held-out labels lie within 2 frames of a training frame, which flatters their scores"
+    paths = [store(tmp_path, report("ifr", seed, 0.4, leakage=leak), seed) for seed in (0, 1)]
+    assert leak in CliRunner().invoke(command, paths, catch_exceptions=False).stdout
+    one = store(tmp_path, report("ifr", 2, 0.4), 2)
+    assert "training frame" not in CliRunner().invoke(command, [one], catch_exceptions=False).stdout
+
+
 @pytest.mark.parametrize("change", [{"split": "test"}, {"flow": {"source": "dis"}}, {"distance": 2}, {"clips_id": "x"}])
 def test_other_measurements_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     flow = {"flow": {"source": "truth"}}

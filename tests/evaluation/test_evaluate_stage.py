@@ -31,6 +31,7 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.metrics.base import ClipResult
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages import prepare, train_flow, train_fusion
+from ifrkit.stages._evaluate import _leakage
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import Run, execute, plan
 from ifrkit.trained import load_branch, load_video_model
@@ -242,6 +243,18 @@ def test_a_table_has_intervals_over_videos(workspace: Path, branches: Artifact) 
     assert 0 <= low <= high <= 1
     assert ["update, every frame", f"{100 * value:.2f} [{100 * low:.1f}, {100 * high:.1f}]"] in told.rows
     assert any("3 independent videos" in line for line in told.said)
+
+
+def test_leakage_stands_beside_the_numbers(workspace: Path, branches: Artifact) -> None:
+    """Also where there is none to find: then it says so. Training clips leak by design, so nothing is said of them."""
+    told = Told()
+    config = EvalConfig.model_validate({"metrics": "miou", "pictures": 0, "distance": 3})
+    found = read(execute(STAGE, config, Run(workspace=workspace, inputs=[branches], display=told)))
+    assert found["leakage"] == "0 of 3 held-out labels lie within 2 frames of a training frame"
+    assert found["leakage"] in told.said
+    measured = {"near": 2, "alike": 0, "headline": "2 of 3"}
+    assert _leakage("val", measured) == "2 of 3, which flatters their scores"
+    assert _leakage("train", measured) == _leakage("val", {}) == ""
 
 
 def test_what_compare_says_of_real_reports(workspace: Path, branches: Artifact) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ifrkit.core.errors import ConfigError
-from ifrkit.report.rounds import section
+from ifrkit.report.rounds import Round, _rounds, section
 
 
 def project(place: Path) -> Path:
@@ -45,6 +45,16 @@ def test_before_the_first_model_the_names_alone(tmp_path: Path) -> None:
     text = section(tmp_path, tmp_path)
     assert "a/&lt;b&gt;" in text
     assert "<b>" not in text
+
+
+def test_a_curve_over_the_labels_of_the_rounds() -> None:
+    found = [Round("", labels, miou, "") for labels, miou in ((4, 0.3), (8, 0.45), (12, None))]
+    text = _rounds(found)
+    assert text.count("<svg") == 1
+    assert text.count("<use") >= 2 or text.count("<path") >= 2
+    assert "<td>12</td>" in text  # a round without mIoU is in the table alone
+    assert "<svg" not in _rounds(found[:1])
+    assert _rounds([]) == ""
 
 
 def test_what_it_refuses(tmp_path: Path) -> None:
