@@ -37,7 +37,8 @@ from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.flow_sources import flow_source
 from ifrkit.stages import prepare, train_branches
-from ifrkit.stages._propagate import BranchVoice, visible_labels
+from ifrkit.stages._propagate import BranchVoice
+from ifrkit.stages._propagate_check import visible_labels
 from ifrkit.stages.runner import Run, execute
 
 BINS = (0.0, 0.5, 0.7, 0.9, 0.97, 1.01)

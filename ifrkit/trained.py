@@ -8,7 +8,7 @@ from torch import nn
 
 from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts import indexes
-from ifrkit.artifacts.indexes import Branches, Flow
+from ifrkit.artifacts.indexes import Flow, require_branch
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import network_config
 from ifrkit.core.errors import ArtifactError
@@ -27,15 +27,6 @@ def load_branch(artifact: Artifact, branch: str, checkpoint: str) -> Network:
     load_into(network, artifact.file(f"{branch}.{checkpoint}.safetensors"))
     network.temperature = index.branches[branch].temperature.get(checkpoint, 1.0)
     return network.eval()
-
-
-def require_branch(artifact: Artifact, branch: str) -> Branches:
-    """What the artifact holds. Raises ArtifactError if that branch is not in it."""
-    index = Branches.read(artifact)
-    if branch not in index.branches:
-        known = ", ".join(index.branches)
-        raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
-    return index
 
 
 def load_flow(artifact: Artifact) -> FlowNetS:

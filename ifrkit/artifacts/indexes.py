@@ -88,6 +88,15 @@ class Branches(Index):
         return branch or ("reference" if "reference" in self.branches else next(iter(self.branches)))
 
 
+def require_branch(artifact: Artifact, branch: str) -> Branches:
+    """What the artifact holds. Raises ArtifactError if that branch is not in it."""
+    index = Branches.read(artifact)
+    if branch not in index.branches:
+        known = ", ".join(index.branches)
+        raise ArtifactError(f"{artifact.path}: has no {branch} branch (only {known})", "train both branches")
+    return index
+
+
 class Flow(Index):
     """`flow`: a FlowNetS of this width."""
 

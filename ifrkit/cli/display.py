@@ -6,14 +6,21 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
+from ifrkit.cli import say
+from ifrkit.core.lazy import lazy
 from ifrkit.core.text import safe
-from ifrkit.report.terminal import drawn, plain
+
+if TYPE_CHECKING:
+    from rich import console
+    from rich.progress import Progress
+
+    from ifrkit.cli import _bars
+    from ifrkit.report import terminal
+else:  # a log file needs lines alone: rich is for terminals and tables
+    console, _bars, terminal = lazy("rich.console"), lazy("ifrkit.cli._bars"), lazy("ifrkit.report.terminal")
 
 T = TypeVar("T")
 
@@ -28,32 +35,28 @@ def pace(a_second: float | None) -> str:
     return f"{a_second:.1f}/s" if a_second >= 1 else f"{1 / a_second:.1f} s each"
 
 
-class _Pace(ProgressColumn):
-    """Items a second, of late."""
-
-    def render(self, task: Task) -> Text:
-        return Text(pace(task.finished_speed or task.speed), "cyan")
-
-
 class TerminalDisplay:
     """The Display of the command line. name: the stage, in front of plain lines. quiet: warnings only."""
 
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self.name, self.quiet = name, quiet
-        # A log file has no width: never cut a number off.
-        self.console = Console(stderr=True, highlight=False, width=None if sys.stderr and sys.stderr.isatty() else 200)
         self._bars: Progress | None = None
         self._running = 0
         self._status = ""
 
+    @cached_property
+    def console(self) -> console.Console:
+        """What rich draws on. A log file has no width: never cut a number off."""
+        return console.Console(stderr=True, highlight=False, width=None if _on_terminal() else 200)
+
     def info(self, message: str) -> None:
         """A fact worth a line."""
         if not self.quiet:
-            self.console.print(plain(f"{self.name}: {message}"), soft_wrap=True)
+            self._say(f"{self.name}: {message}")
 
     def warn(self, message: str) -> None:
         """Something the user should look at."""
-        self.console.print(plain(f"{self.name}: warning: {message}", "yellow"), soft_wrap=True)
+        self._say(f"{self.name}: warning: {message}", "yellow")
 
     def status(self, text: str) -> None:
         """A short text beside the progress."""
@@ -75,10 +78,18 @@ class TerminalDisplay:
         """A table; the first column is text, the others are numbers."""
         if self.quiet:
             return
-        self.console.print(drawn(title, columns, rows))
+        self.console.print(terminal.drawn(title, columns, rows))
+
+    def _say(self, text: str, style: str = "") -> None:
+        if _on_terminal() or "console" in vars(self):  # lines go the way of bars that are there
+            self.console.print(terminal.plain(text, style), soft_wrap=True)
+        else:
+            say.error(text)
 
     def _draw(self, items: Iterable[T], title: str, total: int | None, start: int) -> Iterator[T]:
-        bars = self._start_bars()
+        if self._bars is None:
+            self._bars = _bars.started(self.console)
+        bars = self._bars
         task = bars.add_task(safe(title), total=total, completed=start, status="")
         self._running += 1
         try:
@@ -92,20 +103,6 @@ class TerminalDisplay:
                 self._bars = None
             else:
                 bars.remove_task(task)
-
-    def _start_bars(self) -> Progress:
-        if self._bars is None:
-            columns: list[Any] = [
-                TextColumn("{task.description}", markup=False),
-                BarColumn(20),
-                MofNCompleteColumn(),
-                _Pace(),
-            ]
-            columns += [TimeRemainingColumn(elapsed_when_finished=True)]
-            columns += [TextColumn("{task.fields[status]}", markup=False)]
-            self._bars = Progress(*columns, console=self.console)
-            self._bars.start()
-        return self._bars
 
     def _lines(self, items: Iterable[T], title: str, total: int | None, start: int) -> Iterator[T]:
         self._status = ""
@@ -125,3 +122,7 @@ class TerminalDisplay:
             return f"{title} {done}  {speed}  {self._status}".rstrip()
         left = timedelta(seconds=round(max(0, total - done) * seconds_each))
         return f"{title} {done}/{total}  {speed}  {left} left  {self._status}".rstrip()
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -5,17 +5,19 @@ Letters used in tensor names: b batch, t frames, c channels, k classes, h w size
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from ifrkit.core.config import Config
 
-Frame = NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Frame: TypeAlias = "NDArray[np.uint8]"
 """(h, w, 3) uint8 RGB."""
-Label = NDArray[np.uint8]
+Label: TypeAlias = "NDArray[np.uint8]"
 """(h, w) uint8 class ids, 255 = ignore."""
 
 IGNORE = 255

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.core.plugins import load
-from ifrkit.core.records import ClipRecord, PairFlow
+from ifrkit.core.records import PairFlow
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.distances import Distances
+from ifrkit.evaluation.scored import scored_frames
 from ifrkit.evaluation.systems import Seen, System
 from ifrkit.flow_sources.base import FlowSource
 from ifrkit.metrics._confusion import confusion, iou, mean_present
@@ -28,13 +29,6 @@ CACHED_FLOWS = 64
 
 Draw = Callable[[int, int, Ids, Mapping[str, Seen]], None]
 """(clip, frame of the clip, its label, prediction of each system)."""
-
-
-def scored_frames(record: ClipRecord, frames: str) -> list[int]:
-    """Positions that are scored: the annotated one, or all that have a label, hidden or not."""
-    if frames == "all":
-        return sorted({*record.labeled, *record.hidden})
-    return [] if record.annotated is None else [record.annotated]
 
 
 def _result(name: str, seen: Mapping[int, Seen], **truth: Any) -> ClipResult:

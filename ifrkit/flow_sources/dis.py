@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
-
+from ifrkit.core.lazy import cv2
 from ifrkit.core.records import Frame, PairFlow
 from ifrkit.data.pixels.flow import consistent_flow, rule
 from ifrkit.flow_sources import base

@@ -18,8 +18,9 @@ from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation import tables
 from ifrkit.evaluation.corruptions import Robustness
 from ifrkit.evaluation.intervals import intervals
-from ifrkit.evaluation.judge import Judge, scored_frames
+from ifrkit.evaluation.judge import Judge
 from ifrkit.evaluation.records import FILE, Recorder
+from ifrkit.evaluation.scored import scored_frames
 from ifrkit.evaluation.systems import CopyKey, PerFrame, System, Video, scaled_name
 from ifrkit.evaluation.tables import headlines
 from ifrkit.evaluation.triage import triage

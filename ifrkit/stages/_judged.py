@@ -11,7 +11,7 @@ from ifrkit.config.evaluate import EvalConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import spelled
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.evaluation.judge import scored_frames
+from ifrkit.evaluation.scored import scored_frames
 from ifrkit.flow_sources import flow_source
 from ifrkit.flow_sources.base import FlowSource
 from ifrkit.flow_sources.truth import require_truth

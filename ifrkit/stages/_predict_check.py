@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ifrkit.artifacts.indexes import Branches
+from ifrkit.artifacts.indexes import require_branch
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
@@ -15,11 +15,10 @@ from ifrkit.predict.sources import survey
 from ifrkit.stages.ranks import Ranks
 
 if TYPE_CHECKING:
-    from ifrkit import trained
     from ifrkit.predict import overlay, segmenter
 else:
     overlay = lazy("ifrkit.predict.overlay")
-    segmenter, trained = lazy("ifrkit.predict.segmenter"), lazy("ifrkit.trained")
+    segmenter = lazy("ifrkit.predict.segmenter")
 
 
 def check(config: PredictConfig, inputs: list[Artifact]) -> None:
@@ -38,5 +37,5 @@ def check(config: PredictConfig, inputs: list[Artifact]) -> None:
             graphs.seen_at(fact.size, config)
         return
     require_fit(given, config)
-    if given.kind == "branches" and config.branch and config.branch not in Branches.read(given).branches:
-        trained.require_branch(given, config.branch)
+    if given.kind == "branches" and config.branch:
+        require_branch(given, config.branch)

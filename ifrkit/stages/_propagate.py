@@ -17,36 +17,19 @@ from ifrkit.annotate import saved
 from ifrkit.annotate.chains import Link, chains
 from ifrkit.annotate.propagation import Limits, Propagated, Propagation
 from ifrkit.artifacts.indexes import Branches, CarriedFrame, Provenance, Pseudo
-from ifrkit.artifacts.job import Job, input_of
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import write_note
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.propagate import PropagateConfig
-from ifrkit.core.errors import ConfigError, InterruptedRun
+from ifrkit.core.errors import InterruptedRun
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PER_FILE, PseudoWriter, file_name, read_rows
 from ifrkit.evaluation.systems import frame_tensor
-from ifrkit.flow_sources import flow_source
-from ifrkit.flow_sources.base import FlowSource
 from ifrkit.labels.base import writer_of
 from ifrkit.models.tta import probabilities
-from ifrkit.trained import load_branch, require_branch
-
-
-def check(config: PropagateConfig, inputs: list[Artifact]) -> None:
-    """There is a label to carry, a network where one is asked for, and flow between any two frames."""
-    given = inputs[0]
-    if not visible_labels(ClipStore.of(input_of(inputs, "clips")), given):
-        raise ConfigError(f"{given.path}: no training clip has a label that may be seen", "label a frame first")
-    if given.kind == "branches":
-        if config.branch is not None:
-            require_branch(given, config.branch)
-    elif config.branch is not None or config.beyond == "network":
-        option = "--branch" if config.branch is not None else "beyond=network"
-        raise ConfigError(f"{option}: {given.path} holds no network", "name branches with --from")
-    _flow(config, inputs)
-    for name in config.write:
-        writer_of(name)
+from ifrkit.stages._propagate_check import flow_of, visible_labels
+from ifrkit.trained import load_branch
 
 
 def run(job: Job) -> None:
@@ -127,19 +110,12 @@ def _write_for_tools(job: Job, store: ClipStore, frames: list[str], origins: dic
                         writer.write(f"{flat_name(frame)}.png", sure_hw)
 
 
-def visible_labels(store: ClipStore, given: Artifact) -> dict[str, tuple[int, int]]:
-    """Name -> clip and position of the labels that may be seen: those that the branches learned from, else all."""
-    names = set(Branches.read(given).labeled) if given.kind == "branches" else None
-    clips = (c for c in store.clips_of("train") if names is None or store.clips[c].name in names)
-    return {store.clips[c].frames[i]: (c, i) for c in clips for i in store.clips[c].labeled}
-
-
 def _propagated(job: Job, store: ClipStore, found: list[list[Link]], begin: int) -> Iterator[Propagated]:
     """All frames from number `begin` on."""
     config: PropagateConfig = job.config
     given, labels = job.inputs[0], visible_labels(store, job.inputs[0])
     network = BranchVoice(given, config, store, torch.device(job.device)) if given.kind == "branches" else None
-    propagation = Propagation(store, _flow(config, job.inputs).between, network, job.scratch)
+    propagation = Propagation(store, flow_of(config, job.inputs).between, network, job.scratch)
     limits = Limits(config.reach, config.explained)
     for chain in found:
         here, begin = begin, max(0, begin - len(chain))
@@ -166,15 +142,6 @@ class BranchVoice:
         image_13hw = frame_tensor(self._store, link.clip, link.place, self._device)
         found: NDArray[np.float32] = probabilities(self._network, self._network.normalise(image_13hw))[0].cpu().numpy()
         return found
-
-
-def _flow(config: PropagateConfig, inputs: list[Artifact]) -> FlowSource:
-    path: Path | None = next((artifact.path for artifact in inputs[1:] if artifact.kind == "flow"), None)
-    source = flow_source(config.flow, path)
-    if not source.any_frames:
-        fault = f"--flow {config.flow}: it knows the flow of neighbours in their order alone"
-        raise ConfigError(fault, "use dis, or a flow artifact")
-    return source
 
 
 def _tell(job: Job, frames: list[str], provenance: dict[str, CarriedFrame]) -> None:

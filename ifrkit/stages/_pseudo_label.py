@@ -5,19 +5,13 @@ from __future__ import annotations
 from ifrkit.artifacts.indexes import Pseudo
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
-from ifrkit.artifacts.store import Artifact
 from ifrkit.config.pseudo_label import PseudoLabelConfig
 from ifrkit.core.errors import InterruptedRun
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PER_FILE, PseudoWriter, file_name, training_frames
 from ifrkit.train import distributed
 from ifrkit.train.validation import predict_frames
-from ifrkit.trained import load_branch, require_branch
-
-
-def check(config: PseudoLabelConfig, inputs: list[Artifact]) -> None:
-    """The branch is there."""
-    require_branch(inputs[0], config.branch)
+from ifrkit.trained import load_branch
 
 
 def run(job: Job) -> None:

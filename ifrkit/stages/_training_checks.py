@@ -6,25 +6,24 @@ from collections.abc import Sequence
 
 import torch
 
+from ifrkit.artifacts.indexes import require_branch
 from ifrkit.artifacts.job import input_of
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.config.training import BalanceConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
-from ifrkit.data.loading.clip_loader import Shot, usable_clips
 from ifrkit.data.loading.loader import pools_of
+from ifrkit.data.loading.shots import Shot, usable_clips
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.models.network import build_network
 from ifrkit.stages.ranks import Ranks
-from ifrkit.train import flow
+from ifrkit.train import flow_clips
 from ifrkit.train.stage_one import BranchTask, pseudo_labels
 from ifrkit.train.stage_two import labeled_of
-from ifrkit.trained import require_branch
 
 
 def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
@@ -47,19 +46,13 @@ def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
         network.require_pass(share, world)
 
 
-def train_flow(config: TrainFlowConfig, inputs: list[Artifact]) -> None:
-    """The clips have the frames, and exact flow where it is asked for."""
-    flow.require(config, ClipStore.of(input_of(inputs, "clips")))
-    config.loop.share(Ranks.from_environment().world)
-
-
 def fusion(config: TrainFusionConfig, inputs: list[Artifact]) -> None:
     """Branches, labels and frames are there, and flow or what trains it."""
     store, trained = ClipStore.of(input_of(inputs, "clips")), input_of(inputs, "branches")
     for branch in _joined(config, store, labeled_of(config, store, trained)):
         require_branch(trained, branch)
     if not any(artifact.kind == "flow" for artifact in inputs):
-        flow.require(config.pretrain, store, "pretrain.crop")
+        flow_clips.require(config.pretrain, store, "pretrain.crop")
         config.pretrain.loop.share(Ranks.from_environment().world)
 
 

@@ -33,7 +33,7 @@ STAGE = Stage(
     accepts=("clips",),
     resumable=True,
     extra_inputs=_extra_inputs,
-    check="ifrkit.stages._propagate:check",
+    check="ifrkit.stages._propagate_check:check",
     label=lambda config: f"propagated-{config.reach}",
     after=lambda labels, workspace: ["train-branches", "--ssl", "self-training"],
 )

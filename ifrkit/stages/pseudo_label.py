@@ -14,7 +14,7 @@ STAGE = Stage(
     needs=("branches",),
     payload=("pseudo.json", "labels-*.h5"),
     resumable=True,
-    check="ifrkit.stages._pseudo_label:check",
+    check="ifrkit.stages._pseudo_label_check:check",
     label=lambda config: f"{config.branch}-{config.checkpoint}",
     after=lambda labels, workspace: ["train-branches", "--ssl", "self-training"],
 )

@@ -36,7 +36,7 @@ STAGE = Stage(
     needs=("clips",),
     payload=("flow.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
     resumable=True,
-    check="ifrkit.stages._training_checks:train_flow",
+    check="ifrkit.stages._train_flow_check:check",
     label=lambda config: config.supervision,
     after=_after,
 )

@@ -8,17 +8,22 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 from torch import Tensor
 
 from ifrkit.artifacts.job import Display
+from ifrkit.core.lazy import lazy
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.train import distributed, validation
+
+if TYPE_CHECKING:
+    from scipy import optimize, special
+else:
+    optimize, special = lazy("scipy.optimize"), lazy("scipy.special")
 
 FRAMES = 100
 """At most so many val frames, spread evenly ..."""
@@ -84,8 +89,8 @@ def fit(logits_nk: NDArray[np.float32], truth_n: NDArray[np.int64]) -> float | N
     true = scores[np.arange(len(scores)), truth_n]
 
     def loss(log_t: float) -> float:
-        return float((logsumexp(scores / np.exp(log_t), axis=1) - true / np.exp(log_t)).mean())
+        return float((special.logsumexp(scores / np.exp(log_t), axis=1) - true / np.exp(log_t)).mean())
 
     bounds = float(np.log(RANGE[0])), float(np.log(RANGE[1]))
-    result = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    result = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(result.x))

@@ -12,15 +12,15 @@ from ifrkit.architectures.base import flow_input
 from ifrkit.artifacts.indexes import Flow
 from ifrkit.artifacts.job import Job
 from ifrkit.config.train_flow import TrainFlowConfig
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.data.loading.batch import ClipBatch
-from ifrkit.data.loading.clip_loader import Shot, clip_batches, usable_clips
+from ifrkit.data.loading.clip_loader import clip_batches
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
 from ifrkit.models.flownet import FlowNetS, build_flownet, full_size
 from ifrkit.models.warp import warp
 from ifrkit.train import distributed
+from ifrkit.train.flow_clips import require, shot_of
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.spans import span_of
 from ifrkit.trained import load_into
@@ -55,19 +55,6 @@ def train_flow(job: Job, config: TrainFlowConfig, store: ClipStore) -> tuple[Fit
     distributed.largest(0)  # rank 0 has written the file when it comes here
     load_into(flow, job.directory / "flow.best.safetensors")
     return result, flow
-
-
-def require(config: TrainFlowConfig, store: ClipStore, key: str = "crop") -> None:
-    """Raise ConfigError where these clips cannot train flow. key: of the crop in the config."""
-    if config.supervision == "truth" and not store.has_flow:
-        raise ConfigError(f"supervision truth: {store.name} has no exact flow", "use photometric")
-    usable_clips(store, store.clips_of("train"), shot_of(config, store), key)
-
-
-def shot_of(config: TrainFlowConfig, store: ClipStore) -> Shot:
-    """The pairs of frames that it trains on."""
-    truth = config.supervision == "truth" or (config.supervision == "auto" and store.has_flow)
-    return Shot("truth" if truth else "pairs", config.crop, config.max_distance)
 
 
 class FlowLosses(nn.Module):

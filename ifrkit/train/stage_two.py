@@ -20,7 +20,8 @@ from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.batch import ClipBatch
-from ifrkit.data.loading.clip_loader import ClipMode, Shot, clip_batches
+from ifrkit.data.loading.clip_loader import clip_batches
+from ifrkit.data.loading.shots import ClipMode, Shot
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.media.pictures import Rgb

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,17 @@ FAULTS = [
     ("predict a.mp4 --from branches --branch reference", 3, "has no reference branch (only update)"),
     ("predict list.txt --from branches", 4, "OpenCV cannot open this video"),
 ]
+
+
+LIGHT = [
+    (f"{FLOW} --force", "torch numpy h5py cv2 scipy rich PIL"),
+    ("pseudo-label --from branches --set branch=update", "torch numpy h5py cv2 scipy rich PIL"),
+    ("propagate --from clips", "torch numpy h5py cv2 scipy rich PIL"),
+    ("eval --from branches --metric mIoU,TC", "torch h5py cv2 scipy rich PIL"),
+    ("predict a.mp4 --from branches --branch update", "torch h5py scipy rich"),
+    ("prepare synthetic --recipe tiny", "torch scipy rich"),
+]
+"""Dry runs, and what they have no use for."""
 
 
 def folders(root: Path, size: tuple[int, int], second: tuple[int, int], label: tuple[int, int] | None) -> None:
@@ -126,6 +139,19 @@ def test_a_dry_run_refuses_what_the_run_refuses(
     assert planned[0] == code, planned
     assert words in planned[1]
     assert [p for p in sorted(place.rglob("*")) if p.name != ".locks"] == before
+
+
+@pytest.mark.parametrize(("line", "heavy"), LIGHT, ids=lambda value: value.split()[0])
+def test_a_dry_run_imports_only_what_it_asks(place: Path, line: str, heavy: str) -> None:
+    """torch alone takes longer than an answer may; a dry run that builds networks (of training) cannot do without."""
+    code = "import sys; from ifrkit.cli.main import main; sys.argv[0] = 'ifrkit'; main()"
+    told = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", told, *line.split(), "--dry-run"], capture_output=True, text=True, check=True, cwd=place
+    )
+    *said, modules = done.stdout.splitlines()
+    assert any(text.startswith("would make") for text in said)
+    assert not set(heavy.split()) & set(modules.split())
 
 
 def test_every_stage_that_reads_something_has_a_check() -> None:

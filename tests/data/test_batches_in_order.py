@@ -20,8 +20,9 @@ from small_stores import clip, flow, pixels, write_store
 from ifrkit.config.training import CropConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.data.loading.batch import ClipBatch, RawBatch
-from ifrkit.data.loading.clip_loader import Shot, clip_batches
+from ifrkit.data.loading.clip_loader import clip_batches
 from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.shots import Shot
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
 from ifrkit.data.pixels.augment import distort

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -18,9 +18,15 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.faults import PASSING
+from ifrkit.core.lazy import lazy
 from ifrkit.core.plain import read_plain
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow, Window
-from ifrkit.data.store.file import REMAKE, Layout, StoreFileReader, StoreFileWriter
+from ifrkit.data.store.layout import REMAKE, Layout
+
+if TYPE_CHECKING:
+    from ifrkit.data.store import file as h5
+else:
+    h5 = lazy("ifrkit.data.store.file")  # a dry run asks the index alone
 
 INDEX = "clips.json"
 
@@ -66,12 +72,12 @@ class ClipStoreWriter:
     def __init__(self, directory: Path, scratch: Path, index: StoreIndex) -> None:
         self.directory, self.scratch, self.index = directory, scratch, index
 
-    def file(self, number: int) -> StoreFileWriter:
+    def file(self, number: int) -> h5.StoreFileWriter:
         """The writer of one file of the index; its rows must be written in order."""
         entry = self.index.files[number]
         labels = sum(name in self.index.label_names for name in entry.frames)
         partial = self.scratch / f".{entry.name}.partial"
-        return StoreFileWriter(self.directory / entry.name, partial, self.index.layout, len(entry.frames), labels)
+        return h5.StoreFileWriter(self.directory / entry.name, partial, self.index.layout, len(entry.frames), labels)
 
     def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
         """Write the index."""
@@ -101,7 +107,7 @@ class ClipStore:
             raise ArtifactError(f"{path / INDEX}: the file is corrupt (no place for frame {missing})", REMAKE)
         self.index = index
         self.clips = list(index.clips)
-        self._files: dict[int, StoreFileReader] = {}
+        self._files: dict[int, h5.StoreFileReader] = {}
         self._process = os.getpid()
 
     @classmethod
@@ -191,16 +197,16 @@ class ClipStore:
             raise ArtifactError(f"{self.path}: frame {self.clips[clip].frames[index]} has no {what}", remedy)
         return label
 
-    def _row(self, clip: int, index: int) -> tuple[StoreFileReader, int]:
+    def _row(self, clip: int, index: int) -> tuple[h5.StoreFileReader, int]:
         number, row = self._places[self.clips[clip].frames[index]]
         return self._file(number), row
 
-    def _file(self, number: int) -> StoreFileReader:
+    def _file(self, number: int) -> h5.StoreFileReader:
         if self._process != os.getpid():  # HDF5 handles do not survive a fork
             self._files, self._process = {}, os.getpid()
         if number not in self._files:
             entry = self.index.files[number]
-            self._files[number] = StoreFileReader(self.path / entry.name, self.index.layout, len(entry.frames))
+            self._files[number] = h5.StoreFileReader(self.path / entry.name, self.index.layout, len(entry.frames))
         return self._files[number]
 
     def __getstate__(self) -> dict[str, Any]:

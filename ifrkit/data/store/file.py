@@ -21,6 +21,7 @@ import numpy as np
 
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.records import IGNORE, Frame, Label, TrueFlow, Window
+from ifrkit.data.store.layout import REMAKE, Layout
 from ifrkit.data.store.new_file import NewFile
 from ifrkit.data.store.own import CorruptRow, own, packed
 from ifrkit.data.store.rows import EncodedReader, EncodedWriter, RawReader, RawWriter
@@ -29,16 +30,6 @@ NO_FLOW = 2
 _PACKED = {"compression": "gzip", "compression_opts": 1, "fletcher32": True, "track_times": False}
 _MOST_PIXELS = 1 << 28
 """Of a label at its own resolution: 16384 by 16384."""
-REMAKE = "run prepare again with --force, or copy the artifact again"
-
-
-class Layout(NamedTuple):
-    """What all files of a store have in common. size: (height, width); codec: raw, png or jpeg; classes: how many."""
-
-    size: tuple[int, int]
-    codec: str
-    has_flow: bool
-    classes: int
 
 
 class StoredFrame(NamedTuple):
