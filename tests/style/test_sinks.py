@@ -13,10 +13,11 @@ WRITERS = {
     "print": {"ifrkit/cli/say.py"},
     "click.echo": {"ifrkit/cli/main.py"},  # the version
     "click.secho": set(),
-    "Console": {"ifrkit/cli/display.py", "ifrkit/report/terminal.py", "ifrkit/reproduce/results.py"},
+    "Console": {"ifrkit/report/terminal.py", "ifrkit/reproduce/results.py"},
+    "console.Console": {"ifrkit/cli/display.py"},
     "console.print": {"ifrkit/cli/display.py", "ifrkit/report/terminal.py", "ifrkit/reproduce/results.py"},
     "self.console.print": {"ifrkit/cli/display.py"},
-    "Text": {"ifrkit/cli/display.py", "ifrkit/report/terminal.py"},
+    "Text": {"ifrkit/cli/_bars.py", "ifrkit/report/terminal.py"},
     "html.escape": {"ifrkit/report/html.py"},
     "escape": set(),
     "figure.savefig": {"ifrkit/media/figures.py"},
