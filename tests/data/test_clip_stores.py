@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from small_stores import clip, flow, label, pixels, write_store
 
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.records import Window
+from ifrkit.data.store import clips as clips_module
 from ifrkit.data.store.clips import ClipStore
 
 SIZE = (72, 56)
@@ -130,6 +132,53 @@ def test_one_flipped_bit_anywhere_is_never_read_as_data(tmp_path: Path, codec: s
             if ours is not None and theirs is not None:
                 np.testing.assert_array_equal(ours.flow_2hw, theirs.flow_2hw)
     assert refused > 20  # the rest was padding
+
+
+def _flip_a_pixel(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["frames"].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(place)
+        (byte,) = file.read(1)
+        file.seek(place)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_bands_are_checked_by_each_process_once_and_by_verify_again(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s", [clip(0)])
+    window = Window(0, 0, 1, 1)
+    store.frame(0, 0, window)
+    _flip_a_pixel(store.path / "frames-00000.h5")
+    store.frame(0, 0, window)
+    for read in (store.verify, lambda: ClipStore(store.path).frame(0, 0, window)):
+        with pytest.raises(ArtifactError, match="the pixels of row 0 are not those that were written"):
+            read()
+
+
+def test_what_is_read_is_the_readers_own_unless_it_wants_no_copy(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s", [clip(0)])
+    for read in (partial(store.frame, 0, 3), partial(store.label, 0, 3, hidden=True)):
+        before = read().copy()
+        read()[:] = 7
+        np.testing.assert_array_equal(read(), before)
+        shared = read(copy=False)
+        np.testing.assert_array_equal(shared, before)
+        with pytest.raises(ValueError, match="read-only"):
+            shared[:] = 7
+
+
+def test_few_unpacked_labels_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = write_store(tmp_path / "s", [clip(0)])
+    height, width = made.size
+    monkeypatch.setattr(clips_module, "_UNPACKED_BYTES", 2 * height * width)
+    places = [i for i in range(len(made.clips[0].frames)) if i in {*made.clips[0].labeled, *made.clips[0].hidden}]
+    assert len(places) > 2
+    store = ClipStore(made.path)
+    for index in (*places, *reversed(places)):
+        np.testing.assert_array_equal(
+            store.label(0, index, hidden=True), ClipStore(made.path).label(0, index, hidden=True)
+        )
+        assert len(store._labels) <= 2
 
 
 def test_a_label_never_moves_to_another_frame(tmp_path: Path) -> None:

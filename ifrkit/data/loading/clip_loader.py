@@ -44,9 +44,9 @@ class _RunItems(Items[ClipBatch]):
             run = [max(0, i) for i in range(last - distance, last)]
             if shot.mode == "drawn":
                 run = sampler.earlier(last, shot.frames - 1, distance, key)
-            frames.append([self.store.frame(clip, i, window) for i in [*run, last]])
+            frames.append([self.store.frame(clip, i, window, copy=False) for i in [*run, last]])
             if shot.annotated:
-                labels.append(self.store.label(clip, last, window))
+                labels.append(self.store.label(clip, last, window, copy=False))
         if not shot.annotated:
             return ClipBatch(_stack(frames), torch.full((len(keys), *shot.crop), IGNORE))
         return ClipBatch(_stack(frames), torch.from_numpy(np.stack(labels)).long())

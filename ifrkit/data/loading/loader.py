@@ -166,8 +166,9 @@ class _ViewItems(Items[RawBatch]):
             wanted = sampler.rare_class(self.clips.pixels_ck, self.crop.rare, key)
             clip = clip if wanted is None else sampler.clip_with(numbers, self.clips.pixels_ck, wanted, key)
         frames = self.clips.frames(pool, clip)
-        label = store.label(clip, frames.annotated) if labeled and frames.annotated is not None else None
-        asked = (view.placement.enlarged(key.rng("enlarge", view.name)) for view in views)
+        seen = labeled and frames.annotated is not None
+        label = store.label(clip, frames.annotated, copy=False) if seen else None
+        asked = (v.placement.enlarged(key.rng("enlarge", v.name)) for v in views if v.placement.enlarges)
         factor = next((own for own in asked if own is not None), None)
         window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, factor)
         places = Draw(key, frames, store.size, window, self.crop).draw(views)
@@ -186,7 +187,7 @@ class _ViewItems(Items[RawBatch]):
         store, clip, name = self.clips.store, reading.clip, view.name
         window, size = Window(place.y, place.x, common.height, common.width), self.crop.size
         sample.places[name] = place
-        image = resized(store.frame(clip, place.frame, window), size)
+        image = resized(store.frame(clip, place.frame, window, copy=False), size)
         sample.images[name] = reading.images[name] = _mirror(image, place.mirrored)
         if name in self.judged:
             sample.truth[name] = _mirror(resized(_truth(store, clip, place.frame, window), size), place.mirrored)
@@ -200,7 +201,7 @@ def _truth(store: ClipStore, clip: int, index: int, window: Window) -> Label:
     """The dataset's own label, hidden from training or not; all 255 where there is none."""
     record: ClipRecord = store.clips[clip]
     if index in record.labeled or index in record.hidden:
-        return store.label(clip, index, window, hidden=True)
+        return store.label(clip, index, window, hidden=True, copy=False)
     return np.full((window.height, window.width), IGNORE, np.uint8)
 
 

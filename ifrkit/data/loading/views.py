@@ -118,6 +118,11 @@ class Placement:
     of: str | None = None
     """The view that this one is placed by. It stands earlier."""
 
+    @property
+    def enlarges(self) -> bool:
+        """Whether it has an own `enlarged`: a generator that nobody asks is not made."""
+        return type(self).enlarged is not Placement.enlarged
+
     def enlarged(self, rng: Generator) -> float | None:
         """By which factor the frames of its pool are enlarged; None: that is left to `crop.scale`."""
         return None

@@ -7,6 +7,7 @@ read. A `ClipStore` pickles as its path; every process opens its own HDF5 files,
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,8 @@ else:
     h5 = lazy("ifrkit.data.store.file")  # a dry run asks the index alone
 
 INDEX = "clips.json"
+_UNPACKED_BYTES = 32 << 20
+"""Of labels that are kept: few are shown again and again, and to unpack one takes longer than to crop a sample."""
 
 
 class StoreFile(Config):
@@ -108,6 +111,7 @@ class ClipStore:
         self.index = index
         self.clips = list(index.clips)
         self._files: dict[int, h5.StoreFileReader] = {}
+        self._labels: OrderedDict[str, Label] = OrderedDict()
         self._process = os.getpid()
 
     @classmethod
@@ -150,23 +154,27 @@ class ClipStore:
         """Numbers of the clips of a split."""
         return [number for number, clip in enumerate(self.clips) if clip.split == split]
 
-    def frame(self, clip: int, index: int, window: Window | None = None) -> Frame:
-        """Frame `index` of a clip, or a window of it: (h, w, 3) uint8 RGB. The pixels are checked."""
-        file, row = self._row(clip, index)
-        return file.frame(row, window)
+    def frame(self, clip: int, index: int, window: Window | None = None, *, copy: bool = True) -> Frame:
+        """Frame `index` of a clip, or a window of it: (h, w, 3) uint8 RGB. The pixels are checked.
 
-    def label(self, clip: int, index: int, window: Window | None = None, *, hidden: bool = False) -> Label:
-        """The label of a frame, or a window of it: (h, w) uint8 class ids, 255 = ignore.
+        copy: off for a caller who does not write into it, and copies it soon.
+        """
+        file, row = self._row(clip, index)
+        frame = file.frame(row, window)
+        return frame.copy() if copy else frame
+
+    def label(
+        self, clip: int, index: int, window: Window | None = None, *, hidden: bool = False, copy: bool = True
+    ) -> Label:
+        """The label of a frame, or a window of it: (h, w) uint8 class ids, 255 = ignore. copy: as for `frame`.
 
         hidden: evaluation may also ask for labels that training must not see. Raises ArtifactError if there is none.
         """
         self._may_see(clip, index, hidden)
-        file, row = self._row(clip, index)
-        label = self._there(file.label(row), clip, index, "label")
-        if window is None:
-            return label
-        y, x, height, width = window
-        return label[y : y + height, x : x + width]
+        label = self._whole_label(clip, index)
+        y, x, height, width = window or Window(0, 0, *self.size)
+        label = label[y : y + height, x : x + width]
+        return label.copy() if copy else label
 
     def full_label(self, clip: int, index: int) -> Label:
         """The label of a val or test frame at its own resolution. Raises ArtifactError if it was not kept."""
@@ -184,6 +192,19 @@ class ClipStore:
         """Read every byte of every frame, label and flow. Raises ArtifactError at the first that is not as written."""
         for number in range(len(self.index.files)):
             self._file(number).verify()
+
+    def _whole_label(self, clip: int, index: int) -> Label:
+        """Unpacked now, or one of those that were asked for last."""
+        name = self.clips[clip].frames[index]
+        if name not in self._labels:
+            file, row = self._row(clip, index)
+            label = self._there(file.label(row), clip, index, "label")
+            while self._labels and (len(self._labels) + 1) * label.nbytes > _UNPACKED_BYTES:
+                self._labels.popitem(last=False)
+            label.flags.writeable = False  # the next one who asks gets the same
+            self._labels[name] = label
+        self._labels.move_to_end(name)
+        return self._labels[name]
 
     def _may_see(self, clip: int, index: int, hidden: bool) -> None:
         record = self.clips[clip]

@@ -129,7 +129,7 @@ class StoreFileReader:
             raise self._corrupt(error) from error
 
     def frame(self, row: int, window: Window | None = None) -> Frame:
-        """(h, w, 3) uint8 RGB."""
+        """(h, w, 3) uint8 RGB, not to be written."""
         try:
             return self._frames.read(row, window)
         except (OSError, ValueError, SyntaxError) as error:
@@ -164,10 +164,12 @@ class StoreFileReader:
             raise self._corrupt(error) from error
         if seen_hw.flat[0] == NO_FLOW:
             return None
-        return TrueFlow(np.ascontiguousarray(np.moveaxis(flow_hw2, 2, 0)), seen_hw.astype(bool))
+        return TrueFlow(np.array(np.moveaxis(flow_hw2, 2, 0), order="C"), seen_hw.astype(bool))
 
     def verify(self) -> None:
         """Read everything. Raises ArtifactError at the first bit that is not as it was written."""
+        for reader in (self._frames, *(reader for pair in self._flows.values() for reader in pair)):
+            reader.forget()
         for row in range(len(self._frames)):
             self.frame(row)
             self.label(row)
