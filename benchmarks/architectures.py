@@ -1,6 +1,8 @@
 """Video architectures beside each other: mIoU and TC of their reports, parameters, and time per frame on this machine.
 
-    python benchmarks/architectures.py REPORT ...        reports of eval, one video model each, made with --distances
+    python benchmarks/architectures.py REPORT ... [--json FILE]
+
+REPORT: made by eval with --distances, of one video model each.
 
 Time: the median over a stream of one clip, a key frame each interval of the report, after a warm-up pass; one thread.
 `mean` is that of an interval, `other` that of a frame that is not a key frame.
@@ -8,14 +10,15 @@ Time: the median over a stream of one clip, a key frame each interval of the rep
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from figures import Figures
 from rich.console import Console
 from rich.table import Table
 
@@ -89,13 +92,18 @@ def row(name: str, report: dict[str, Any], times: list[float], parameters: int) 
     ]
 
 
-def main(paths: list[str]) -> None:
+def main() -> None:
     """One table of all reports, the free baselines once."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reports", nargs="+", type=Path)
+    Figures.option(parser)
+    args = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(1)
     table = Table()
     seen: set[str] = set()
-    for path in paths:
-        artifact = open_artifact(Path(path))
+    for path in args.reports:
+        artifact = open_artifact(path)
         report = json.loads(artifact.file("report.json").read_text())
         interval, names = report["key_interval"], list(report["systems"])
         if not table.columns:
@@ -106,6 +114,8 @@ def main(paths: list[str]) -> None:
         times, parameters = stream(artifact, interval)
         label = names[0] if ssl == "none" else f"{names[0]}, {ssl}"
         table.add_row(label, *row(names[0], report, times, parameters))
+        accuracy = {metric: 100 * report["systems"][names[0]][metric][metric] for metric in ("miou", "tc")}
+        figures.add(label, larger=accuracy, smaller={"ms a frame": sum(times) / len(times)})
         for name in names[1:]:
             if name in seen:
                 continue
@@ -115,9 +125,8 @@ def main(paths: list[str]) -> None:
                 times = [t if i % interval == 0 else 0.0 for i, t in enumerate(times)]
             table.add_row(name, *row(name, report, times, parameters))
     Console(width=200).print(table)
+    figures.write(args.json)
 
 
 if __name__ == "__main__":
-    if not sys.argv[1:]:
-        raise SystemExit(__doc__)
-    main(sys.argv[1:])
+    main()

@@ -19,6 +19,7 @@ import time
 from typing import Any
 
 import torch
+from figures import Figures
 
 from ifrkit.config.network import network_config
 from ifrkit.models.network import Network, build_network
@@ -104,7 +105,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--task", choices=["measure", "peak"], help=argparse.SUPPRESS)
     parser.add_argument("--name", help=argparse.SUPPRESS)
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(1)
     if args.task:
         print(json.dumps((measure if args.task == "measure" else peak)(args.name, args)))
@@ -120,6 +123,11 @@ def main() -> None:
             continue
         numbers = f"{row['millions']:.2f} | {row['ms']:.0f} | {row['ratio']:.2f} | {row['first']:.1f}"
         print(f"| {name} | {numbers} | {memory['mib'] - empty['mib']:.0f} |", flush=True)
+        figures.add(
+            name,
+            smaller={"ms a step": row["ms"], "over resnet18": row["ratio"], "MiB": memory["mib"] - empty["mib"]},
+        )
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from figures import Figures
 from torch import Tensor
 
 from ifrkit.config.network import NetworkConfig
@@ -79,7 +80,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(128, 256), metavar=("H", "W"))
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--steps", type=int, default=60, help=f"the first {WARM_UP} are not timed")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     if args.steps <= WARM_UP:
         parser.error(f"--steps: at least {WARM_UP + 1}")
     torch.set_num_threads(args.threads)
@@ -92,6 +95,10 @@ def main() -> None:
     print(f"\nfp32 contiguous     {median['fp32'] * 1e3:8.1f} ms a step, mean loss of the last 5: {tail['fp32']:.4f}")
     print(f"bf16 channels-last  {median['bf16'] * 1e3:8.1f} ms a step, mean loss of the last 5: {tail['bf16']:.4f}")
     print(f"ratio               {median['fp32'] / median['bf16']:8.2f} (target 1.6)")
+    for name in ("fp32", "bf16"):
+        figures.add(name, smaller={"ms a step": median[name] * 1e3, "loss of the last 5": tail[name]})
+    figures.add("bf16", larger={"x fp32": median["fp32"] / median["bf16"]})
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

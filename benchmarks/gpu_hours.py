@@ -17,6 +17,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import torch
+from figures import Figures
 from torch.utils.flop_counter import FlopCounterMode
 
 from ifrkit.cli.main import in_process
@@ -84,7 +85,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", default=list(TABLES), metavar="TABLE")
     parser.add_argument("--tflops", type=float, default=10.0, help="assumed, of the GPU; default: 10")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(1)
     work: dict[str, Work] = {}
     total, runs, shared = Counter[str](), Counter[str](), dict[str, float]()
@@ -113,6 +116,8 @@ def main() -> None:
     total["together"], runs["together"] = sum(shared.values()), len(shared)
     for name in [*args.tables, "together"]:
         print(f"| {name} | {runs[name]} | {total[name] / 1e6:.3g} | {total[name] / args.tflops / 3600:,.0f} |")
+        figures.add(f"table {name}", smaller={"EFLOP": total[name] / 1e6})
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from figures import Figures
+
 from ifrkit.cli.main import COMMANDS
 
 BUDGET_MS = 150
@@ -81,7 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1, help="training steps of the artifacts that are made")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     lines = ["--help", *(f"{name} --help" for name in COMMANDS), *(f"{line} --dry-run" for line in DRY_RUNS)]
     times: dict[str, list[Taken]] = {line: [] for line in lines}
     bare: list[Taken] = []
@@ -99,7 +103,9 @@ def main() -> int:
     for line, runs in times.items():
         wall, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
         mark = "  over" if wall > BUDGET_MS else ""
+        figures.add(f"ifrkit {line}", smaller={"ms wall": wall, "ms cpu": cpu, "x bare interpreter": wall / unit})
         print(f"{'ifrkit ' + line:64} {wall:6.0f} ms wall  {cpu:6.0f} ms cpu  {wall / unit:6.1f} x bare{mark}")
+    figures.write(args.json)
     return int(any(statistics.median(run.wall for run in runs) > BUDGET_MS for runs in times.values()))
 
 

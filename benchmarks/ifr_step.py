@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from figures import Figures
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
@@ -62,7 +63,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(128, 256), metavar=("H", "W"), help="multiples of 16")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9, help="one more round warms up")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(args.threads)
     network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0).train()
     methods = {"ifr": Method(Method.Config())}
@@ -81,6 +84,8 @@ def main() -> None:
     for clock, title in enumerate(("wall", "processor")):
         bare, ifr = (statistics.median(t[clock] for t in times[name][1:]) for name in ("bare", "ifr"))
         print(f"{title:9}  bare passes {bare * 1e3:8.1f} ms   IFR step {ifr * 1e3:8.1f} ms   ratio {ifr / bare:.3f}")
+        figures.add(f"IFR step, {title} time", smaller={"ms": ifr * 1e3, "over bare passes": ifr / bare})
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

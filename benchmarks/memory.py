@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from figures import Figures
 from PIL import Image
 
 CLASSES = 8
@@ -44,7 +45,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4, help="frames of a clip")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 512), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--steps", type=int, default=4, help="training steps")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     height, width = args.size
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -53,8 +56,12 @@ def main() -> None:
             make_dataset(root, clips, args.frames, (height, width))
             stored = clips * args.frames * height * width * 3
             print(f"{clips} clips of {args.frames} frames at {height}x{width} ({stored // MIB} MiB of pixels):")
-            show("prepare", measure(["prepare", "folders", "--root", str(root), "--workspace", str(workspace)]))
-            show("train-branches", measure(["train-branches", *training(args), "--workspace", str(workspace)]))
+            stages = {"prepare": ["folders", "--root", str(root)], "train-branches": training(args)}
+            for stage, words in stages.items():
+                peak = measure([stage, *words, "--workspace", str(workspace)])
+                show(stage, peak)
+                figures.add(f"{stage}, {clips} clips", smaller={"MiB": peak.own / MIB, "s": peak.seconds})
+    figures.write(args.json)
 
 
 def training(args: argparse.Namespace) -> list[str]:

@@ -21,6 +21,7 @@ import time
 from typing import Any
 
 import torch
+from figures import Figures
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
@@ -119,7 +120,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="one more round warms up")
     parser.add_argument("--task", choices=["measure", "peak"], help=argparse.SUPPRESS)
     parser.add_argument("--name", help=argparse.SUPPRESS)
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     if args.task:
         print(json.dumps((measure if args.task == "measure" else peak)(args.name, args)))
         return
@@ -131,6 +134,8 @@ def main() -> None:
         row, memory = child("measure", ssl), child("peak", ssl)["mib"] - empty
         numbers = f"{row['ratio']:.2f} | {row['ms']:.0f} | {memory / base:.2f} | {memory:.0f}"
         print(f"| `{ssl}` | {row['passes']} | {row['cost']:.2f} | {numbers} |", flush=True)
+        figures.add(ssl, smaller={"ms a step": row["ms"], "time over none": row["ratio"], "MiB": memory})
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

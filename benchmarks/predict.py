@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from figures import Figures
 from numpy.typing import NDArray
 
 from data_prep.synthetic import Dataset
@@ -81,7 +82,7 @@ def models(workspace: Path, tiny: bool, device: str) -> tuple[Artifact, Artifact
     return branches, made(train_fusion.STAGE, fusion, branches)
 
 
-def speed(args: argparse.Namespace) -> None:
+def speed(args: argparse.Namespace, figures: Figures) -> None:
     """Print a line for each variant."""
     with tempfile.TemporaryDirectory() as place:
         workspace, size = Path(place), (args.size[0], args.size[1])
@@ -112,6 +113,7 @@ def speed(args: argparse.Namespace) -> None:
         rate, outside = (_median(results, key) for key in ("frames_per_second", "outside_networks"))
         best = max(result["frames_per_second"] for result in results)
         share = results[0]["key_frames"] / results[0]["frames"]
+        figures.add(name, larger={"frames/s": rate, "x reference": rate / base}, smaller={"share outside": outside})
         print(f"{name:24} {rate:8.2f} frames/s   {rate / base:5.2f} x   best {best:8.2f}   "
               f"outside {100 * outside:4.1f} %   key frames {100 * share:3.0f} %")  # fmt: skip
 
@@ -120,7 +122,7 @@ def _median(results: list[dict[str, Any]], key: str) -> float:
     return statistics.median(result[key] for result in results[1:])
 
 
-def policies(args: argparse.Namespace) -> None:
+def policies(args: argparse.Namespace, figures: Figures) -> None:
     """Print a table for streets that go on, and one for streets that are cut."""
     model = load_video_model(open_artifact(Path(args.policy), ("video-model",)), "best").to(args.device)
 
@@ -153,6 +155,7 @@ def policies(args: argparse.Namespace) -> None:
             gain = f"   against fixed {100 * (miou - there[0]):+5.2f} {100 * (accuracy - there[1]):+5.2f}"
             (line,) = _lines([(share, miou, accuracy)], f"adaptive {threshold}")
             print(line + gain, flush=True)
+            figures.add(f"adaptive {threshold}, {title}", larger={"mIoU": 100 * miou}, smaller={"key frames": share})
 
 
 def _lines(rows: list[tuple[float, float, float]], name: str) -> Iterator[str]:
@@ -171,12 +174,15 @@ def main() -> None:
     parser.add_argument("--policy", metavar="MODEL")
     parser.add_argument("--videos", type=int, default=6)
     parser.add_argument("--length", type=int, default=30)
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(args.threads)
     if args.policy:
-        policies(args)
+        policies(args, figures)
     else:
-        speed(args)
+        speed(args, figures)
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import Figures
 from numpy.typing import NDArray
 
 from ifrkit.annotate.chains import chains
@@ -137,14 +138,16 @@ def measure(branches: Artifact, reach: int, scratch: Path) -> dict[str, Tally]:
     return tallies
 
 
-def show(tallies: dict[str, Tally]) -> None:
+def show(tallies: dict[str, Tally], figures: Figures) -> None:
     """Both tables."""
     every = sorted({d for tally in tallies.values() for d in tally.distance})
     shown = [d for d in DISTANCES if d in every]
     print(f"| accuracy (says), % | {' | '.join(f'{d} frames' for d in shown)} | all |")
     print(f"|---|{'---|' * (len(shown) + 1)}")
     for name, tally in tallies.items():
-        cells = [tally.distance.get(d) for d in shown] + [sum(tally.distance.values())]
+        whole = sum(tally.distance.values())
+        cells = [tally.distance.get(d) for d in shown] + [whole]
+        figures.add(name, larger={"accuracy, %": 100 * whole[0] / whole[2]})
         texts = ["" if c is None else f"{100 * c[0] / c[2]:.1f} ({100 * c[1] / c[2]:.0f})" for c in cells]
         print(f"| {name} | {' | '.join(texts)} |")
     spans = " | ".join(f"{low:g} to {min(high, 1):g}" for low, high in pairwise(BINS))
@@ -171,13 +174,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--from", dest="source", type=Path)
+    Figures.option(parser)
     options = parser.parse_args()
+    figures = Figures()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as place:
         branches = open_artifact(options.source) if options.source else trained(Path(place), options)
         scratch = Path(place) / "scratch"
         scratch.mkdir()
-        show(measure(branches, options.reach, scratch))
+        show(measure(branches, options.reach, scratch), figures)
+    figures.write(options.json)
 
 
 if __name__ == "__main__":

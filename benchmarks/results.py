@@ -22,10 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from figures import Figures
+
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.evaluation.bootstrap import difference, together
 from ifrkit.evaluation.records import read_records
-from ifrkit.media import figures
+from ifrkit.media import figures as plots
 from ifrkit.report import curves
 
 METHODS = ["none", "blend", "ifr", "unimatch", "fixmatch", "cps", "tdc", "self-training"]
@@ -137,7 +139,7 @@ def finished(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return {json.dumps(c["key"]): c for c in map(json.loads, lines)}
 
 
-def tables(args: argparse.Namespace) -> None:
+def tables(args: argparse.Namespace, figures: Figures) -> None:
     """Print a table for each number of labels and budget; the baseline's row stands in both budgets."""
     cells = finished(args)
     for labels, budget in sorted({(c["key"][1], c["key"][2]) for c in cells.values()}):
@@ -156,6 +158,8 @@ def tables(args: argparse.Namespace) -> None:
             ]
             first = [f"`{ssl}` ({len(rows)})", rows[0]["passes"], str(rows[0]["steps"]), minutes]
             print("| " + " | ".join(first + numbers) + " |")
+            mean = statistics.mean(row["miou"] for row in rows)
+            figures.add(f"{ssl}, {labels} labels, {budget}", larger={"mIoU": mean}, smaller={"minutes": float(minutes)})
         if (count := len(groups) - ("none" in groups)) > 1:
             level = f"{100 * together(count):.4g} %"
             print(f"\n{count} comparisons with `none`: to hold together at 95 %, each has to at {level} (Bonferroni).")
@@ -164,7 +168,7 @@ def tables(args: argparse.Namespace) -> None:
 def picture(args: argparse.Namespace, path: Path) -> None:
     """Validation mIoU over minutes of training, mean over seeds; dotted: where the baseline ends."""
     cells = [c for c in finished(args).values() if c["key"][1] == args.labels[0] and c["key"][2] == args.budget]
-    figure = figures.new_figure(7, 4)
+    figure = plots.new_figure(7, 4)
     axes = figure.subplots()
     names = sorted({c["key"][0] for c in cells}, key=lambda name: (name != "none", name))
     for number, name in enumerate(names):
@@ -179,7 +183,7 @@ def picture(args: argparse.Namespace, path: Path) -> None:
     axes.set_ylabel("validation mIoU (%)")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    figures.save(figure, path, dpi=110)
+    plots.save(figure, path, dpi=110)
 
 
 def main() -> None:
@@ -199,7 +203,9 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="only print what is finished")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw mIoU over minutes into this file")
     parser.add_argument("-v", "--verbose", action="store_true")
+    Figures.option(parser)
     args, args.extra = parser.parse_known_args()
+    figures = Figures()
     if not args.tables:
         if args.leave_out:
             args.root = without(Path(args.root), args.leave_out, args.workspace / "root")
@@ -216,7 +222,8 @@ def main() -> None:
             ]
             for run in runs:
                 run.result()
-    tables(args)
+    tables(args, figures)
+    figures.write(args.json)
     if args.picture:
         picture(args, args.picture)
 

@@ -14,6 +14,8 @@ import statistics
 import time
 from pathlib import Path
 
+from figures import Figures
+
 from data_prep.synthetic import Dataset
 
 
@@ -24,7 +26,9 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=4, help="videos a round")
     parser.add_argument("--size", type=int, nargs=2, default=(96, 192), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--flow", action="store_true")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures()
     options = {"train_videos": args.rounds * args.videos, "height": args.size[0], "width": args.size[1]}
     dataset = Dataset(Path(), Dataset.Config.model_validate(options))
     clips = [clip for clip in dataset.clips() if clip.split == "train"]
@@ -46,6 +50,8 @@ def main() -> None:
     what = "frames with labels and flow" if args.flow else "frames with labels"
     print(f"{what} at {args.size[0]}x{args.size[1]}, per second of one core, {len(rates)} rounds of {len(names)}:")
     print(f"  median {statistics.median(rates):.0f}, lowest {min(rates):.0f}, highest {max(rates):.0f}")
+    figures.add(what, larger={"frames/s of a core": statistics.median(rates)})
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

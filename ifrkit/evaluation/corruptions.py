@@ -109,8 +109,10 @@ class CorruptedStore(ClipStore):
         super().__init__(store.path)
         self.kind, self.strength = kind, strength
 
-    def frame(self, clip: int, index: int, window: Window | None = None) -> Frame:
-        worse = corrupted(super().frame(clip, index), self.kind, self.strength, self.clips[clip].frames[index])
+    def frame(self, clip: int, index: int, window: Window | None = None, *, copy: bool = True) -> Frame:
+        worse = corrupted(
+            super().frame(clip, index, copy=False), self.kind, self.strength, self.clips[clip].frames[index]
+        )
         if window is None:
             return worse
         y, x, height, width = window

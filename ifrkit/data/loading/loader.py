@@ -166,8 +166,9 @@ class _ViewItems(Items[RawBatch]):
             wanted = sampler.rare_class(self.clips.pixels_ck, self.crop.rare, key)
             clip = clip if wanted is None else sampler.clip_with(numbers, self.clips.pixels_ck, wanted, key)
         frames = self.clips.frames(pool, clip)
-        seen = labeled and frames.annotated is not None
-        label = store.label(clip, frames.annotated, copy=False) if seen else None
+        label = None
+        if labeled and frames.annotated is not None:
+            label = store.label(clip, frames.annotated, copy=False)
         asked = (v.placement.enlarged(key.rng("enlarge", v.name)) for v in views if v.placement.enlarges)
         factor = next((own for own in asked if own is not None), None)
         window = sampler.crop_window(store.size, self.crop, key, pool, label, wanted, factor)

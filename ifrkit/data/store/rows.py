@@ -53,13 +53,13 @@ class RawReader:
             raise CorruptRow(f"dataset {name!r} does not lie in one piece")
         if offset + expected > path.stat().st_size:  # a map beyond the end of a file would end the process
             raise CorruptRow("the file is cut off")
-        self._rows = np.memmap(path, dtype, "r", offset, shape).view(np.ndarray)  # whose slices cost less
+        self._rows: NDArray[Any] = np.memmap(path, dtype, "r", offset, shape).view(np.ndarray)  # whose slices cost less
         self._checked = [0] * shape[0]
         """Of each row, bit b: band b was as it was written."""
 
     def read(self, row: int, window: Window | None = None) -> NDArray[Any]:
         """One row, or a window of it: not a copy, and not to be written."""
-        image = self._rows[row]
+        image: NDArray[Any] = self._rows[row]
         y, x, height, width = window or Window(0, 0, *image.shape[:2])
         first, end = y // BAND, -(-(y + height) // BAND)
         wanted = (1 << end) - (1 << first)
@@ -75,7 +75,7 @@ class RawReader:
         for band in range(first, end):
             if self._checked[row] >> band & 1:
                 continue
-            if zlib.crc32(self._rows[row, band * BAND : (band + 1) * BAND]) != self._sums[row, band]:
+            if zlib.crc32(self._rows[row, band * BAND : (band + 1) * BAND].data) != self._sums[row, band]:
                 raise CorruptRow(f"the pixels of row {row} are not those that were written")
             self._checked[row] |= 1 << band
 
