@@ -16,7 +16,7 @@ from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import Frame
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.evaluation.judge import scored_frames
+from ifrkit.evaluation.scored import scored_frames
 from ifrkit.media.resize import resize_frame
 from ifrkit.predict.choices import choices
 from ifrkit.predict.pace import Pace, Peak
