@@ -197,6 +197,9 @@ class Exported(Index):
     """Of each model, inside its graphs: the softmax of their logits is a probability."""
     size: tuple[int, int]
     key_interval: int | None
+    int8: dict[str, dict[str, int | float]] = {}
+    """Of each model that is in 8-bit integers: mIoU of its `float` graphs and of these, the `drop`, and on how many
+    labeled held-out `frames`. Empty: the graphs are in floating point."""
     tolerance: float
     graphs: dict[str, Graph]
 

@@ -10,6 +10,9 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.config.plan import PlanConfig
 from ifrkit.evaluation.systems import scaled_name
 
+_FORMS = {"onnx": "", "int8": " --int8"}
+"""Of exported graphs: what they are called, and the flag of `ifrkit export` that makes them."""
+
 
 def choices(config: PlanConfig, model: Artifact, others: Sequence[Artifact], longest: int) -> Iterator[Choice]:
     """All of them, with the accuracy that reports give.
@@ -39,23 +42,28 @@ def _ways(config: PlanConfig, model: Artifact, branches: Artifact, graphs: Seque
         for interval in config.intervals:
             yield _way(f"{arch}, key interval {interval}", model, interval, key_interval=interval)
     for source in dict.fromkeys((branches.id, model.id)):
-        made = [graph for graph in graphs if graph.manifest.inputs[0].id == source]
         given = branches if source == branches.id else model
-        if not made:
-            name = f"{light}, every frame, onnx" if given is branches else f"{arch}, onnx"
-            yield _lacking(name, f"ifrkit export --from {given.path}")
-        for graph in made:
-            yield from _of_graphs(config, graph, light, "" if given is branches else arch)
+        for form, flag in _FORMS.items():
+            own = [graph for graph in graphs if graph.manifest.inputs[0].id == source]
+            made = [graph for graph in own if bool(graph.manifest.config.get("int8")) == bool(flag)]
+            if not made:
+                name = f"{light}, every frame, {form}" if given is branches else f"{arch}, {form}"
+                yield _lacking(name, f"ifrkit export{flag} --from {given.path}")
+            for graph in made:
+                yield from _of_graphs(config, graph, form, light, "" if given is branches else arch)
 
 
-def _of_graphs(config: PlanConfig, graph: Artifact, light: str, arch: str) -> Iterator[Choice]:
+def _of_graphs(config: PlanConfig, graph: Artifact, form: str, light: str, arch: str) -> Iterator[Choice]:
+    index = Exported.read(graph)
     if arch:
         for interval in config.intervals:
-            yield _way(f"{arch}, key interval {interval}, onnx", graph, interval, key_interval=interval)
+            yield _way(f"{arch}, key interval {interval}, {form}", graph, interval, key_interval=interval)
         return
-    yield _way(f"{light}, every frame, onnx", graph, branch=light)
-    if "height" in Exported.read(graph).graphs[light].dynamic:
-        yield _way(f"{_scaled(light, config.scale)}, onnx", graph, branch=light, scale=config.scale)
+    whole = _way(f"{light}, every frame, {form}", graph, branch=light)
+    measured = index.int8.get(light, {}).get("int8")
+    yield whole.model_copy(update={"miou": measured})  # export judged it on the frames that eval scores
+    if "height" in index.graphs[light].dynamic:
+        yield _way(f"{_scaled(light, config.scale)}, {form}", graph, branch=light, scale=config.scale)
 
 
 def _scaled(branch: str, scale: float) -> str:
@@ -73,9 +81,10 @@ def _lacking(name: str, command: str) -> Choice:
 def _judged(choice: Choice, reports: Sequence[Artifact]) -> Choice:
     """With mIoU and TC of the newest reports that have them.
 
-    Graphs in floating point are what they were made from (`ifrkit/export/check.py`), so their reports count.
+    Graphs in floating point are what they were made from (`ifrkit/export/check.py`), so their reports count; those in
+    8-bit integers are not.
     """
-    if not choice.id:
+    if not choice.id or choice.name.endswith(", int8"):
         return choice
     found: dict[str, float | None] = {"miou": None, "tc": None}
     for report in reversed(reports):

@@ -52,6 +52,8 @@ def open_segmenter(job: Job) -> Segmenter:
     config: PredictConfig = job.config
     given, device = job.inputs[0], torch.device(job.device)
     if given.kind == "exported":
+        for name, found in Exported.read(given).int8.items():
+            job.display.info(f"{name} in 8-bit integers: {100 * found['drop']:.2f} points of mIoU below its float form")
         return open_graphs(given, config)
     require_fit(given, config)
     store = ClipStore.of(job.input("clips"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,24 +11,30 @@ import torch
 from ifrkit import __version__
 from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts.indexes import Branches, Exported
-from ifrkit.artifacts.job import Job
+from ifrkit.artifacts.job import Job, input_of
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.export import ExportConfig
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.core.faults import resource_error
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.export.accuracy import feeds, held_out, miou
 from ifrkit.export.check import TRIM, Difference, compare, real_frames
+from ifrkit.export.fold import without_batch_norms
 from ifrkit.export.formats import SUFFIX, require_onnx, write
 from ifrkit.export.graphs import SMALLEST, Branch, Graph, graphs, normalisation, without_adaptive_pooling
+from ifrkit.export.int8 import quantise
 from ifrkit.export.runtime import ExportedModel, open_graph
 from ifrkit.trained import load_branch, load_video_model
 
 
 def check(config: ExportConfig, inputs: list[Artifact]) -> None:
-    """What writes the graphs is installed."""
+    """What writes the graphs is installed, and int8 graphs can be judged."""
     if config.format == "onnx":
         require_onnx()
+    if config.int8 and not held_out(store := ClipStore.of(input_of(inputs, "clips"))):
+        fault = f"--int8: {store.name} has no held-out label, so nobody could say what it costs"
+        raise ConfigError(fault, "label a frame of a validation video, or export without --int8")
 
 
 def run(job: Job) -> None:
@@ -54,7 +61,43 @@ def run(job: Job) -> None:
     if not worst <= config.tolerance:
         fault = f"export: {worst:.2e} away from torch, above tolerance {config.tolerance:g}"
         raise ThresholdError(fault, "--set tolerance=... if that is good enough, else --format torch")
+    if config.int8:
+        metadata["int8"] = {name: _quantise(job, store, name, model, graphs) for name, model in models.items()}
+        _judge_int8(job, metadata["int8"])
     Exported.model_validate({**metadata, "tolerance": config.tolerance, "graphs": graphs}).write(job.directory)
+
+
+def _quantise(
+    job: Job, store: ClipStore, name: str, model: Branch | VideoModel, graphs: dict[str, Any]
+) -> dict[str, int | float]:
+    """Put the int8 form of the graphs of a model in their place. Returns what that costs on labeled held-out frames."""
+    names = [name] if isinstance(model, Branch) else ["key-step", "update-step"]
+    paths = [job.directory / graphs[graph]["file"] for graph in names]
+    exact = _opened(paths)
+    new = [path.with_suffix(".int8") for path in paths]
+    with torch.inference_mode():
+        inputs = feeds(store, exact, job.config.calibration)
+        for path, target, step in zip(paths, new, ("start", "step"), strict=False):
+            job.display.status(f"{path.name}: calibration")
+            quantise(path, target, inputs[step])
+        for path, target in zip(paths, new, strict=True):
+            target.replace(path)
+        places, distance = held_out(store), (job.inputs[0].manifest.config.get("key_interval") or 1) - 1
+        found = {
+            form: miou(store, graph, job.display.track(places, f"mIoU, {form}"), distance)  # type: ignore[arg-type]
+            for form, graph in (("float", exact), ("int8", _opened(paths)))
+        }
+    return {**found, "drop": found["float"] - found["int8"], "frames": len(places)}
+
+
+def _judge_int8(job: Job, found: dict[str, dict[str, int | float]]) -> None:
+    rows = [[n, *(f"{100 * f[k]:.2f}" for k in ("float", "int8", "drop")), str(f["frames"])] for n, f in found.items()]
+    job.display.table("mIoU of 8-bit integers (%)", ["", "float", "int8", "drop", "frames"], rows)
+    job.metrics["int8"] = found
+    name = max(found, key=lambda n: found[n]["drop"])
+    if (drop := found[name]["drop"]) > job.config.max_drop:
+        fault = f"export --int8: {name} loses {100 * drop:.1f} points of mIoU, above {100 * job.config.max_drop:g}"
+        raise ThresholdError(fault, "--set max_drop=... if that is good enough, else export without --int8")
 
 
 def _models(job: Job) -> dict[str, Branch | VideoModel]:
@@ -92,17 +135,24 @@ def _attempt(
     dynamic: tuple[str, ...],
     metadata: dict[str, Any],
 ) -> dict[str, Any]:
-    onnx = job.config.format == "onnx"
-    found = list(graphs(name, without_adaptive_pooling(model) if onnx else model, store.size, dynamic))
+    if job.config.format == "onnx":
+        frame_b3hw = next(real_frames(store, ()))[:, 0].contiguous()
+        traced = without_batch_norms(without_adaptive_pooling(model), frame_b3hw)
+    else:
+        traced = model
+    found = list(graphs(name, traced, store.size, dynamic))
     paths = [job.directory / f"{graph.name}{SUFFIX[job.config.format]}" for graph in found]
     described = {}
     for graph, path in zip(found, paths, strict=True):
         job.display.status(path.name)
         described[graph.name] = _describe(graph, path.name)
         write(graph, path, {**metadata, "graph": graph.name, **described[graph.name]})
-    exported = ExportedModel(open_graph(paths[0]), open_graph(paths[1]) if len(paths) > 1 else None)
-    differences = compare(model, exported, list(real_frames(store, dynamic)))
+    differences = compare(model, _opened(paths), list(real_frames(store, dynamic)))
     return {graph: {**described[graph], "checked": _of(differences, graph).report()} for graph in described}
+
+
+def _opened(paths: list[Path]) -> ExportedModel:
+    return ExportedModel(open_graph(paths[0]), open_graph(paths[1]) if len(paths) > 1 else None)
 
 
 def _of(differences: dict[str, Difference], graph: str) -> Difference:

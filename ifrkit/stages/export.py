@@ -14,5 +14,5 @@ STAGE = Stage(
     needs=("video-model", "branches"),
     payload=("exported.json", "*.onnx", "*.pt2"),
     check="ifrkit.stages._export:check",
-    label=lambda config: config.format,
+    label=lambda config: f"{config.format}-int8" if config.int8 else config.format,
 )

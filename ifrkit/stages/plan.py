@@ -36,7 +36,7 @@ def _extra_inputs(config: PlanConfig, inputs: list[store.Artifact], workspace: P
     own = [branches] if branches is not None and branches.id != model.id else []
     ids = {model.id, *(artifact.id for artifact in own)}
     graphs = {
-        made.manifest.inputs[0].id: made
+        (made.manifest.inputs[0].id, made.manifest.config.get("int8")): made
         for made in store.artifacts(workspace, "exported")
         if made.manifest.inputs[0].id in ids and _is(made, format="onnx", checkpoint="best")
     }

@@ -31,7 +31,7 @@ FLAGS = {
     "predict": "--branch --key-interval --key-policy --backend --frames --write --plan",
     "plan": "",
     "propagate": "--flow --branch --reach --write",
-    "export": "--format",
+    "export": "--format --int8",
 }
 """Few flags; the rest is --set. A new one is a decision: change it here too."""
 

@@ -14,16 +14,17 @@ import torch
 from chains import Chain, complaint
 
 from ifrkit.artifacts import store
-from ifrkit.artifacts.indexes import Choice, Plan, Report
+from ifrkit.artifacts.indexes import Choice, Exported, Plan, Report
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact, open_artifact
 from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.export import ExportConfig
 from ifrkit.config.plan import PlanConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import to_ids
 from ifrkit.predict.planned import frontier, machine, pick, wanted_rate
-from ifrkit.stages import evaluate, plan
+from ifrkit.stages import evaluate, export, plan
 from ifrkit.stages._plan import verdicts
 from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_branch
@@ -144,6 +145,28 @@ def test_reports_give_the_accuracy(tmp_path: Path, model: Artifact) -> None:
     assert found[ROWS[3]].tc == near["systems"]["accel"]["tc"]["tc"]
     assert (found[ROWS[4]].miou, found[ROWS[4]].tc) == (None, whole["systems"]["accel"]["tc"]["tc"])
     assert [bool(found[name].lacking) for name in ROWS] == [False, False, False, False, True]
+
+
+def test_graphs_are_measured_too(tmp_path: Path, branches: Artifact) -> None:
+    pytest.importorskip("onnxruntime")
+    made = {
+        int8: execute(
+            export.STAGE,
+            ExportConfig(int8=int8, max_drop=1, calibration=2),
+            Run(workspace=tmp_path, inputs=[branches]),
+        )
+        for int8 in (False, True)
+    }
+    judged = execute(evaluate.STAGE, EvalConfig(pictures=0), Run(workspace=tmp_path, inputs=[branches]))
+    found = {choice.name: choice for choice in Plan.read(_made(tmp_path, branches)[0]).choices}
+    for name, int8 in (("onnx", False), ("int8", True)):
+        choice = found[f"update, every frame, {name}"]
+        assert (choice.kind, choice.id, choice.settings) == ("exported", made[int8].id, {"branch": "update"})
+        assert choice.frames_per_second
+    exact = Report.read(judged).systems["update, every frame"]["miou"]["miou"]
+    assert found["update, every frame, onnx"].miou == exact
+    assert found["update, every frame, int8"].miou == Exported.read(made[True]).int8["update"]["int8"]
+    assert not [name for name in found if "size, " in name]  # graphs of 32x48 frames take no other size
 
 
 def test_half_size_is_what_it_says(tmp_path: Path, branches: Artifact, clips: Artifact) -> None:

@@ -62,7 +62,7 @@ class SameConv(nn.Conv2d):
             x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2))
             bottom = right = 0
         around = (bottom // 2, right // 2)  # the same on both sides: the convolution pads by itself, without a copy
-        return F.conv2d(x, self.weight, None, self.stride, around, self.dilation, self.groups)
+        return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
 
     def _missing(self, size: int) -> int:
         """How many pixels a side of this size lacks."""
