@@ -27,8 +27,8 @@ def command(shared: Shared, what: str | None) -> None:
     on smaller frames, the video model at several key intervals, graphs. A row that beats another one says so; for
     what is not known yet, the command that tells is printed.
 
-    VIDEO_OR_SIZE: a video like yours, or the size of its frames as HEIGHTxWIDTH. `ifrkit predict --plan fps=25` then
-    takes the most accurate way that is as fast.
+    VIDEO_OR_SIZE: a video like yours, or the size of its frames as HEIGHTxWIDTH. `ifrkit predict VIDEO --plan fps=25`
+    then takes the most accurate way that is as fast.
 
     \b
     Examples:

@@ -47,6 +47,7 @@ def command(shared: Shared, allow_download: bool, **options: Any) -> None:
       ifrkit train-branches --ssl ifr --backbone resnet18,resnet101 --partition 1/30
       ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
       ifrkit train-branches --branch update --backbone hf:dinov2-small --set update.freeze=all
+      ifrkit train-branches --branch reference | ifrkit train-branches --ssl distill --branch update
       ifrkit train-branches --recipe camvid,paper-equations --resume
     """
     if allow_download:

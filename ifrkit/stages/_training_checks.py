@@ -22,7 +22,7 @@ from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.models.network import build_network
 from ifrkit.stages.ranks import Ranks
 from ifrkit.train import flow_clips
-from ifrkit.train.stage_one import BranchTask, pseudo_labels
+from ifrkit.train.stage_one import BranchTask, sources_of
 from ifrkit.train.stage_two import labeled_of
 
 
@@ -32,7 +32,7 @@ def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
     labeled = labeled_clips(store, config.labeled)
     world = Ranks.from_environment().world
     share = config.loop.share(world)
-    sources = pseudo_labels(inputs, store, labeled)
+    sources = sources_of(inputs, store, labeled)
     # What is counted in the pixels of all labels refuses nothing, and takes its time.
     plain = {"balance": BalanceConfig(), "crop": config.crop.model_copy(update={"rare": 0.0})}
     light = config.model_copy(update=plain)

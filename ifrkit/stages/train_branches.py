@@ -23,13 +23,13 @@ def _extra_inputs(config: TrainBranchesConfig, inputs: list[store.Artifact], wor
     wanted: dict[str, str] = {}
     for options in config.method.values():
         wanted |= options.artifacts()  # type: ignore[attr-defined]
-    if given.kind == "clips":
-        return [store.resolve(workspace, reference, (kind,)) for kind, reference in wanted.items()]
-    if given.kind not in wanted:
+    if given.kind not in ("clips", *wanted):
         fault = f"--ssl {','.join(config.ssl)} reads no {given.kind}, and {given.path} came as input"
-        raise ConfigError(fault, "add self-training or dars to --ssl, or give clips")
+        fitting = "distill" if given.kind == "branches" else "self-training or dars"
+        raise ConfigError(fault, f"add {fitting} to --ssl, or give clips")
+    others = [store.resolve(workspace, ref, (kind,)) for kind, ref in wanted.items() if kind != given.kind]
     clips = given.ancestor("clips")
-    return [clips] if clips else []
+    return [clips, *others] if clips and clips.id != given.id else others
 
 
 def _after(branches: store.Artifact, workspace: Path | None) -> list[str]:
@@ -46,7 +46,7 @@ STAGE = Stage(
     order=20,
     needs=("clips",),
     payload=("branches.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
-    accepts=("pseudo-labels",),
+    accepts=("pseudo-labels", "branches"),
     resumable=True,
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._training_checks:branches",

@@ -34,7 +34,7 @@ from ifrkit.data.store.pseudo import PseudoLabels, PseudoWriter, file_name, trai
 from ifrkit.models.network import build_network
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import Run, execute
-from ifrkit.train.stage_one import BranchTask
+from ifrkit.train.stage_one import BranchTask, Sources
 
 STREET = {"val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
 LATE = 10**6
@@ -50,7 +50,7 @@ def toy_clips(root: Path, videos: int = 2) -> Artifact:
 def toy_task(ssl: str, clips: Artifact, **changes: Any) -> BranchTask:
     """Stage one with these methods, as the training loop gets it: a step takes two labeled and two unlabeled clips.
 
-    changes: fields of TrainBranchesConfig. Pseudo labels, where a view wants some, are random.
+    changes: fields of TrainBranchesConfig. Pseudo labels, where a view wants some, are random, and so is a teacher.
     """
     config = TrainBranchesConfig.model_validate(
         {
@@ -67,7 +67,9 @@ def toy_task(ssl: str, clips: Artifact, **changes: Any) -> BranchTask:
     labeled = labeled_clips(store, config.labeled)
     network = build_network(config.update, store.labels.num_classes, seed=0)
     pseudo = PseudoLabels(_random_labels(clips, store), store, labeled)
-    return BranchTask(network, config, store, labeled, torch.device("cpu"), {"pseudo-labels": pseudo}).measured()
+    teacher = build_network(config.update, store.labels.num_classes, seed=1).eval()
+    sources: Sources = {"pseudo-labels": pseudo, "branches": teacher}
+    return BranchTask(network, config, store, labeled, torch.device("cpu"), sources).measured()
 
 
 def train(task: BranchTask, start: int = 0, stop: int = 2, late: int = 0) -> list[dict[str, float]]:

@@ -43,7 +43,10 @@ from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.optim import branch_optimizer, poly, warm
 from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
-from ifrkit.trained import load_into
+from ifrkit.trained import load_branch, load_into
+
+Sources = Mapping[str, LabelSource | Network]
+"""Kind of artifact -> written labels (pseudo-labels), or a trained network that teaches (branches)."""
 
 _THIN = 0.2
 """Below this share of labeled pixels a mean over all pixels makes the labels count for little."""
@@ -59,7 +62,7 @@ def run(job: Job) -> None:
     job.display.info(_labels_used(store, labeled, config))
     if thin := thinly_labeled(store, config):
         job.display.warn(thin)
-    sources = pseudo_labels(job.inputs, store, labeled)
+    sources = sources_of(job.inputs, store, labeled)
     device, classes = distributed.local_device(job.device), store.labels.num_classes
     results: dict[str, FitResult] = {}
     passes: dict[str, Passes] = {}
@@ -115,10 +118,19 @@ def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConf
     return f"{len(labeled)} labeled of {len(train)} training clips{kept}"
 
 
-def pseudo_labels(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> dict[str, LabelSource]:
-    """The label sources that came as inputs, by kind."""
-    given = [artifact for artifact in inputs if artifact.kind == "pseudo-labels"]
-    return {artifact.kind: PseudoLabels(artifact, store, labeled) for artifact in given}
+def sources_of(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> Sources:
+    """What came as inputs beside the clips, by kind: labels, a teacher. Raises ConfigError for other classes."""
+    found: dict[str, LabelSource | Network] = {}
+    for artifact in inputs:
+        if artifact.kind == "pseudo-labels":
+            found[artifact.kind] = PseudoLabels(artifact, store, labeled)
+        elif artifact.kind == "branches":
+            index, classes = Branches.read(artifact), store.labels.num_classes
+            if index.num_classes != classes:
+                fault = f"{artifact.path} tells {index.num_classes} classes apart, {store.name} has {classes}"
+                raise ConfigError(fault, "name a teacher of the same classes")
+            found[artifact.kind] = load_branch(artifact, index.named(None), "best")
+    return found
 
 
 def _entry(config: NetworkConfig, result: FitResult, temperature: dict[str, float]) -> Branch:
@@ -209,16 +221,20 @@ class BranchTask(Task):
         store: ClipStore,
         labeled: Sequence[int],
         device: torch.device,
-        sources: Mapping[str, LabelSource] | None = None,
+        sources: Sources | None = None,
     ) -> None:
-        """labeled: clips whose label may be seen. sources: label sources by kind of artifact (pseudo labels)."""
+        """labeled: clips whose label may be seen. sources: what methods read beside clips, by kind of artifact."""
+        teacher = (sources or {}).get("branches")
+        labels = {kind: source for kind, source in (sources or {}).items() if not isinstance(source, Network)}
         named = {name: load("methods", name)(options) for name, options in config.method.items()}
         self.methods: dict[str, Method] = {name: method for name, method in named.items() if method.on}
+        for method in self.methods.values():
+            method.teacher = teacher if isinstance(teacher, Network) else None
         self.config, self.network, self.device, self.judge = config, network, device, Judge()
         self.views = merged_views(self.methods, config.unlabeled)
         one_frame = config.unlabeled == "annotated"
         pixels_ck = class_pixels(store, labeled) if config.crop.rare or config.balance.by != "none" else None
-        self.clips = loader.Clips(store, labeled, store.clips_of("train"), one_frame, sources or {}, pixels_ck)
+        self.clips = loader.Clips(store, labeled, store.clips_of("train"), one_frame, labels, pixels_ck)
         self.crop = config.crop.fitted(store.size)
         weights_k = None if pixels_ck is None else class_weights(pixels_ck.sum(0), config.balance)
         self.class_weights = None if weights_k is None else torch.from_numpy(weights_k).to(device)

@@ -47,7 +47,7 @@ FAULTS = [
     (f"{TRAIN} --ssl ifr --set unlabeled=annotated", 2, "wants several frames of each unlabeled clip"),
     (f"{TRAIN} --ssl cac --set update.stride=16", 2, "overlapping views lie a multiple of 8 pixels apart"),
     (f"{TRAIN} --set update.pretrained=list.txt", 3, "list.txt"),
-    (f"{TRAIN} --ssl self-training --from branches", 3, "branches"),
+    (f"{TRAIN} --ssl self-training --from branches", 2, "reads no branches"),
     ("train-flow --from clips --set crop=[64,48]", 2, "crop 64x48 is larger than the stored frames"),
     (f"{FLOW} --set loop.batch=4 --set loop.accumulate=3", 2, "loop.batch 4 is not a multiple of"),
     ("train-flow --from ./bare --set crop=[24,32] --set supervision=truth", 2, "has no exact flow"),
