@@ -2,7 +2,8 @@
 
 A job leaves the reference of its artifact in `refs/NAME`, and the jobs after it read it there; the last job collects
 the table from what is there. Partition, account, time limit and the like come from the SBATCH_* variables of the
-environment, which sbatch reads by itself.
+environment, which sbatch reads by itself. When a node dies, Slurm puts its job back into the queue (`--requeue`), and
+the stage goes on with the state that it saved.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def submit(directory: Path, nodes: Sequence[Node], gpus: int) -> dict[str, str]:
 
     def start(name: str, kind: str, after: Sequence[str], count: int) -> None:
         executor = submitit.AutoExecutor(folder=directory / "logs", cluster="slurm")
-        extra = {"dependency": f"{kind}:{':'.join(after)}", "kill_on_invalid_dep": "yes"} if after else {}
+        extra: dict[str, object] = {"requeue": True}
+        extra |= {"dependency": f"{kind}:{':'.join(after)}", "kill_on_invalid_dep": "yes"} if after else {}
         asked = {"gpus_per_node": count} if count else {}
         executor.update_parameters(name=name, timeout_min=MINUTES, slurm_additional_parameters=extra, **asked)
         script = submitit.helpers.CommandFunction(["bash", str(directory / f"{name}.sbatch")])
@@ -111,7 +113,7 @@ def quoted(word: str) -> str:
 
 
 def _header(directory: Path, name: str, gpus: int) -> str:
-    lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --time={MINUTES}"]
+    lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --time={MINUTES}", "#SBATCH --requeue"]
     lines += [f"#SBATCH --gpus-per-node={gpus}"] if gpus else []
     if re.fullmatch(r"[\w./+@:,=~-]+", str(directory), re.ASCII):  # what sbatch, which cannot quote, takes
         lines.append(f"#SBATCH --output={directory}/logs/%x-%j.txt")

@@ -48,7 +48,7 @@ def run(job: Job) -> None:
     for number in range(begin // PER_FILE, len(paths)):
         rows = min(PER_FILE, len(frames) - number * PER_FILE)
         old = left[number] if number < len(left) else None
-        part = _write(job, paths[number], rows, old, titled)
+        part = _write(job, paths[number], (rows, *store.size), old, titled)
         origins |= part.origins
         saved.save(job, paths[number], part)
         if part.rows < rows:
@@ -73,12 +73,14 @@ def _left(job: Job, paths: list[Path], total: int) -> Iterator[saved.Part]:
             return
 
 
-def _write(job: Job, path: Path, rows: int, old: saved.Part | None, titled: Iterator[Propagated]) -> saved.Part:
-    """Write a file, or after a signal its first rows. old: the rows of it that are there already."""
+def _write(
+    job: Job, path: Path, shape: tuple[int, int, int], old: saved.Part | None, titled: Iterator[Propagated]
+) -> saved.Part:
+    """Write a file (rows, h, w), or after a signal its first rows. old: the rows of it that are there already."""
     origins = dict(old.origins) if old else {}
     row = old.rows if old else 0
-    size = ClipStore.of(job.input("clips")).size
-    with PseudoWriter(path, job.scratch, rows, size) as file:
+    rows, *size = shape
+    with PseudoWriter(path, job.scratch, rows, (size[0], size[1])) as file:
         for place, (ids_hw, levels_hw) in enumerate(read_rows(path, row) if row else ()):
             file.copy(place, ids_hw[None], levels_hw[None])
         while row < rows and not job.stop():

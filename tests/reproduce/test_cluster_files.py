@@ -165,4 +165,4 @@ def test_a_directory_is_never_a_line_of_a_script(
             line.split("=")[0] for line in os.fsdecode(script.read_bytes()).splitlines() if line.startswith("#S")
         ]
         output = ["#SBATCH --output"] if listed and str(tmp_path).isascii() else []
-        assert options == ["#SBATCH --job-name", "#SBATCH --time", *output]
+        assert options == ["#SBATCH --job-name", "#SBATCH --time", "#SBATCH --requeue", *output]
