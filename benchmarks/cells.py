@@ -4,9 +4,10 @@
 
 Writes all jobs of a table as `--executor print` does and submits them to an sbatch that only queues: processor time of
 both for each cell. With `--run` the queue is worked off by Slurm's rules (`afterok`, `afterany`, a job with a failed
-input is cancelled), and so many times a node dies: a training that has saved a state gets SIGKILL, with all its processes, and the job
-is put back into the queue where it asks for that (`--requeue`), as Slurm does. Then the table is collected: cells
-without a number are lost. This is no Slurm: benchmarks/slurm.sh starts a real one, where it is installed.
+input is cancelled), and so many times a node dies: a training that has saved a state gets SIGKILL, with all its
+processes, and the job is put back into the queue where it asks for that (`--requeue`), as Slurm does. Then the table is
+collected: cells without a number are lost. This is not Slurm: benchmarks/slurm.sh starts a real one, where it is
+installed.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ BUDGET_MS = 150
 MADE = (
     "prepare synthetic --recipe tiny",
     "train-branches --recipe tiny --set loop.batch=2",
-    "train-fusion --recipe tiny",
+    "train-fusion --recipe tiny --set pretrain.loop.steps=1",
 )
 DRY_RUNS = (
     "prepare synthetic --recipe tiny --seed 1",

@@ -5,7 +5,7 @@
 The practice street, one video of so many frames: `prepare synthetic` makes it while it stores it, `predict` reads the
 same street out of a file that is written frame by frame. `propagate --from clips` carries the label of every 25th frame
 along DIS flow. The networks of `predict` are those of recipe `tiny` after one step. Peak memory is what all processes
-of a stage hold alone, as in benchmarks/memory.py; times are wall-clock. A line is fitted to both: what a thousand
+of a stage hold alone, as in benchmarks/memory.py; times are of the processor. A line is fitted to both: what a thousand
 frames more cost, and how far the measured times are from the line. `--hours` says what the line tells of a video of so
 many hours, at `--fps`: an extrapolation wherever it is longer than what was measured.
 """
@@ -13,6 +13,7 @@ many hours, at `--fps`: an extrapolation wherever it is longer than what was mea
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import subprocess
 import sys
@@ -55,16 +56,24 @@ def made(*words: str) -> str:
     return subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
 
 
+def spent(arguments: list[str]) -> Peak:
+    """As `measure`, with processor time instead of time on the wall."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = measure(arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return peak._replace(seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
 def length(frames: int, args: argparse.Namespace, work: Path) -> dict[str, Peak]:
     """All three stages at one length. What they made is removed: the disk need not hold all lengths."""
     size = (args.size[0], args.size[1])
     here = work / str(frames)
     where = ["--workspace", str(here)]
-    found = {"prepare": measure(["prepare", "synthetic", *street(frames, size), *where])}
-    found["propagate"] = measure(["propagate", "--from", "clips", *where])
+    found = {"prepare": spent(["prepare", "synthetic", *street(frames, size), *where])}
+    found["propagate"] = spent(["propagate", "--from", "clips", "--threads", "1", *where])
     video = here / "street.mp4"
     write_video(video, frames, size, args.fps)
-    found["predict"] = measure(["predict", str(video), "--from", str(work / "branches"), "--threads", "1", *where])
+    found["predict"] = spent(["predict", str(video), "--from", str(work / "branches"), "--threads", "1", *where])
     shutil.rmtree(here)
     return found
 
