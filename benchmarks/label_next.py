@@ -19,9 +19,11 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
+from figures import Figures
 from results import command, gain, spread
 
 from ifrkit.artifacts.store import open_artifact
@@ -114,7 +116,7 @@ def curve(args: argparse.Namespace, clips: Path, way: str, seed: int) -> None:
             labeled = labeled + WAYS[way](args, store, branches, labeled, f"{way}-{seed}")
 
 
-def tables(args: argparse.Namespace) -> None:
+def tables(args: argparse.Namespace, figures: Figures) -> None:
     """mIoU of each way over the number of labels, and what it has over `random` at the same number."""
     path = args.workspace / "label_next.jsonl"
     cells = {json.dumps(c["key"]): c for c in map(json.loads, path.read_text().splitlines())}
@@ -127,6 +129,8 @@ def tables(args: argparse.Namespace) -> None:
         texts = []
         for labels in numbers:
             rows, base = groups.get((way, labels), []), groups.get(("random", labels), [])
+            if rows:
+                figures.add(f"{way}, {labels} labels", larger={"mIoU": mean(row["miou"] for row in rows)})
             over = "" if way == "random" or labels == numbers[0] else gain(rows, base)
             texts.append(f"{spread(rows, 'miou')}{f', {over}' if over else ''}")
         seeds = {found["key"][3] for found in cells.values() if found["key"][0] == way}
@@ -148,6 +152,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--tables", action="store_true", help="only print what is finished")
     parser.add_argument("-v", "--verbose", action="store_true")
+    Figures.option(parser)
     args, args.extra = parser.parse_known_args()
     if not args.tables:
         sets = [f"size={args.size}"] if args.size else []
@@ -157,7 +162,9 @@ def main() -> None:
         for seed in args.seeds:  # the outer loop, so that what is finished compares all ways
             for way in args.only:
                 curve(args, clips, way, seed)
-    tables(args)
+    figures = Figures()
+    tables(args, figures)
+    figures.write(args.json)
 
 
 if __name__ == "__main__":

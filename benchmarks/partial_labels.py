@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
+from figures import Figures
 from PIL import Image
 from results import command, spread, train
 
@@ -49,7 +51,7 @@ def cell(args: argparse.Namespace, clips: Path, ssl: str, share: float, seed: in
         file.write(json.dumps({"key": [ssl, share, args.steps, seed], "miou": found}) + "\n")
 
 
-def tables(args: argparse.Namespace) -> None:
+def tables(args: argparse.Namespace, figures: Figures) -> None:
     """A row for each method, a column for each share; a table for each number of steps."""
     path = args.workspace / "partial.jsonl"
     cells = {json.dumps(c["key"]): c for c in map(json.loads, path.read_text().splitlines())}
@@ -61,6 +63,9 @@ def tables(args: argparse.Namespace) -> None:
         shares = sorted({share for _, share in groups}, reverse=True)
         print(f"\n{steps} steps\n\n| method | {' | '.join(f'{100 * s:g} %' for s in shares)} |")
         print(f"|---|{'---|' * len(shares)}")
+        for (ssl, share), rows in groups.items():
+            row = f"{ssl}, {100 * share:g} % known, {steps} steps"
+            figures.add(row, larger={"mIoU": mean(found["miou"] for found in rows)})
         for ssl in dict.fromkeys(ssl for ssl, _ in groups):
             print(f"| `{ssl}` | {' | '.join(spread(groups.get((ssl, share), []), 'miou') for share in shares)} |")
 
@@ -78,6 +83,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--tables", action="store_true", help="only print what is finished")
     parser.add_argument("-v", "--verbose", action="store_true")
+    Figures.option(parser)
     args, extra = parser.parse_known_args()
     args.budget, args.extra = "steps", ["--set", "ce_mean=valid", *extra]
     if not args.tables:
@@ -88,7 +94,9 @@ def main() -> None:
                     root = thinned(args.root, args.workspace, share, seed)
                     clips = command(args, "prepare", "camvid", "--root", str(root), "--set", f"size={args.size}")
                     cell(args, clips, ssl, share, seed)
-    tables(args)
+    figures = Figures()
+    tables(args, figures)
+    figures.write(args.json)
 
 
 if __name__ == "__main__":
