@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.evaluation.judge import scored_frames
+from ifrkit.evaluation.scored import scored_frames
 from ifrkit.evaluation.systems import frame_tensor, to_ids
 from ifrkit.export.check import Streamed
 from ifrkit.metrics.base import ClipResult
