@@ -257,6 +257,8 @@ class Choice(Config):
     """Median over the rounds; `slowest` and `fastest` are the ends."""
     slowest: float | None = None
     fastest: float | None = None
+    processor_seconds: float | None = None
+    """Of all cores together, for a frame (median): other programs disturb it little."""
     memory_mib: float | None = None
     """What opening the model and one key period add to the process at their highest."""
     miou: float | None = None

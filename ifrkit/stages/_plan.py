@@ -26,6 +26,8 @@ from ifrkit.predict.sources import read, survey
 
 FRAMES = 10
 """Frames that are kept in memory and predicted over and over."""
+_BUSY = 0.8
+"""Below this share of one processor's time the machine counts as busy."""
 
 
 def check(config: PlanConfig, inputs: list[Artifact]) -> None:
@@ -41,11 +43,11 @@ def run(job: Job) -> None:
         torch.set_num_threads(config.threads)
     frames = _frames(job, config)
     found, paces = _opened(job, frames)
-    rounds: dict[str, list[float]] = {name: [] for name in paces}
+    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in paces}
     for _ in job.display.track(range(config.rounds), "plan"):
         for name, pace in paces.items():
             job.display.status(name)
-            rounds[name].append(1 / pace.seconds())
+            rounds[name].append(pace.seconds())
     measured = [_measured(choice, rounds.get(choice.name)) for choice in found]
     size = frames[0].shape[0], frames[0].shape[1]
     plan = Plan(
@@ -55,6 +57,11 @@ def run(job: Job) -> None:
     plan.write(job.directory)
     job.metrics["choices"] = {choice.name: choice.frames_per_second for choice in measured}
     present(plan, job.display)
+    times = [pair for pairs in rounds.values() for pair in pairs]
+    share = sum(used for _, used in times) / max(sum(clock for clock, _ in times), 1e-9)
+    if job.device == "cpu" and share < _BUSY:
+        fault = f"other programs left this one {100 * share:.0f} % of a processor, so it can be faster than this"
+        job.display.warn(f"{fault}; compare the rows, and measure again on an idle machine (--force)")
 
 
 def _frames(job: Job, config: PlanConfig) -> list[Frame]:
@@ -95,22 +102,24 @@ def _opened(job: Job, frames: Sequence[Frame]) -> tuple[list[Choice], dict[str, 
     return found, paces
 
 
-def _measured(choice: Choice, rates: list[float] | None) -> Choice:
-    if not rates:
+def _measured(choice: Choice, times: list[tuple[float, float]] | None) -> Choice:
+    if not times:
         return choice
-    median = statistics.median(rates)
-    return choice.model_copy(update={"frames_per_second": median, "slowest": min(rates), "fastest": max(rates)})
+    rates = [1 / clock for clock, _ in times]
+    found = {"frames_per_second": statistics.median(rates), "slowest": min(rates), "fastest": max(rates)}
+    return choice.model_copy(update={**found, "processor_seconds": statistics.median(used for _, used in times)})
 
 
 def present(plan: Plan, display: Display) -> None:
     """The table, which choice is best up to which rate, and the commands that would fill its gaps."""
     best = _best_for(plan.choices)
-    columns = ["", "mIoU", "TC", "frames/s", "from", "to", "MiB", "best for"]
+    columns = ["", "mIoU", "TC", "frames/s", "from", "to", "CPU ms", "MiB", "best for"]
     rows = [
         [
             choice.name,
             *(_percent(value) for value in (choice.miou, choice.tc)),
             *(_number(value, 1) for value in (choice.frames_per_second, choice.slowest, choice.fastest)),
+            _number(None if choice.processor_seconds is None else 1000 * choice.processor_seconds, 0),
             _number(choice.memory_mib, 0),
             best.get(choice.name, ""),
         ]

@@ -109,6 +109,8 @@ def test_everything_is_measured_and_what_is_not_known_has_its_command(tmp_path: 
         assert choice.fastest is not None
         assert choice.frames_per_second is not None
         assert 0 < choice.slowest <= choice.frames_per_second <= choice.fastest
+        assert choice.processor_seconds
+        assert choice.processor_seconds > 0
         assert choice.miou is choice.tc is None
         assert [re.sub(r"--from \S+", "", command).split()[:2] for command in choice.lacking] == [["ifrkit", "eval"]]
     assert made["accel, key interval 2"].settings == {"key_interval": 2}
