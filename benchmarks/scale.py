@@ -6,8 +6,9 @@ The practice street, one video of so many frames: `prepare synthetic` makes it w
 same street out of a file that is written frame by frame. `propagate --from clips` carries the label of every 25th frame
 along DIS flow. The networks of `predict` are those of recipe `tiny` after one step. Peak memory is what all processes
 of a stage hold alone, as in benchmarks/memory.py; times are of the processor. A line is fitted to both: what a thousand
-frames more cost, and how far the measured times are from the line. `--hours` says what the line tells of a video of so
-many hours, at `--fps`: an extrapolation wherever it is longer than what was measured.
+frames more cost, and how far the measured times are from the line. `--hours`: the time that the line tells of a video
+of so many hours at `--fps`, an extrapolation wherever that is longer than what was measured. Memory is not extrapolated:
+queues that fill up look like growth in short videos.
 """
 
 from __future__ import annotations
@@ -110,18 +111,18 @@ def main() -> None:
         for frames in lengths:
             found.append(length(frames, args, work))
             for stage, peak in found[-1].items():
-                print(
-                    f"| {frames} | {stage} | {peak.seconds:.1f} | {peak.own / MIB:.0f} | {peak.processes} |", flush=True
-                )
+                numbers = f"{peak.seconds:.1f} | {peak.own / MIB:.0f} | {peak.processes}"
+                print(f"| {frames} | {stage} | {numbers} |", flush=True)
     wanted = args.hours * 3600 * args.fps
-    print(f"\n| stage | s a 1000 frames | off the line | MiB a 1000 frames | {args.hours:g} h, s | MiB |")
-    print("|---|---|---|---|---|---|")
+    print(f"\n| stage | s a 1000 frames | off the line | {args.hours:g} h, s | MiB, first | last | a 1000 frames |")
+    print("|---|---|---|---|---|---|---|")
     for stage in found[0]:
         seconds = line(lengths, [peaks[stage].seconds for peaks in found])
         memory = line(lengths, [peaks[stage].own / MIB for peaks in found])
-        ahead = [start + slope * wanted / 1000 for start, slope, _ in (seconds, memory)]
-        numbers = f"{seconds[1]:.2f} | {100 * seconds[2]:.1f} % | {memory[1]:.2f} | {ahead[0]:.0f} | {ahead[1]:.0f}"
-        print(f"| {stage} | {numbers} |")
+        ahead = seconds[0] + seconds[1] * wanted / 1000
+        peaks_mib = " | ".join(f"{peaks[stage].own / MIB:.0f}" for peaks in (found[0], found[-1]))
+        numbers = f"{seconds[1]:.2f} | {100 * seconds[2]:.1f} % | {ahead:.0f}"
+        print(f"| {stage} | {numbers} | {peaks_mib} | {memory[1]:.2f} |")
         figures.add(stage, smaller={"s a 1000 frames": seconds[1], "MiB of the longest": found[-1][stage].own / MIB})
     figures.write(args.json)
 
