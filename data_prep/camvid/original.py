@@ -7,7 +7,6 @@ lists do (`0016E5/0016E5_000391` for the label `0016E5_00390_L.png`).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,10 +19,11 @@ from data_prep.camvid.classes import read_color_label
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Frame, Split
 from ifrkit.media.images import SUFFIXES as IMAGES
-from ifrkit.media.images import read_rgb
-from ifrkit.media.litter import shown
+from ifrkit.media.images import list_images, read_rgb
+from ifrkit.media.litter import Left, shown
 from ifrkit.media.source import Source
 from ifrkit.media.video import SUFFIXES as VIDEOS
+from ifrkit.media.walk import walk
 
 OFFSETS = {"0001TP": 6660, "0006R0": -1, "0016E5": -1, "Seq05VD": -1}
 """Sequence -> label number minus decoded frame number."""
@@ -50,25 +50,24 @@ class Found:
     """Files of the original layout, by sequence.
 
     labels: sequence -> label number -> file. stills: the same for the still images. videos: sequence -> video files;
-    directories: sequence -> directories of decoded frames.
+    directories: sequence -> directories of decoded frames. left: what is passed over.
     """
 
     labels: dict[str, dict[int, Path]] = field(default_factory=dict)
     stills: dict[str, dict[int, Path]] = field(default_factory=dict)
     videos: dict[str, list[Path]] = field(default_factory=dict)
     directories: dict[str, list[Path]] = field(default_factory=dict)
+    left: Left = field(default_factory=Left)
 
 
 def find(root: Path) -> Found:
     """Look through the whole tree once."""
     found = Found()
-    for top, directories, files in os.walk(root):
-        directories.sort()
-        here = Path(top)
+    for here, files in walk(root, found.left):
         sequence = _ALIASES.get(here.name.lower())
-        if sequence and any(Path(f).suffix.lower() in IMAGES and not Path(f).stem.endswith("_L") for f in files):
+        if sequence and any(f.suffix.lower() in IMAGES and not f.stem.endswith("_L") for f in files):
             found.directories.setdefault(sequence, []).append(here)
-        for path in (here / f for f in sorted(files)):
+        for path in files:
             alias = _ALIASES.get(path.stem.lower())
             if path.suffix.lower() in VIDEOS and alias:
                 found.videos.setdefault(alias, []).append(path)
@@ -95,7 +94,7 @@ def scan(root: Path, found: Found, length: int, protocol: str, offsets: dict[str
     unknown = sorted(set(offsets) - set(OFFSETS))
     if unknown:
         raise ConfigError(f"options.offsets names {unknown[0]!r}", f"the sequences are {', '.join(OFFSETS)}")
-    catalog = OriginalCatalog(offsets=OFFSETS | offsets)
+    catalog = OriginalCatalog(offsets=OFFSETS | offsets, notes=found.left.lines())
     for sequence, labels in sorted(found.labels.items()):
         sources = _sources(sequence, found)
         if sources is None:
@@ -124,7 +123,7 @@ def _sources(sequence: str, found: Found) -> Path | dict[int, Path] | None:
         if len(several) > 1:
             raise DatasetError(f"{several[0]} and {several[1]} both hold {sequence}", "keep one of them below the root")
     if directories:
-        images = (p for p in sorted(directories[0].iterdir()) if p.suffix.lower() in IMAGES)
+        images = list_images(directories[0])
         matches = ((_NUMBER.fullmatch(p.stem), p) for p in images)
         return {int(m["number"]): p for m, p in matches if m}
     return videos[0] if videos else None

@@ -36,7 +36,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
-from ifrkit.media.litter import shown
+from ifrkit.media.litter import Left, shown
 from ifrkit.media.search import Found
 from ifrkit.media.source import Source
 from ifrkit.media.video import video_rate
@@ -285,7 +285,13 @@ class Dataset(CatalogDataset):
         if not reader.files.names:
             return [*notes, f"no labels in {self.config.labels}/: no clip has a label"]
         notes.append(f"{len(usable)} labels have a frame ({self.export.format}: {reader.files.path.name})")
-        return [*notes, *self.export.notes, *self._labels_left(usable)]
+        return [*notes, *self.export.notes, *self._files_left.lines("labels: "), *self._labels_left(usable)]
+
+    @property
+    def _files_left(self) -> Left:
+        """Files among the labels that are passed over; where labels lie beside frames, `frames_found` says it."""
+        files = self.export.reader.files
+        return Left() if self.masks and files.path == self.root / self.config.frames else files.left
 
     def _labels_left(self, usable: Container[str]) -> list[str]:
         """Notes on labels, and parts of labels, that do not count. usable: frames whose label does."""
@@ -322,6 +328,7 @@ class Dataset(CatalogDataset):
 
     def tell(self, display: Display) -> None:
         self.frames_found.left.tell(display)
+        self._files_left.tell(display, "labels: ")
         left = self._labels_left(self.catalog.labels) if self.export.reader.files.names else []
         for line in [*self.frames_found.notes, *self.catalog.warnings, *left]:
             display.warn(line)

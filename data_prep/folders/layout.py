@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
+from ifrkit.media.litter import Left
 from ifrkit.media.search import Found, Video
+from ifrkit.media.walk import below
 
 _FRAMES = frozenset({"origin", "original", "image", "images", "img", "imgs", "frame", "frames", "rgb", "jpegimages"})
 _MASKS = frozenset({"mask", "masks", "label", "labels", "gt", "annotation", "annotations", "segmentation"})
@@ -29,9 +30,16 @@ def part_masks(found: Found, top: Path) -> dict[str, str]:
     for path in videos:
         frames = [p for p in videos if p.parent == path.parent and p.name.lower() in _FRAMES]
         if path.name.lower() in _MASKS and len(frames) == 1 and _stems(videos[path]) <= _stems(videos[frames[0]]):
-            masks[_below(path, top)] = _below(frames[0], top)
-    found.videos = [video for video in found.videos if not video.images or _below(video.path, top) not in masks]
+            masks[below(path, top)] = below(frames[0], top)
+    found.videos = [video for video in found.videos if not video.images or below(video.path, top) not in masks]
     return masks
+
+
+def leave_masks(found: Found, top: Path) -> None:
+    """The same where no labels are read: they are left out by name."""
+    images = {below(video.path, top): len(video.images) for video in found.videos if video.images}
+    for place in part_masks(found, top):
+        found.left.add(Left.MASKS, place, images[place])
 
 
 def moved(name: str, masks: Mapping[str, str]) -> str:
@@ -53,7 +61,3 @@ def check_apart(labels: Mapping[str, str], frames: Iterable[Path], top: Path) ->
 
 def _stems(videos: Iterable[Video]) -> set[str]:
     return {path.stem for video in videos for path in video.images}
-
-
-def _below(path: Path, top: Path) -> str:
-    return readable(path.relative_to(top).as_posix())

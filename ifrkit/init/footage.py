@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.folders.cut import cut
 from data_prep.folders.find import Names, find_videos, flat_name, read_frames
-from data_prep.folders.layout import part_masks
+from data_prep.folders.layout import leave_masks
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Frame
@@ -20,7 +20,7 @@ class Footage:
     def __init__(self, frames: Path, labels: Path, display: Display) -> None:
         found = find_videos(frames, labels)
         if frames.is_dir():
-            part_masks(found, frames)
+            leave_masks(found, frames)
         self.read = read_frames(found, frames, lambda probed: display.track(probed, "count frames", total=len(probed)))
         self.path = frames
         self.videos = self.read.table

@@ -16,7 +16,8 @@ from typing import Any
 from ifrkit.core.encoding import decode
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.limits import limit, raised
-from ifrkit.media.litter import is_litter
+from ifrkit.media.litter import Left, is_litter
+from ifrkit.media.walk import walk
 
 _HEAD = 1 << 16
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|(?:\[[^"\[\]{}]*+\][,\s]*+)++|[\[\]{}:]', re.S)
@@ -35,29 +36,29 @@ class LabelFiles:
         self.path = path
         self._below = frozenset(below)
         self._keys: dict[str, frozenset[str]] = {}
-        inside = _visible(path) if path.is_dir() else []
-        if len(inside) == 1 and inside[0].suffix.lower() == ".zip":
-            self.path = path / inside[0]
+        self.left = Left()
+        """What is passed over."""
+        self._inside = _visible(path, self.left) if path.is_dir() else []
+        if len(self._inside) == 1 and self._inside[0].lower().endswith(".zip"):
+            self.path = path / self._inside[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "names": self.names,
-            "_keys": {},
-            "_below": self._below,
-        }  # an open archive stays in its process
+        own = {"path": self.path, "names": self.names, "left": self.left, "_below": self._below}
+        return {**own, "_keys": {}, "_inside": []}  # an open archive stays in its process
 
     @cached_property
     def names(self) -> list[str]:
-        """All files, sorted; hidden ones are skipped. Raises DatasetError for an archive that must not be read."""
+        """All files that count, sorted. Raises DatasetError for an archive that must not be read."""
         if self.is_zip:
             with self._readable(str(self.path)):
                 found = [info for info in self._archive.infolist() if not info.is_dir()]
             _check_archive(self.path, found)
-            return sorted(info.filename for info in found if not _hidden(info.filename))
+            hidden = {info.filename for info in found if any(is_litter(part) for part in info.filename.split("/"))}
+            for name in sorted(hidden):
+                self.left.add(Left.SYSTEM, name)
+            return sorted(info.filename for info in found if info.filename not in hidden)
         if self.path.is_dir():
-            visible = (name.as_posix() for name in _visible(self.path))
-            return [name for name in visible if not self._below or name.rpartition("/")[0] in self._below]
+            return [name for name in self._inside if not self._below or name.rpartition("/")[0] in self._below]
         return [self.path.name] if self.path.is_file() else []
 
     @property
@@ -161,17 +162,10 @@ def _top_keys(text: str) -> frozenset[str]:
     return frozenset(keys | {"[]"} if listed else keys)
 
 
-def _visible(directory: Path) -> list[PurePosixPath]:
-    """Files below a directory, relative to it, sorted; hidden ones and what lies in hidden directories are skipped."""
-    found = []
-    for here, directories, files in os.walk(directory, followlinks=True):
-        directories[:] = [d for d in directories if not _hidden(d)]
-        found += [PurePosixPath(os.path.relpath(os.path.join(here, f), directory)) for f in files if not _hidden(f)]
-    return sorted(found)
-
-
-def _hidden(name: str) -> bool:
-    return any(is_litter(part) for part in name.split("/"))
+def _visible(directory: Path, left: Left) -> list[str]:
+    """Files below a directory, relative to it, sorted by the parts of their names."""
+    found = (path.relative_to(directory) for _, files in walk(directory, left) for path in files)
+    return [path.as_posix() for path in sorted(found)]
 
 
 def _check_archive(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._to_png import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
 from ifrkit.media.classes import ClassTable
+from ifrkit.media.images import SUFFIXES
 from ifrkit.media.label_image import read_label_image
+from ifrkit.media.litter import shown
 from ifrkit.media.meaning import Survey, class_ids
 
 
@@ -61,7 +64,10 @@ class Labels(LabelReader):
 
     def notes(self) -> list[str]:
         count = self._survey.erased if self._survey else 0
-        return [f"{count} labels have transparent pixels: these count as not labeled"] if count else []
+        notes = [f"{count} labels have transparent pixels: these count as not labeled"] if count else []
+        if others := [name for name in self.files.names if PurePosixPath(name).suffix.lower() in SUFFIXES - {".png"}]:
+            notes.append(f"{len(others)} images among the labels left out, they are not PNG: {shown(others)}")
+        return notes
 
     def _surveyed(self, keys: Sequence[str]) -> Survey:
         if self._survey is None:

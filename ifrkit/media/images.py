@@ -19,6 +19,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import Frame
 from ifrkit.media.depth import eight_bits, is_deep
+from ifrkit.media.litter import is_litter
 from ifrkit.media.orientation import orientation, turn, turned_size
 
 SUFFIXES = frozenset(
@@ -40,6 +41,9 @@ def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]
         with open(path, "rb") if data is None else io.BytesIO(data) as file, _header(file) as image:
             if image.width * image.height > limit("MEGAPIXELS") * 10**6:
                 raise too_large(path)
+            if _several(image):
+                fault = f"{path}: holds several images (an animation, or pages)"
+                raise DatasetError(fault, "convert it to a video (mp4), or to one file for each image")
             yield image
     except Image.DecompressionBombError as error:
         raise too_large(path) from error
@@ -60,6 +64,23 @@ def _header(file: IO[bytes]) -> Image.Image:
             return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = usual
+
+
+def _several(image: Image.Image) -> bool:
+    """Whether a file holds more pictures of its size. What cameras add for themselves (previews) does not count."""
+    if image.format != "TIFF":
+        return image.format in ("PNG", "WEBP", "GIF") and getattr(image, "n_frames", 1) > 1
+    size, page = image.size, 0
+    try:
+        while True:
+            page += 1
+            image.seek(page)
+            if image.size == size:
+                return True
+    except EOFError:
+        return False
+    finally:
+        image.seek(0)
 
 
 def too_large(path: Path | str) -> DatasetError:
@@ -146,6 +167,6 @@ def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int]
 
 
 def list_images(directory: Path) -> list[Path]:
-    """Image files directly inside a directory, sorted by name; hidden files are skipped."""
-    found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    """Image files directly inside a directory, sorted by name; what systems leave behind is passed over."""
+    found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not is_litter(p.name))
     return sorted(p for p in found if p.is_file())

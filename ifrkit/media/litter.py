@@ -42,6 +42,7 @@ class Left:
     STRAY: ClassVar = "no number puts them into a series of their directory"
     LINK: ClassVar = "links to nothing, or to what is read already"
     UNREADABLE: ClassVar = "cannot be read"
+    MASKS: ClassVar = "labels beside their frames"
     SIZE: ClassVar = "not of the size that most frames of their video have"
 
     def add(self, reason: str, name: str, files: int = 1) -> None:
@@ -54,14 +55,14 @@ class Left:
         for reason, entries in other.reasons.items():
             self.reasons.setdefault(reason, []).extend(entries)
 
-    def tell(self, display: Display) -> None:
+    def tell(self, display: Display, place: str = "") -> None:
         """Say it: a warning where frames may be lost."""
-        for reason, line in zip(self.reasons, self.lines(), strict=True):
-            (display.info if reason in (self.SYSTEM, self.OTHER) else display.warn)(line)
+        for reason, line in zip(self.reasons, self.lines(place), strict=True):
+            (display.info if reason in (self.SYSTEM, self.OTHER, self.MASKS) else display.warn)(line)
 
-    def lines(self) -> list[str]:
-        """One line a reason: how many files, why, and the first of them."""
+    def lines(self, place: str = "") -> list[str]:
+        """One line a reason: how many files, why, and the first of them. place: what stands before ("labels: ")."""
         return [
-            f"{sum(files for _, files in entries)} files left out, {reason}: {shown(name for name, _ in entries)}"
+            f"{place}{sum(n for _, n in entries)} files left out, {reason}: {shown(name for name, _ in entries)}"
             for reason, entries in self.reasons.items()
         ]

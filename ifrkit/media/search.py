@@ -6,14 +6,12 @@
     talk/hello.jpg ...      images of a directory without any series, and without video files, are one video, by name
     walk/cover.jpg          elsewhere an image of no series is left out
 
-Linked directories are read as others are, each directory once. Whatever is not read is counted and named (`Left`).
+Which files count says `ifrkit/media/walk.py`. Whatever is not read is counted and named (`Left`).
 """
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +19,10 @@ from pathlib import Path
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
 from ifrkit.media.images import SUFFIXES as IMAGES
-from ifrkit.media.litter import Left, is_litter
+from ifrkit.media.litter import Left
 from ifrkit.media.numbering import find_series, jumps, natural
 from ifrkit.media.video import SUFFIXES as VIDEOS
+from ifrkit.media.walk import below, walk
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,13 @@ class Found:
         stems = sorted(by_stem, key=natural)
         ordered = [by_stem[stem] for stem in stems]
         series, strays = find_series(stems)
-        place = "" if directory == top else _below(directory, top)
+        place = "" if directory == top else below(directory, top)
         if not series and strays and not beside_files:
             self.videos.append(Video(place or _own_name(directory), directory, tuple(ordered), alone=True))
             return
         for stray in strays:
             self.strays.append(ordered[stray])
-            self.left.add(Left.STRAY, _below(ordered[stray], top))
+            self.left.add(Left.STRAY, below(ordered[stray], top))
         for name, places, numbers in series:
             own = () if len(series) == 1 and place else (name or _own_name(directory),)
             full = "/".join(filter(None, (place, *own)))
@@ -99,61 +98,19 @@ def search(top: Path, without: Path | None = None) -> Found:
     if not top.is_dir():
         raise DatasetError(f"{top}: no such file or directory", "name videos, or directories of frames")
     found = Found()
-    for here, files in _walk(top, without, found.left):
+    for here, files in walk(top, found.left, without):
         images = [path for path in files if path.suffix.lower() in IMAGES]
         videos = [path for path in files if path.suffix.lower() in VIDEOS]
         for path in files:
             if path.suffix.lower() not in IMAGES | VIDEOS:
-                found.left.add(Left.OTHER, _below(path, top))
-        found.videos += [Video(_below(path.with_suffix(""), top), path) for path in videos]
+                found.left.add(Left.OTHER, below(path, top))
+        found.videos += [Video(below(path.with_suffix(""), top), path) for path in videos]
         found.add_images(here, images, top, beside_files=bool(videos))
     found.videos.sort(key=lambda video: natural(video.name))
     if not found.videos:
         fault = "; ".join([f"{top}: no images and no video files found", *found.left.lines()])
         raise DatasetError(fault, f"looked for {', '.join(sorted(IMAGES | VIDEOS))}")
     return found
-
-
-def _walk(top: Path, without: Path | None, left: Left) -> Iterator[tuple[Path, list[Path]]]:
-    """Directories below `top` (itself too) and their files, sorted. A link comes after all that is not a link."""
-    seen: set[str] = set()
-    waiting, links = deque([top]), deque[Path]()
-    while waiting or links:
-        here = waiting.popleft() if waiting else links.popleft()
-        real = os.path.realpath(here)
-        if without is not None and here != top and real == os.path.realpath(without):
-            continue
-        if real in seen:
-            left.add(Left.LINK, _below(here, top))
-            continue
-        seen.add(real)
-        try:
-            entries = sorted(here.iterdir(), key=lambda path: natural(path.name))
-        except OSError as error:
-            left.add(Left.UNREADABLE, f"{_below(here, top)} ({error.strerror})")
-            continue
-        files = []
-        for path in entries:
-            if is_litter(path.name):
-                left.add(Left.SYSTEM, _below(path, top), _count(path))
-            elif path.is_dir():
-                (links if path.is_symlink() else waiting).append(path)
-            elif path.is_file():
-                files.append(path)
-            else:
-                left.add(Left.LINK if path.is_symlink() else Left.OTHER, _below(path, top))
-        yield here, files
-
-
-def _count(path: Path) -> int:
-    """Files below a directory; any other thing counts as one."""
-    if path.is_symlink() or not path.is_dir():
-        return 1
-    return sum(len(files) for _, _, files in os.walk(path))
-
-
-def _below(path: Path, top: Path) -> str:
-    return readable(path.relative_to(top).as_posix())
 
 
 def _own_name(directory: Path) -> str:

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.folders.layout import leave_masks
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError, IfrkitError
 from ifrkit.core.records import Frame
@@ -143,7 +144,10 @@ def _parts(paths: Sequence[str], named: set[Path]) -> Iterator[Found]:
         else:
             if path.is_file():
                 named.add(path)
-            yield search(path)
+            part = search(path)
+            if path.is_dir():
+                leave_masks(part, path)
+            yield part
 
 
 def _expanded(text: str) -> list[Path]:

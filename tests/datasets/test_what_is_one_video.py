@@ -5,17 +5,24 @@
 from __future__ import annotations
 
 import os
+import pickle
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import own_videos
 import pytest
+from PIL import Image
 
 from data_prep._toys import save, save_video
 from data_prep.folders import Dataset
 from ifrkit.artifacts.job import Silent
 from ifrkit.core.errors import DatasetError
 from ifrkit.init.footage import Footage
+from ifrkit.labels.base import LabelFiles, open_labels
+from ifrkit.media.images import image_size, read_raw_label, read_rgb
+from ifrkit.media.label_image import read_label_image
 from ifrkit.media.litter import is_litter
 from ifrkit.media.numbering import find_series, jumps, last_number, natural
 from ifrkit.media.search import search
@@ -279,3 +286,100 @@ def test_unreadable_directories_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     found = search(tmp_path / "frames")
     assert [video.name for video in found.videos] == ["s"]
     assert found.left.lines() == ["1 files left out, cannot be read: closed (Permission denied)"]
+
+
+def _animation(path: Path, pages: int = 3, **how: Any) -> None:
+    frames = [Image.fromarray(np.full((6, 8, 3), 60 * n, np.uint8)) for n in range(pages)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, save_all=True, append_images=frames[1:], **how)
+
+
+@pytest.mark.parametrize("name", ["000001.webp", "000001.png", "000001.tif"])
+def test_an_image_that_is_an_animation_is_named_not_read_as_its_first_frame(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "frames"
+    _images(root, "s/000000", "s/000002", "s/000003")
+    _animation(root / "s" / name, **({"lossless": True} if name.endswith("webp") else {}))
+    videos, lines = _everywhere(root)
+    assert videos == [["s/000000.png", "s/000002.png", "s/000003.png"]]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"1 files left out, cannot be read: s/{name} (holds several images (an animation")
+    for read in (read_rgb, image_size, read_raw_label, read_label_image):
+        with pytest.raises(DatasetError, match="several images"):
+            read(root / "s" / name)
+    with pytest.raises(DatasetError, match="several images"):
+        survey([str(root / "s" / name)])
+
+
+def test_one_page_is_an_image_and_so_is_a_page_with_its_preview(tmp_path: Path) -> None:
+    for name in ("a.webp", "a.png", "a.tif"):
+        _animation(tmp_path / name, pages=1)
+        assert read_rgb(tmp_path / name).shape == (6, 8, 3)
+    whole, preview = Image.new("RGB", (8, 6), (9, 8, 7)), Image.new("RGB", (4, 3))
+    whole.save(tmp_path / "b.tif", save_all=True, append_images=[preview])
+    assert read_rgb(tmp_path / "b.tif")[0, 0].tolist() == [9, 8, 7]
+
+
+def test_a_gif_is_a_video_of_all_its_frames(tmp_path: Path) -> None:
+    _animation(tmp_path / "frames/walk.gif", pages=4)
+    videos, lines = _everywhere(tmp_path / "frames")
+    assert (videos, lines) == ([["walk.gif"]], [])
+    assert VideoReader(tmp_path / "frames/walk.gif").numbers() == [0, 1, 2, 3]
+
+
+def test_masks_beside_frames_are_no_video_anywhere(tmp_path: Path) -> None:
+    root = tmp_path / "frames"
+    _images(root, *(f"v/{part}/00000{n}" for part in ("origin", "mask") for n in (1, 2)), "w/origin/1", "w/origin/2")
+    frames = [["v/origin/000001.png", "v/origin/000002.png"], ["w/origin/1.png", "w/origin/2.png"]]
+    line = "2 files left out, labels beside their frames: v/mask"
+    footage, found = Footage(root, root.parent / "labels", Silent()), survey([str(root)])
+    assert [[os.path.relpath(s.path, root) for s in table.values()] for table in footage.videos.values()] == frames
+    assert [[os.path.relpath(path, root) for path in source.files()] for source, _ in found.videos] == frames
+    assert footage.read.left.lines() == found.left.lines() == [line]
+    named = survey([str(root / "v/mask")])  # what a user names is read
+    assert [len(source.files()) for source, _ in named.videos] == [2]
+
+
+def test_labels_are_looked_for_by_the_same_rule(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    _images(labels, "s/1", "s/@eaDir/1.png/SYNOFILE_THUMB_M.png", "s/._1.png", "#recycle/2", "elsewhere.tif")
+    (labels / "linked").symlink_to(labels / "s")
+    (labels / "round").symlink_to(labels)
+    (labels / "gone.png").symlink_to(labels / "nothing")
+    files = LabelFiles(labels)
+    assert files.names == ["elsewhere.tif", "s/1.png"]
+    assert files.left.lines("labels: ") == [
+        "labels: 3 files left out, hidden or made by a system: #recycle, s/._1.png, s/@eaDir",
+        "labels: 3 files left out, links to nothing, or to what is read already: gone.png, linked, round",
+    ]
+    again = pickle.loads(pickle.dumps(files))
+    assert (again.names, again.left) == (files.names, files.left)
+    assert open_labels(labels, "png").reader.notes() == [
+        "1 images among the labels left out, they are not PNG: elsewhere.tif"
+    ]
+
+
+def test_what_an_archive_holds_of_a_system_is_counted_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        for name in ("s/1.png", "__MACOSX/s/._1.png", "s/.DS_Store"):
+            archive.writestr(name, b"x")
+    files = LabelFiles(tmp_path / "labels.zip")
+    assert files.names == ["s/1.png"]
+    assert files.left.lines() == ["2 files left out, hidden or made by a system: __MACOSX/s/._1.png, s/.DS_Store"]
+
+
+def test_prepare_says_what_it_passes_over_among_the_labels(tmp_path: Path) -> None:
+    for n in range(6):
+        _images(tmp_path / "frames", f"s/00000{n}")
+    _images(tmp_path / "labels", "s/000003", "s/000005", "s/@eaDir/000003.png/SYNOFILE_THUMB_M.png")
+    (tmp_path / "classes.yaml").write_text("classes: {thing: [0, 0, 0]}\n")
+    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    line = "labels: 1 files left out, hidden or made by a system: s/@eaDir"
+    assert line in dataset.summary()
+    told: list[str] = []
+
+    class Told(Silent):
+        def info(self, message: str) -> None:
+            told.append(message)
+
+    dataset.tell(Told())
+    assert line in told
