@@ -167,6 +167,6 @@ def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int]
 
 
 def list_images(directory: Path) -> list[Path]:
-    """Image files directly inside a directory, sorted by name; what systems leave behind is passed over."""
+    """Image files directly inside a directory, sorted by name; what systems leave is passed over."""
     found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not is_litter(p.name))
     return sorted(p for p in found if p.is_file())

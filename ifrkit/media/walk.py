@@ -1,6 +1,6 @@
 """Which files below a directory count: the one rule of all that looks for frames, videos and labels.
 
-What systems leave behind is passed over, linked directories are read as others are, each directory once. What is passed
+What systems leave is passed over, linked directories are read as others are, each directory once. What is passed
 over is counted and named (`Left`).
 """
 
