@@ -1,6 +1,7 @@
 """Numbers in the names of frames: their order, which of them is the frame's, and where a series begins and ends.
 
-Every decimal digit counts, whatever the script; so do digits in other shapes (a circled or raised 2 is a 2).
+Every decimal digit counts, whatever the script; so do digits in other shapes (a circled or raised 2 is a 2), and a sign
+that is a whole number by itself (Ⅳ, ፬). A fraction (½) is not the number of a frame.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -33,8 +34,26 @@ class Series(NamedTuple):
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key under which frame2 comes before frame10."""
-    parts = (part for part in _DIGITS.split(unicodedata.normalize("NFKC", text)) if part)
+    parts = (part for part in _DIGITS.split(_plain(text)) if part)
     return [*((int(part), "") if part.isdecimal() else (-1, part) for part in parts), (-2, text)]
+
+
+def _plain(text: str) -> str:
+    """The text with every number in decimal digits."""
+    if text.isascii():
+        return text
+    runs = groupby(text, lambda char: unicodedata.category(char) in ("No", "Nl"))
+    return "".join(
+        "".join(map(_digits, run)) if signs else unicodedata.normalize("NFKC", "".join(run)) for signs, run in runs
+    )
+
+
+def _digits(sign: str) -> str:
+    """A sign that is a number by itself; as it stands where it is not whole."""
+    shape, value = unicodedata.normalize("NFKC", sign), unicodedata.numeric(sign, -1.0)
+    if shape.isdecimal():
+        return shape
+    return str(int(value)) if value.is_integer() and value >= 0 else sign
 
 
 def last_number(name: str) -> int | None:
@@ -60,7 +79,7 @@ def find_series(stems: Sequence[str]) -> tuple[list[Series], list[int]]:
     """
     families: dict[tuple[str, ...], list[_Stem]] = defaultdict(list)
     for place, stem in enumerate(stems):
-        parts = _NUMBER.split(unicodedata.normalize("NFKC", stem))
+        parts = _NUMBER.split(_plain(stem))
         families[tuple(parts[::2])].append(_Stem(place, stem, parts))
     groups = [group for family in families.values() for group in _divided(family)]
     named = _names(groups)

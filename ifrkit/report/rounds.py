@@ -72,8 +72,15 @@ def _chosen(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         rows = json.loads(path.read_bytes())
-        return [{"name": str(r["name"]), "score": float(r["score"]), "parts": dict(r["parts"])} for r in rows]
-    except (ValueError, TypeError, KeyError) as error:
+        return [
+            {
+                "name": str(row["name"]),
+                "score": float(row["score"]),
+                "parts": {part: float(value) for part, value in row["parts"].items()},
+            }
+            for row in rows
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: not as label-next writes it ({error})", "run ifrkit label-next again") from None
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 import click
 import numpy as np
@@ -192,6 +193,12 @@ CHAIN = [
     "pseudo-label",
     "report",
     "report branches flow --out trainings.html",
+    "eval --metric mIoU --distances 2 --set pictures=2 --from branches --fail-under mIoU=0 --junit ci.xml",
+    "report --trust",
+    "propagate --from branches --write labelme,coco,png",
+    "label-next own --count 1 --write labelme,coco,png --from branches",
+    "report --project own --out project.html",
+    "compare report --power",
     "compare report",
     "log branches",
     "log branches --plot curves.png",
@@ -220,8 +227,13 @@ def test_hostile_names_through_the_chain(place: Path, run: Runner, monkeypatch: 
     assert run("artifacts", "verify").code == 0
     made = {artifact.kind for artifact in store.artifacts(Path("ifrkit_artifacts"))}
     assert made == {"clips", "flow", "branches", "video-model", "report", "pseudo-labels", "predictions"}
-    for page in (Path("ifrkit_artifacts/report.html"), Path("trainings.html")):
-        _check_page(page.read_text("utf-8"))
+    for page in ("ifrkit_artifacts/report.html", "ifrkit_artifacts/trust.html", "trainings.html", "project.html"):
+        _check_page(Path(page).read_text("utf-8"))
+    cards = [*Path("ifrkit_artifacts").glob("*/*/README.md"), Path("ci.xml")]
+    assert len(cards) == 2
+    for card in cards:
+        assert all(is_safe(line) for line in card.read_text("utf-8").split("\n")), card
+    ET.parse("ci.xml")
 
 
 @pytest.mark.slow

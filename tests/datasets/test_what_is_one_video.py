@@ -383,3 +383,11 @@ def test_prepare_says_what_it_passes_over_among_the_labels(tmp_path: Path) -> No
 
     dataset.tell(Told())
     assert line in told
+
+
+def test_signs_that_are_numbers_by_themselves() -> None:
+    roman = ["Ⅰ", "Ⅱ", "Ⅲ", "Ⅳ", "Ⅴ", "Ⅵ", "Ⅶ", "Ⅷ", "Ⅸ", "Ⅹ"]
+    assert _series(*reversed(roman)) == ({"": roman}, [])
+    assert _series("f፫", "f፩", "f፪") == ({"f": ["f፩", "f፪", "f፫"]}, [])
+    assert _series("⑩", "②", "③") == ({"": ["②", "③", "⑩"]}, [])
+    assert _series("½", "¼") == ({}, ["½", "¼"])  # neither is the number of a frame

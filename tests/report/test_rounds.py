@@ -61,6 +61,8 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no to_label\.txt in it"):
         section(tmp_path / "nowhere", tmp_path)
     place = project(tmp_path / "p")
-    (place / "label_next.json").write_text('[{"name": 1}]')
-    with pytest.raises(ConfigError, match=r"label_next\.json: not as label-next writes it"):
-        section(place, tmp_path)
+    strange = ('[{"name": 1}]', '[{"name": "a", "score": 1, "parts": {"new": "x"}}]', "[1]", "[" * 100_000)
+    for text in (*strange, '[{"name": "a", "score": 1, "parts": 3}]'):
+        (place / "label_next.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"label_next\.json: not as label-next writes it"):
+            section(place, tmp_path)
