@@ -82,6 +82,7 @@ _IF_SAID = {
     "loop.amp=fp16": "--set loop.amp=off --set loop.batch=4",  # two images for each of two ranks
     "--fail-under": "--fail-under mIoU=0",
     "--fail-over": "--fail-over ece=1",
+    "--int8": "--set max_drop=1",
     "0-2": "--only baseline,ifr,1/30",
     "slurm": "--dry-run",
     "options.clip_length=9": "--set options.clip_length=5",
