@@ -7,8 +7,8 @@ same street out of a file that is written frame by frame. `propagate --from clip
 along DIS flow. The networks of `predict` are those of recipe `tiny` after one step. Peak memory is what all processes
 of a stage hold alone, as in benchmarks/memory.py; times are of the processor. A line is fitted to both: what a thousand
 frames more cost, and how far the measured times are from the line. `--hours`: the time that the line tells of a video
-of so many hours at `--fps`, an extrapolation wherever that is longer than what was measured. Memory is not extrapolated:
-queues that fill up look like growth in short videos.
+of so many hours at `--fps`, an extrapolation wherever that is longer than what was measured. Memory is not
+extrapolated: queues that fill up look like growth in short videos.
 """
 
 from __future__ import annotations
