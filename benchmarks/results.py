@@ -122,7 +122,9 @@ def gain(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> str:
         return ""
     counts = [[confusions(row) for row in side] for side in zip(*pairs, strict=True)]
     found = difference(*counts, paired_seeds=True)
-    low, high = found.interval or (float("nan"),) * 2
+    if found.interval is None:  # one video and one seed
+        return f"{100 * found.value:+.1f}"
+    low, high = found.interval
     return f"{100 * found.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 

@@ -53,6 +53,7 @@ STANDS_FOR = {
     "NAME": "ifr",
     "SSL": "none",
     "SEED": "0",
+    "SEQUENCE": "0006R0",
     "BUDGET": "steps",
 }
 STANDS_FOR |= {"MODEL": "video-model", "REPORT": "report", "VIDEO": "street.mp4", "VIDEO_OR_DIR": "street.mp4"}
