@@ -39,7 +39,7 @@ class Method:
     OPEN: ClassVar[Mapping[str, Any]] = {}
     """Options under which every pixel counts, however unsure the network is (tests of untrained networks use them)."""
 
-    teacher: Network | None = None
+    trained: Network | None = None
     """The trained network of the `branches` that `artifacts` names, in eval mode; there before `build`."""
 
     def __init__(self, config: base.Config) -> None:

@@ -84,8 +84,8 @@ class Method(base.Method):
     def build(self, network: Network) -> nn.Module | None:
         if not self.config.weight:
             return None
-        assert self.teacher is not None, "stage one gives it"
-        self.frozen = parts.Teacher(self.teacher, decay=1.0, warm=False)
+        assert self.trained is not None, "stage one gives it"
+        self.frozen = parts.Teacher(self.trained, decay=1.0, warm=False)
         return self.frozen
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:

@@ -102,7 +102,7 @@ def _curve(found: list[Round]) -> str:
     axes = one_plot(figure, "labels", INK)
     points = sorted((r.labels, 100 * (r.miou or 0)) for r in found)
     axes.plot(*zip(*points, strict=True), marker="o", **line(0))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("mIoU (%)", color=INK)
     drawn = html.scroller(svg(figure, "mIoU over the number of labels"), "mIoU over the number of labels")
     return f'<div class="curves">{drawn}</div>\n'

@@ -229,7 +229,7 @@ class BranchTask(Task):
         named = {name: load("methods", name)(options) for name, options in config.method.items()}
         self.methods: dict[str, Method] = {name: method for name, method in named.items() if method.on}
         for method in self.methods.values():
-            method.teacher = teacher if isinstance(teacher, Network) else None
+            method.trained = teacher if isinstance(teacher, Network) else None
         self.config, self.network, self.device, self.judge = config, network, device, Judge()
         self.views = merged_views(self.methods, config.unlabeled)
         one_frame = config.unlabeled == "annotated"

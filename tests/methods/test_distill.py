@@ -78,7 +78,7 @@ def test_the_teacher_sees_its_own_pixels_and_learns_nothing() -> None:
     teacher = build_network(network_config({"backbone": "efficientnet-lite0", "stages": 3}), K, 1).eval()
     assert teacher.normalisation != student.normalisation
     method = Method(Method.Config(temporal=0.0))
-    method.teacher = teacher
+    method.trained = teacher
     assert [view.name for view in method.views()] == ["v1_0"]
     module = method.build(student)
     assert module is not None
