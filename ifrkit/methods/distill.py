@@ -65,45 +65,41 @@ class Method(base.Method):
         """Where none comes through the pipe: a path, an id, or "branches" for the newest of the workspace. Its
         reference branch teaches, where it has one."""
         weight: float = Field(1.0, ge=0)
-        """Of the soft labels."""
+        """Of both terms; 0 switches the method off."""
         temperature: float = Field(1.0, gt=0)
         """T: above 1 the teacher's small probabilities count for more."""
         temporal: float = Field(0.1, ge=0)
-        """Of the temporal loss."""
+        """Of the temporal loss, beside 1 of the soft labels."""
 
         def artifacts(self) -> dict[str, str]:
             return {KIND: self.teacher} if self.weight else {}
 
     config: Config
-    OFF = {"weight": 0.0, "temporal": 0.0}
+    OFF = {"weight": 0.0}
 
     def views(self) -> list[View]:
         plain = View("v1_0", "unlabeled", RANDOM)
         return [plain, View("v1_0_n", "unlabeled", Neighbour("v1_0"))] if self.config.temporal else [plain]
 
     def build(self, network: Network) -> nn.Module | None:
-        if not self.config.weight:
-            return None
         assert self.trained is not None, "stage one gives it"
         self.frozen = parts.Teacher(self.trained, decay=1.0, warm=False)
         return self.frozen
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * soft loss + temporal * temporal loss."""
+        """weight * (soft loss + temporal * temporal loss)."""
         c, size = self.config, batch.views["v1_0"].shape[-2:]
         z_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0")), size)
-        terms = {}
-        if c.weight:
-            teacher_bkhw = self._taught(network, batch.views["v1_0"])
-            base.guess(batch, "v1_0", teacher_bkhw.argmax(1))
-            terms["soft"] = c.weight * soft_loss(z_bkhw, teacher_bkhw, c.temperature)
+        teacher_bkhw = self._taught(network, batch.views["v1_0"])
+        base.guess(batch, "v1_0", teacher_bkhw.argmax(1))
+        terms = {"soft": c.weight * soft_loss(z_bkhw, teacher_bkhw, c.temperature)}
         if c.temporal:
             other_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_n")), size)
             q_bkhw, near_bkhw = (at_least_float32(z).softmax(1) for z in (z_bkhw, other_bkhw))
             flow_b3hw = batch.extras["v1_0_n"]
             rgb_b3hw, near_b3hw = (network.denormalise(batch.views[name]) for name in ("v1_0", "v1_0_n"))
             v_bhw = visibility(rgb_b3hw, near_b3hw, flow_b3hw)
-            terms["temporal"] = c.temporal * temporal_loss(q_bkhw, near_bkhw, flow_b3hw, v_bhw)
+            terms["temporal"] = c.weight * c.temporal * temporal_loss(q_bkhw, near_bkhw, flow_b3hw, v_bhw)
         return terms
 
     @torch.no_grad()

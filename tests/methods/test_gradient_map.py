@@ -30,6 +30,7 @@ REACHED: dict[tuple[str, str], tuple[set[str], bool]] = {
     ("self-training", ""): ({"pseudo_s"}, True),
     ("pseudoseg", ""): ({"v1_0_p"}, True),
     ("dars", ""): ({"aligned_b"}, True),
+    ("distill", ""): ({"v1_0", "v1_0_n"}, True),
     ("advsemi", ""): ({"v0_0", "v1_0"}, True),
     ("s4gan", ""): ({"v0_0", "v1_0"}, True),  # its discriminator looks at the labeled image itself
 }
