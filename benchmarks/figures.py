@@ -15,17 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ifrkit.core.machine import machine
+
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "h5py", "onnxruntime")
 
 
-def machine() -> dict[str, Any]:
+def conditions() -> dict[str, Any]:
     """What figures depend on beside the code. load: processes that ran or waited in the last minute."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     found: dict[str, Any] = {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        **machine(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 1),
@@ -42,7 +40,7 @@ class Figures:
     """The figures of one run. `add` them while they are measured; `write` does nothing without `--json`."""
 
     def __init__(self) -> None:
-        self._machine, self._figures = machine(), list[dict[str, Any]]()
+        self._machine, self._figures = conditions(), list[dict[str, Any]]()
 
     @staticmethod
     def option(parser: argparse.ArgumentParser) -> None:

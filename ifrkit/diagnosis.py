@@ -22,6 +22,7 @@ import ifrkit
 from ifrkit.config.network import NetworkConfig
 from ifrkit.core import plugins
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.machine import cores
 from ifrkit.models.network import build_network
 from ifrkit.models.public import PublicWeights
 
@@ -43,7 +44,7 @@ def examine(workspace: Path, seconds: float) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": packages(),
         "devices": _devices(),
-        "threads": {"cores": len(os.sched_getaffinity(0)), "torch": torch.get_num_threads()},
+        "threads": {"cores": cores(), "torch": torch.get_num_threads()},
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB, 1),
         "workspace": _disk(workspace),
         "writes_mp4": _writes_mp4(),

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ifrkit.artifacts import store
 from ifrkit.artifacts.indexes import Choice, Plan
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.machine import machine
 
 _FORMS = "write --plan fastest, --plan best or --plan fps=25"
-
-
-def machine() -> dict[str, Any]:
-    """What plans of this machine share: its processor, and how many cores this process may use."""
-    return {"processor": _processor(), "cores": len(os.sched_getaffinity(0))}
-
-
-def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def wanted_rate(wanted: str) -> float | None:

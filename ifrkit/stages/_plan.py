@@ -14,13 +14,14 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.config.plan import PlanConfig
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.machine import machine
 from ifrkit.core.records import Frame
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.scored import scored_frames
 from ifrkit.media.resize import resize_frame
 from ifrkit.predict.choices import choices
 from ifrkit.predict.pace import Pace, Peak
-from ifrkit.predict.planned import frontier, machine, rate
+from ifrkit.predict.planned import frontier, rate
 from ifrkit.predict.segmenter import open_segmenter
 from ifrkit.predict.sources import read, survey
 

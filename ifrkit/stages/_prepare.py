@@ -15,10 +15,11 @@ from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.machine import cores
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
 from ifrkit.data.store.file import StoredFrame
-from ifrkit.data.store.reading import FrameReader, Recipe, cores
+from ifrkit.data.store.reading import FrameReader, Recipe
 from ifrkit.stages.prepare import open_dataset
 
 SPLITS: tuple[Split, ...] = get_args(Split)

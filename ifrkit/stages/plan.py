@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from ifrkit.artifacts import manifest, store
     from ifrkit.config.plan import PlanConfig
-    from ifrkit.predict import planned
+    from ifrkit.core import machine
 else:
     manifest, store = lazy("ifrkit.artifacts.manifest"), lazy("ifrkit.artifacts.store")
-    planned, metadata = lazy("ifrkit.predict.planned"), lazy("importlib.metadata")
+    metadata, machine = lazy("importlib.metadata"), lazy("ifrkit.core.machine")
 
 
 def _identity(config: PlanConfig) -> str:
     """The machine, what runs the networks, and the video or size."""
     what = list(config.frame_size) if config.frame_size else predict.identity(config)
-    return manifest.digest([planned.machine(), metadata.version("torch"), what])
+    return manifest.digest([machine.machine(), metadata.version("torch"), what])
 
 
 def _extra_inputs(config: PlanConfig, inputs: list[store.Artifact], workspace: Path) -> list[store.Artifact]:

@@ -77,7 +77,7 @@ def test_two_machines_are_compared_only_when_asked(tmp_path: Path) -> None:
     sides = written(tmp_path / "a", OLD), written(tmp_path / "b", OLD, torch="2.1", load=9.0)
     code, lines, _ = compared(*sides)
     assert (code, lines[0]) == (2, "not the same machine: loader: torch 2.0 and 2.1")
-    assert not any("load 0.5" in line for line in lines)  # the load is no other machine
+    assert not any("load 0.5" in line for line in lines)  # another load is not another machine
     assert compared(*sides, "--other-machine")[0] == 0
 
 

@@ -21,9 +21,10 @@ from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.export import ExportConfig
 from ifrkit.config.plan import PlanConfig
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.machine import machine
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import to_ids
-from ifrkit.predict.planned import frontier, machine, pick, wanted_rate
+from ifrkit.predict.planned import frontier, pick, wanted_rate
 from ifrkit.stages import evaluate, export, plan
 from ifrkit.stages._plan import verdicts
 from ifrkit.stages.runner import Run, execute

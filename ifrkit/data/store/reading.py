@@ -84,11 +84,6 @@ def _size(frame: Frame) -> tuple[int, int]:
     return frame.shape[0], frame.shape[1]
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class FrameReader:
     """Reads frames in worker processes; with workers=0 in this one. Use as a context manager."""
 
