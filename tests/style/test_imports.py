@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def imported(path: Path) -> Iterator[str]:
         yield from (name for name in names if name.split(".")[0] in TOPS and name not in ENTRY)
 
 
+@cache
 def arrows() -> set[tuple[str, str, str]]:
     """(layer, layer that it imports, module that does) for every import between layers."""
     found = set()
