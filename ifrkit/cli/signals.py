@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 
 from ifrkit.cli.guard import Stopped
 
 _GRACE = 10
 """Seconds that a loader worker lives on after a SIGTERM to the whole group, while its parent finishes the step."""
+
+
+_AGAIN = 0.02
+"""Seconds until a signal is raised again whose exception was dropped."""
 
 
 class Stop:
@@ -30,6 +35,17 @@ class Stop:
         """Take over both signals of this process; forked workers leave the decision to it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+        sys.unraisablehook = self._lost
+
+    def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised in a finalizer or a weak reference's callback, a signal's too: raise it again."""
+        stopped = unraisable.exc_value
+        if not isinstance(stopped, Stopped):
+            sys.__unraisablehook__(unraisable)
+            return
+        number = stopped.signum
+        signal.signal(signal.SIGALRM, lambda _, frame: self._handle(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)  # not at once: it would be dropped in this hook
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:

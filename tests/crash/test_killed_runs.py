@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,17 @@ def test_a_stage_without_state_stops_at_once_and_leaves_nothing(
     shell.wait_for("clips/.partial-*")
     returned, err = shell.interrupt(run, signum)
     assert returned == code
+    assert err == "ifrkit-toy-source: interrupted; run it again\n"
+    assert not list((shell.workspace / "clips").glob(".*"))
+
+
+def test_a_signal_is_not_lost_in_a_finalizer(shell: Shell) -> None:
+    """Python drops what a signal's handler raises in there, so the run would go on for its minute."""
+    run = shell.start("ifrkit-toy-source", "--set", "seconds=60", "--set", "finalizer=60")
+    shell.wait_for("clips/.partial-*")
+    time.sleep(0.5)  # it is in the finalizer
+    returned, err = shell.interrupt(run, signal.SIGTERM)
+    assert returned == 143
     assert err == "ifrkit-toy-source: interrupted; run it again\n"
     assert not list((shell.workspace / "clips").glob(".*"))
 

@@ -29,6 +29,8 @@ class SourceConfig(Config):
 
     size: int = 100
     seconds: float = 0.0
+    finalizer: float = 0.0
+    """Seconds that a finalizer takes before anything else: whatever is raised in there, Python drops."""
     seed: int = 0
 
 
@@ -50,8 +52,21 @@ class TrainConfig(Config):
     seed: int = 0
 
 
+class _Slow:
+    """Takes its time to go."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __del__(self) -> None:
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            time.sleep(0.01)
+
+
 def make_source(job: Job) -> None:
     """A file, and a file that is checked as weights are."""
+    _Slow(job.config.finalizer)
     time.sleep(job.config.seconds)
     (job.directory / "data.bin").write_bytes(b"x" * job.config.size)
     (job.directory / "sub").mkdir()
