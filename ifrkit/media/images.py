@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import DatasetError
@@ -51,6 +52,8 @@ def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]
         raise DatasetError(f"{path}: no such file", "restore it, or remove what refers to it") from error
     except _BROKEN as error:
         reason = str(error).replace("\n", " ").replace(str(path), "it") or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # its text holds the address of an object
+            reason = "it is empty" if _is_empty(path, data) else "its content is no image of a known kind"
         raise DatasetError(f"{path}: cannot be read as an image ({reason})", "copy or download it again") from error
 
 
@@ -64,6 +67,10 @@ def _header(file: IO[bytes]) -> Image.Image:
             return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = usual
+
+
+def _is_empty(path: Path | str, data: bytes | None) -> bool:
+    return not (os.path.getsize(path) if data is None else len(data))
 
 
 def _several(image: Image.Image) -> bool:
@@ -103,6 +110,8 @@ def read_rgb(path: Path) -> Frame:
     with opened(path) as image:
         deep, how = is_deep(image), orientation(image)
         if not deep:
+            image.load()
+            image.info.pop("transparency", None)  # Pillow would warn of it; frames have no alpha
             return turn(np.asarray(image.convert("RGB"), dtype=np.uint8), how)
         pixels = turn(eight_bits(image, path, path.read_bytes()), how)
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
@@ -114,9 +123,10 @@ def read_raw_label(
     """A label image as it is stored: (h, w) ids (grey or indexed) or (h, w, 3) colours, int64. Alpha is dropped.
 
     data: its bytes, `path` being only their name. size: (height, width) of its frame; another one is refused before
-    anything is decoded. palette: an indexed image gives the colours of its palette.
+    anything is decoded. palette: an indexed image gives the colours of its palette. Lossy images are refused.
     """
     with opened(path, data) as image:
+        require_exact(image, path, data)
         if size is not None:
             check_size(path, turned_size(image), size)
         how = orientation(image)
@@ -129,6 +139,16 @@ def read_raw_label(
         image.load()  # a TIFF has its own way up only after this
         # Indexed images ("P") hold the ids themselves; their palette is for the eye.
         return turn(np.asarray(image).astype(np.int64), how)
+
+
+def require_exact(image: Image.Image, where: Path | str, data: bytes | None) -> None:
+    """Raise DatasetError for a label whose ids and colours are changed by the way it is stored, whatever its name."""
+    kind = image.format
+    if kind == "WEBP" and b"VP8 " in (Path(where).read_bytes() if data is None else data)[:256]:
+        kind = "lossy WebP"
+    if kind in ("JPEG", "MPO", "lossy WebP"):
+        fault = f"{where}: is a {kind.replace('MPO', 'JPEG')} by its content, which changes ids and colours"
+        raise DatasetError(fault, "export or save the labels as PNG; to rename a file changes nothing")
 
 
 def is_grey(image: Image.Image) -> bool:

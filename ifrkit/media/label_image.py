@@ -11,7 +11,7 @@ from PIL import Image
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.media.depth import deep_values, is_deep
-from ifrkit.media.images import check_size, opened
+from ifrkit.media.images import check_size, opened, require_exact
 from ifrkit.media.orientation import orientation, turn, turned_size
 from ifrkit.media.palette import RGB, codes_of
 
@@ -61,9 +61,11 @@ class LabelImage(NamedTuple):
 def read_label_image(path: Path | str, data: bytes | None = None, size: tuple[int, int] | None = None) -> LabelImage:
     """The label image in a file, the right way up. data: its bytes, `path` being only their name.
 
-    size: (height, width) of its frame; another one is refused before anything is decoded. Raises DatasetError.
+    size: (height, width) of its frame; another one is refused before anything is decoded. Raises DatasetError, also
+    for lossy images.
     """
     with opened(path, data) as image:
+        require_exact(image, path, data)
         if size is not None:
             check_size(path, turned_size(image), size)
         bits, deep = _bits(image), is_deep(image)

@@ -198,9 +198,12 @@ def _outside(counts: dict[Symbol, int], how: Reading, where: Path | str) -> Outs
     """The error for what the table lacks. counts: how many pixels hold each."""
     if how == "colors":
         worst = max(counts, key=lambda symbol: counts[symbol])
+        if worst.color is None:
+            fault = f"{counts[worst]} pixels hold the number {worst.number}, which its palette has no colour for"
+            return OutsideTable(f"{where}: {fault}", "save the label again, as RGB")
         return OutsideTable(
             f"{where}: {sum(counts.values())} pixels in {len(counts)} colours outside the class table, most of them "
-            f"{counts[worst]} x {list(worst.color or ())}",
+            f"{counts[worst]} x {list(worst.color)}",
             "add the colour to classes.yaml, as a class or under ignore",
         )
     ids = ", ".join(str(_number(symbol, how)) for symbol in list(counts)[:8])

@@ -23,6 +23,9 @@ from ifrkit.media.video import open_capture, video_size
 _TAIL = 1 << 16
 """Where the end of an image is looked for: some cameras write more after it."""
 
+_END = 0xD9
+_WITHIN_PIXELS = frozenset({0, 1, *range(0xD0, 0xD8)})
+"""What follows 0xFF in a JPEG without beginning a segment: pixels, and where a decoder may start again."""
 MISCOUNTED = 5
 """Headers of sound video files are wrong by a frame or two."""
 
@@ -127,7 +130,10 @@ def file_notes(name: str, numbers: list[int], claimed: int) -> list[str]:
 
 
 def require_whole(path: Path) -> None:
-    """Raise DatasetError for an image file that ends too early, without decoding it. Other formats pass."""
+    """Raise DatasetError for an image file that ends too early, without decoding it. Other formats pass.
+
+    What follows an image (the video of a motion photo, zeros of a recovered disk) does not count.
+    """
     length = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(16)
@@ -135,10 +141,39 @@ def require_whole(path: Path) -> None:
         tail = file.read()
     whole = True
     if head.startswith(b"\x89PNG"):
-        whole = b"IEND" in tail
+        whole = b"IEND" in tail or _png_ends(path)
     elif head.startswith(b"\xff\xd8"):
-        whole = tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xda")  # the image's own end, not that of a thumbnail
+        # The image's own end, not that of a thumbnail.
+        whole = tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xda") or _jpeg_ends(path.read_bytes())
     elif head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         whole = length >= struct.unpack("<I", head[4:8])[0] + 8
     if not whole:
         raise DatasetError(f"{path}: it is cut off", "copy or download it again")
+
+
+def _png_ends(path: Path) -> bool:
+    """Whether the chunks of a PNG go on up to its last one."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IEND":
+                return True
+            file.seek(length + 4, 1)
+    return False
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the segments of a JPEG go on up to its end marker."""
+    place = 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker == _END:
+            return True
+        if marker == 0xFF:
+            place += 1
+        elif marker in _WITHIN_PIXELS:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data[place : place + 2] == bytes([0xFF, _END])

@@ -37,6 +37,18 @@ def test_no_image_at_all(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DatasetError, match=r"b\.png: cannot be read") as error:
         read_rgb(path)
     assert "\n" not in str(error.value)
+    assert "object at" not in str(error.value)
+    with pytest.raises(DatasetError) as again:
+        read_raw_label(path, content)
+    assert str(again.value) == str(error.value)
+
+
+def test_frames_with_a_transparent_palette(tmp_path: Path) -> None:
+    """Alpha is dropped, without a warning of Pillow (which is an error here)."""
+    image = Image.fromarray(_noise(8, 9)).quantize(16)
+    for name, alpha in (("bytes", bytes(range(0, 256, 16))), ("one", 3)):
+        image.save(tmp_path / f"{name}.png", transparency=alpha)
+        assert np.array_equal(read_rgb(tmp_path / f"{name}.png"), np.asarray(image.convert("RGB")))
 
 
 def test_huge_image_is_refused_by_its_header(tmp_path: Path) -> None:

@@ -234,6 +234,8 @@ DOUBTFUL = {
         "save all labels with 8 bits a pixel"),
     "a soft brush": ([saved(SOFT)], CLASSES, r"\d+ pixels are half transparent, as a soft brush leaves them"),
     "colours that 8 bits do not hold": ([UNSCALED], CLASSES, "colours of 16 bits a channel that 8"),
+    "a number that the palette lacks": ([indexed(TRUTH + (TRUTH == 2), list(COLORS.values()))], CLASSES,
+        r"\d+ pixels hold the number 3, which its palette has no colour for; save the label again, as RGB"),
     "one colour for two classes": ([indexed(TRUTH, [(0, 0, 255), (0, 0, 255), (255, 0, 0)])], CLASSES, "may mean two"),
 }  # fmt: skip
 
@@ -246,6 +248,23 @@ def test_doubt_is_refused(read: Read, kind: str) -> None:
     assert error.value.remedy
     assert "\n" not in str(error.value)
     assert re.search(r"v/000001\.png", str(error.value))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "mpo", "webp"])
+def test_a_lossy_image_is_no_label_whatever_its_name(read: Read, kind: str) -> None:
+    """Ids 0 to 2 come back as others, and nobody would see it."""
+    data = io.BytesIO()
+    Image.fromarray(TRUTH).convert("RGB").save(data, kind)
+    with pytest.raises(DatasetError, match=r"v/000001\.png: is a .* by its content, which changes ids") as error:
+        read(data.getvalue(), table=NO_COLORS)
+    assert "save the labels as PNG" in str(error.value.remedy)
+
+
+def test_a_lossless_image_of_another_kind_is_a_label(read: Read) -> None:
+    for kind, options in (("webp", {"lossless": True}), ("bmp", {}), ("tiff", {})):
+        data = io.BytesIO()
+        Image.fromarray(RGB).save(data, kind, **options)
+        assert np.array_equal(read(data.getvalue(), table=CLASSES)[0], TRUTH)
 
 
 def test_what_the_table_lacks_is_named_in_every_storage(read: Read) -> None:

@@ -237,6 +237,23 @@ def test_cut_off_images_are_left_out(tmp_path: Path, suffix: str) -> None:
     assert _everywhere(root)[0] == [[f"0{suffix}", f"2{suffix}"]]
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("more", ["zeros", "a motion photo's video"])
+def test_whole_images_with_more_after_them_are_whole(tmp_path: Path, suffix: str, more: str) -> None:
+    """Phones append videos, recovered disks zeros; what is cut off before that is cut off all the same."""
+    root = tmp_path / "frames"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)  # its pixels hold markers, too
+    for number in range(3):
+        save(root / f"{number}{suffix}", noise)
+    tail = {"zeros": b"\0", "a motion photo's video": b"\xff\xd9 mdat \xff\xda\xff"}[more] * 100_000
+    cut = root / f"1{suffix}"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    assert _everywhere(root)[0] == [[f"0{suffix}", f"2{suffix}"]]
+    for path in (root / f"0{suffix}", root / f"2{suffix}"):
+        path.write_bytes(path.read_bytes() + tail)
+    assert _everywhere(root)[0] == [[f"0{suffix}", f"2{suffix}"]]
+
+
 def test_broken_frames_of_a_video_file_keep_their_numbers(tmp_path: Path) -> None:
     """A label named after frame 6 belongs to frame 6, whatever is broken before it."""
     path = own_videos.write_video(tmp_path / "frames.avi", own_videos.street(9))
