@@ -23,7 +23,8 @@ from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
-from ifrkit.train.stage_one import BranchLosses, merged_views
+from ifrkit.train.chosen import merged_views
+from ifrkit.train.stage_one import BranchLosses
 
 CLASSES = 19
 

@@ -32,7 +32,8 @@ from data_prep.synthetic import Dataset
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.training import CropConfig
 from ifrkit.core.records import IGNORE
-from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.loading.pools import Clips
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import View
 from ifrkit.data.store.clips import ClipStore
@@ -40,7 +41,7 @@ from ifrkit.methods.ifr import Method
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import Run, execute
-from ifrkit.train.stage_one import merged_views
+from ifrkit.train.chosen import merged_views
 
 Image = NDArray[Any]
 """(h, w, 3) BGR or (h, w) uint8."""

@@ -30,9 +30,10 @@ from ifrkit.data.loading.batch import Batch
 from ifrkit.data.loading.views import Place
 from ifrkit.methods.base import Method
 from ifrkit.models.network import build_network
+from ifrkit.train.chosen import merged_views
 from ifrkit.train.optim import branch_optimizer
 from ifrkit.train.passes import count_passes
-from ifrkit.train.stage_one import BranchLosses, merged_views
+from ifrkit.train.stage_one import BranchLosses
 
 CLASSES = 19
 COMBINATIONS = ["ifr,cutmix", "ifr,cct"]

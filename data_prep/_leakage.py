@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ifrkit.core.lazy import cv2
+from ifrkit.core.lazy import cv2, np
 from ifrkit.core.records import ClipRecord, Frame
 from ifrkit.media.numbering import last_number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NEAR = 2
 """Frames within which a training frame is a neighbour."""
@@ -78,13 +78,14 @@ class Leakage(NamedTuple):
         return {"held_out": self.held_out, "near": self.near, "headline": self.headline(), **told}
 
 
-def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame]) -> Leakage:
+def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame] | None) -> Leakage:
     """The leakage of a division into clips. frame: reads the pixels of a frame by its name; asked for once each, in the
-    order of the names, so that a video file is decoded once.
+    order of the names, so that a video file is decoded once. None: by time alone.
     """
     held = {clip.frames[i]: clip.video for clip in clips if clip.split != "train" for i in clip.labeled}
     labeled = {clip.frames[i] for clip in clips if clip.split == "train" for i in clip.labeled}
-    return Leakage(len(held), tuple(_nearest(clips, held)), tuple(_alike(sorted(held), sorted(labeled), frame)))
+    alike = _alike(sorted(held), sorted(labeled), frame) if frame else ()
+    return Leakage(len(held), tuple(_nearest(clips, held)), tuple(alike))
 
 
 def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair]:

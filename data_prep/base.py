@@ -26,6 +26,9 @@ class Dataset(ABC):
     has_flow: ClassVar[bool] = False
     """True when `flow` gives exact flow."""
 
+    generated: ClassVar[bool] = False
+    """True when frames are computed, not read: a dry run looks at none."""
+
     def __init__(self, root: Path, config: BaseConfig, seed: int = 0) -> None:
         self.root = root
         self.config = config

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from data_prep.synthetic.planes import CLASSES
+from data_prep.synthetic.classes import CLASSES
 from data_prep.synthetic.video import Video
 from ifrkit.media.classes import read_table
 

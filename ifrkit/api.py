@@ -25,7 +25,8 @@ from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import Frame
-from ifrkit.media.images import SUFFIXES, read_rgb
+from ifrkit.media.images import read_rgb
+from ifrkit.media.names import IMAGES
 from ifrkit.media.palette import id_colors
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
@@ -67,7 +68,7 @@ class Model:
         if isinstance(source, np.ndarray):
             return self._image(source)
         if isinstance(source, str | Path):
-            if Path(source).suffix.lower() in SUFFIXES:
+            if Path(source).suffix.lower() in IMAGES:
                 return self._image(read_rgb(Path(source)))
             return self._frames(_decoded(str(source)))
         if isinstance(source, Iterable):

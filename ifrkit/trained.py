@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import nn
 
-from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts import indexes
 from ifrkit.artifacts.indexes import Flow, require_branch
 from ifrkit.artifacts.store import Artifact
@@ -15,6 +14,7 @@ from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plugins import load
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network, build_network
+from ifrkit.models.video import VideoModel
 from ifrkit.models.weights import load_weights
 
 
@@ -44,7 +44,7 @@ def load_video_model(artifact: Artifact, checkpoint: str) -> VideoModel:
         build_network(network_config({**index.networks[name], "pretrained": None}), index.num_classes, seed=0)
         for name in architecture.branches
     ]
-    model: VideoModel = architecture(*networks, FlowNetS(index.flow_width), index.num_classes)
+    model: VideoModel = architecture.build(*networks, FlowNetS(index.flow_width), index.num_classes)
     load_into(model, artifact.file(f"model.{checkpoint}.safetensors"))
     model.temperature = index.temperature.get(checkpoint, 1.0)
     return model.eval()

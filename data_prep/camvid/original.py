@@ -18,9 +18,9 @@ from data_prep._catalog import Catalog
 from data_prep.camvid.classes import read_color_label
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Frame, Split
-from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.images import list_images, read_rgb
 from ifrkit.media.litter import Left, shown
+from ifrkit.media.names import IMAGES
 from ifrkit.media.source import Source
 from ifrkit.media.video import SUFFIXES as VIDEOS
 from ifrkit.media.walk import walk

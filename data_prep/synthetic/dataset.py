@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import Field, model_validator
 
 from data_prep.base import Dataset as BaseDataset
-from data_prep.synthetic.planes import CLASSES
-from data_prep.synthetic.video import Video
+from data_prep.synthetic.classes import CLASSES
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import lazy
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow
+
+if TYPE_CHECKING:
+    from data_prep.synthetic import video as painted
+else:
+    painted = lazy("data_prep.synthetic.video")  # a dry run paints nothing
 
 VERSION = "synthetic-1"
 """Raise it whenever the same seed gives other pixels."""
@@ -52,6 +57,7 @@ class Dataset(BaseDataset):
             return self
 
     has_flow = True
+    generated = True
     config: Config
 
     def label_space(self) -> LabelSpace:
@@ -79,6 +85,9 @@ class Dataset(BaseDataset):
     def frame(self, name: str) -> Frame:
         video, t = self._find(name)
         return video.frame(t)
+
+    def frame_size(self, name: str) -> tuple[int, int]:
+        return self.config.height, self.config.width
 
     def label(self, name: str) -> Label:
         video, t = self._find(name)
@@ -110,7 +119,7 @@ class Dataset(BaseDataset):
         config = self.config
         return {"train": config.train_videos, "val": config.val_videos, "test": config.test_videos}
 
-    def _find(self, name: str) -> tuple[Video, int]:
+    def _find(self, name: str) -> tuple[painted.Video, int]:
         """The video and frame number of "SPLIT_VIDEO/FRAME"."""
         video, _, frame = name.partition("/")
         split, _, number = video.partition("_")
@@ -123,5 +132,5 @@ class Dataset(BaseDataset):
 
 
 @lru_cache(maxsize=8)
-def _video(seed: int, split: str, number: int, length: int, size: tuple[int, int], noise: float) -> Video:
-    return Video(seed, split, number, length=length, size=size, noise=noise)
+def _video(seed: int, split: str, number: int, length: int, size: tuple[int, int], noise: float) -> painted.Video:
+    return painted.Video(seed, split, number, length=length, size=size, noise=noise)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.synthetic.atlas import Atlas, Floats, Texture
+from data_prep.synthetic.classes import CLASSES
 from data_prep.synthetic.figures import FIGURES
 from data_prep.synthetic.surfaces import SURFACES
 from ifrkit.core.keyed import key_rng
@@ -16,11 +17,6 @@ from ifrkit.core.keyed import key_rng
 Doubles = NDArray[np.float64]
 Vector = tuple[float, float, float]
 
-CLASSES: dict[str, tuple[int, int, int]] = {
-    "road": (128, 64, 128), "sidewalk": (244, 35, 232), "building": (70, 70, 70), "sky": (70, 130, 180),
-    "vegetation": (107, 142, 35), "pole": (153, 153, 153), "car": (0, 0, 142), "person": (220, 20, 60),
-}  # fmt: skip
-"""Names with display colours; the ids are the positions."""
 CLASS_ID = {name: k for k, name in enumerate(CLASSES)}
 
 

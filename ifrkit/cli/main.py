@@ -134,4 +134,5 @@ def _called_as(argv: list[str]) -> Iterator[None]:
 
 def main(stage: str | None = None) -> NoReturn:
     """Entry of every executable. stage: the command of `ifrkit-STAGE`; None: the group `ifrkit`."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     run(root() if stage is None else load(stage), sys.argv[1:], "ifrkit" if stage is None else f"ifrkit-{stage}")

@@ -73,4 +73,5 @@ def _absolute(path: str | None) -> str | None:
 
 def _summary(config: Any) -> list[str]:
     dataset = open_dataset(config)
-    return [*dataset.summary(), *leakage.measure(dataset.clips(), dataset.frame).lines()]
+    look = None if dataset.generated else dataset.frame
+    return [*dataset.summary(), *leakage.measure(dataset.clips(), look).lines()]

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ifrkit.config.yamlio import parse_yaml, read_yaml
 from ifrkit.core.config import Config, NestedError
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import nearest, spelled
 from ifrkit.core.stage import sections
+
+if TYPE_CHECKING:
+    from importlib import resources
+
+    from ifrkit.config import yamlio
+else:
+    resources, yamlio = lazy("importlib.resources"), lazy("ifrkit.config.yamlio")
 
 C = TypeVar("C", bound=Config)
 
@@ -95,7 +101,7 @@ def resolve(
     for name in recipes:
         layers.add(_section(read_recipe(name), section, f"recipe {name}"), f"recipe {name}")
     if file is not None:
-        tree = read_yaml(file)
+        tree = yamlio.read_yaml(file)
         layers.add(_section({} if tree is None else tree, section, str(file)), str(file))
     for dotted, (value, flag) in (flags or {}).items():
         if value is not None:
@@ -122,7 +128,7 @@ def read_recipe(name: str) -> Any:
     if name not in known:
         raise ConfigError(f"no recipe named {name!r}", nearest(name, known) + " (your own file goes to --config)")
     text = (resources.files("ifrkit") / "recipes" / f"{name}.yaml").read_text()
-    return parse_yaml(text, f"recipe {name}")
+    return yamlio.parse_yaml(text, f"recipe {name}")
 
 
 def parse_set(assignment: str) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def parse_set(assignment: str) -> dict[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):
         raise ConfigError(f"--set {assignment}: not of the form a.b=value", "write for example --set loop.steps=100")
-    return _nest(key, parse_yaml(text, f"--set {key}"))
+    return _nest(key, yamlio.parse_yaml(text, f"--set {key}"))
 
 
 def rows(config: Config, origins: Mapping[str, str]) -> Iterator[tuple[int, str, Any, str]]:

@@ -30,7 +30,9 @@ class ByInput:
 class Config(BaseModel):
     """Frozen, typed, and closed: an unknown key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
+    )  # built when one is first made: a command has a use for few of them
 
     ARGUMENT: ClassVar[str | None] = None
     """Of a plug-in's own config: the field that NAME:ARGUMENT fills in. None: it takes no argument."""

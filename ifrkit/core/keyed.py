@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-import numpy as np
+from ifrkit.core.lazy import np
 
 
 def key_seed(*key: int | str) -> int:

@@ -39,10 +39,12 @@ def imported(target: Any) -> Any:
 
 if TYPE_CHECKING:
     import cv2 as cv2
+    import numpy as np
     import torch as torch
     import torch.nn.functional as F
     from torch import nn as nn
 else:
-    cv2, torch, F, nn = lazy("cv2"), lazy("torch"), lazy("torch.nn.functional"), lazy("torch.nn")
+    cv2, np, torch = lazy("cv2"), lazy("numpy"), lazy("torch")
+    F, nn = lazy("torch.nn.functional"), lazy("torch.nn")
 
-__all__ = ["F", "cv2", "imported", "lazy", "nn", "torch"]
+__all__ = ["F", "cv2", "imported", "lazy", "nn", "np", "torch"]

@@ -6,7 +6,7 @@
     backbones       ifrkit/models/backbones/ Backbone            ifrkit.backbones
     heads           ifrkit/models/heads/     Head                ifrkit.heads
     methods         ifrkit/methods/          Method              ifrkit.methods
-    architectures   ifrkit/architectures/    VideoModel          ifrkit.architectures
+    architectures   ifrkit/architectures/    Architecture        ifrkit.architectures
     metrics         ifrkit/metrics/          Metric              ifrkit.metrics
     flow_sources    ifrkit/flow_sources/     FlowSource          ifrkit.flow_sources
 
@@ -33,7 +33,7 @@ _KINDS = {
     "backbones": ("ifrkit.models.backbones", "Backbone"),
     "heads": ("ifrkit.models.heads", "Head"),
     "methods": ("ifrkit.methods", "Method"),
-    "architectures": ("ifrkit.architectures", "VideoModel"),
+    "architectures": ("ifrkit.architectures", "Architecture"),
     "metrics": ("ifrkit.metrics", "Metric"),
     "flow_sources": ("ifrkit.flow_sources", "FlowSource"),
 }

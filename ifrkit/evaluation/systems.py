@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifrkit.architectures.base import VideoModel
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.media.resize import resize_frame, scaled_size
 from ifrkit.metrics.base import Confidence, Ids
 from ifrkit.models.network import Network
+from ifrkit.models.video import VideoModel
 
 CACHED = 64
 """Frames whose prediction is remembered: clips may overlap, and the copy of a key frame is a prediction made before."""

@@ -9,22 +9,12 @@ import torch
 from torch import Tensor
 
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.evaluation.scored import scored_frames
 from ifrkit.evaluation.systems import frame_tensor, to_ids
 from ifrkit.export.check import Streamed
 from ifrkit.metrics.base import ClipResult
 from ifrkit.metrics.miou import Metric
 
 CPU = torch.device("cpu")
-
-
-def held_out(store: ClipStore) -> list[tuple[int, int]]:
-    """(clip, frame) of every annotated frame of val, else of test; empty where no such clip has a label."""
-    for split in ("val", "test"):
-        places = [(c, i) for c in store.clips_of(split) for i in scored_frames(store.clips[c], "annotated")]
-        if places:
-            return places
-    return []
 
 
 def miou(store: ClipStore, model: Streamed, places: Sequence[tuple[int, int]], distance: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import operator
@@ -16,7 +15,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from ifrkit.export.extra import PACKAGES, missing
+from ifrkit.export.extra import extra
 from ifrkit.export.graphs import Graph
 
 Metadata = Mapping[str, Any]
@@ -87,20 +86,6 @@ def _write_onnx(program: ExportedProgram, graph: Graph, path: Path, metadata: Me
     result.model.metadata_props.clear()
     result.model.metadata_props.update({name: json.dumps(value) for name, value in metadata.items()})
     result.save(str(path), external_data=False)
-
-
-def extra(package: str) -> Any:
-    """A package of the extra `onnx`. Raises ConfigError if it is not there, or is broken."""
-    try:
-        return importlib.import_module(package)
-    except Exception as error:  # a broken optional package fails in its own ways, never only with ImportError
-        raise missing(package, str(error)) from None
-
-
-def require_onnx() -> None:
-    """Import all of the extra `onnx`. Raises ConfigError."""
-    for package in PACKAGES:
-        extra(package)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is exported: the steps of the streaming form (`ifrkit/architectures/base.py`) as functions of tensors.
+"""What is exported: the steps of the streaming form (`ifrkit/models/video.py`) as functions of tensors.
 
     frame                  uint8 RGB (batch, 3, height, width); normalisation is inside
     logits                 divided by the temperature: their softmax is a probability
@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ifrkit.architectures.base import VideoModel
 from ifrkit.core.errors import ConfigError
 from ifrkit.models.network import Network
+from ifrkit.models.video import VideoModel
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ifrkit.export.formats import extra
+from ifrkit.export.extra import extra
 
 Feeds = Iterable[Sequence[Tensor]]
 """The inputs of a graph, in order, again and again."""

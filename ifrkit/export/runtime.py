@@ -12,7 +12,8 @@ from torch import Tensor
 from ifrkit.artifacts.indexes import Exported
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.export.formats import SUFFIX, extra
+from ifrkit.export.extra import extra
+from ifrkit.export.formats import SUFFIX
 
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
 """Inputs of a graph in order -> its outputs."""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifrkit.architectures.base import flow_input
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.core.records import Frame, PairFlow
 from ifrkit.data.pixels.flow import checked, rule
 from ifrkit.flow_sources import base
 from ifrkit.models.flownet import full_size
+from ifrkit.models.video import flow_input
 from ifrkit.trained import load_flow
 
 

@@ -31,7 +31,8 @@ from ifrkit.labels.base import (
     well_formed,
 )
 from ifrkit.media.classes import ClassTable
-from ifrkit.media.images import SUFFIXES, check_size
+from ifrkit.media.images import check_size
+from ifrkit.media.names import IMAGES
 
 _TITLE = "Label Studio"
 _DRAWN = ("brushlabels", "polygonlabels")
@@ -109,7 +110,7 @@ def _names(data: dict[str, Any]) -> tuple[str, ...]:
             continue
         url = urlsplit(value)
         path = PurePosixPath(parse_qs(url.query).get("d", [unquote(url.path)])[0])
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in IMAGES:
             stem = path.stem
             return str(path.with_suffix("")).strip("/"), stem, re.sub(r"^[0-9a-f]{8}-", "", stem)
     raise ValueError("a task without an image in its data")

@@ -10,10 +10,10 @@ from ifrkit.core.records import Label
 from ifrkit.labels._to_png import Writer
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader
 from ifrkit.media.classes import ClassTable
-from ifrkit.media.images import SUFFIXES
 from ifrkit.media.label_image import read_label_image
 from ifrkit.media.litter import shown
 from ifrkit.media.meaning import Survey, class_ids
+from ifrkit.media.names import IMAGES
 
 
 class Labels(LabelReader):
@@ -65,7 +65,7 @@ class Labels(LabelReader):
     def notes(self) -> list[str]:
         count = self._survey.erased if self._survey else 0
         notes = [f"{count} labels have transparent pixels: these count as not labeled"] if count else []
-        if others := [name for name in self.files.names if PurePosixPath(name).suffix.lower() in SUFFIXES - {".png"}]:
+        if others := [name for name in self.files.names if PurePosixPath(name).suffix.lower() in IMAGES - {".png"}]:
             notes.append(f"{len(others)} images among the labels left out, they are not PNG: {shown(others)}")
         return notes
 

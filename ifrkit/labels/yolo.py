@@ -24,7 +24,8 @@ from ifrkit.core.records import Label
 from ifrkit.labels._ultralytics import NAME_LISTS, class_names, frame_names
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, outlines, paint, polygon, well_formed
 from ifrkit.media.classes import ClassTable, named_table
-from ifrkit.media.images import SUFFIXES, check_size, image_size, png_bytes
+from ifrkit.media.images import check_size, image_size, png_bytes
+from ifrkit.media.names import IMAGES
 
 _TITLE = "YOLO"
 _LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
@@ -90,7 +91,7 @@ class Labels(LabelReader):
         """The image beside a label, in `images` where the label is in `labels`."""
         stem = str(PurePosixPath(key).with_suffix(""))
         places = (stem, f"/{stem}".replace("/labels/", "/images/")[1:])
-        found = (f"{place}{suffix}" for place in places for suffix in sorted(SUFFIXES))
+        found = (f"{place}{suffix}" for place in places for suffix in sorted(IMAGES))
         return next((name for name in found if name in self._known), None)
 
     @cached_property

@@ -8,13 +8,15 @@ white, each by another factor.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.lazy import cv2
+from ifrkit.core.lazy import cv2, np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _WIDE = ("I", "F")
 """Modes of Pillow for more than 8 bits begin so: I;16, I;16B, I, F."""

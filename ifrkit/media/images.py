@@ -9,24 +9,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import np
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import Frame
 from ifrkit.media.depth import eight_bits, is_deep
 from ifrkit.media.litter import is_litter
+from ifrkit.media.names import IMAGES
 from ifrkit.media.orientation import orientation, turn, turned_size
 
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pnm", ".tif", ".tiff", ".webp"}
-)
-"""What counts as a frame's image file (lower case)."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow raises for files that are truncated or no images."""
 
@@ -188,5 +187,5 @@ def check_size(where: Path | str, label: tuple[int, int], frame: tuple[int, int]
 
 def list_images(directory: Path) -> list[Path]:
     """Image files directly inside a directory, sorted by name; what systems leave is passed over."""
-    found = (p for p in directory.iterdir() if p.suffix.lower() in SUFFIXES and not is_litter(p.name))
+    found = (p for p in directory.iterdir() if p.suffix.lower() in IMAGES and not is_litter(p.name))
     return sorted(p for p in found if p.is_file())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ifrkit.core.encoding import decode, lines
 from ifrkit.core.errors import DatasetError
-from ifrkit.media.images import SUFFIXES
+from ifrkit.media.names import IMAGES
 
 
 def read_list(path: Path) -> list[str]:
@@ -39,4 +39,4 @@ def readings(line: str) -> list[str]:
 def _stem(name: str) -> str:
     """Without the suffix of an image file."""
     stem, dot, suffix = name.rpartition(".")
-    return stem if stem and dot + suffix.lower() in SUFFIXES else name
+    return stem if stem and dot + suffix.lower() in IMAGES else name

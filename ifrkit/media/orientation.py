@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import struct
 import warnings
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
+
+from ifrkit.core.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SIDEWAYS = (5, 6, 7, 8)
 _SAYS = (b"eXIf", b"iTXt", b"zTXt", b"tEXt")
 """PNG chunks that may hold it."""
-T = TypeVar("T", bound=np.generic)
+T = TypeVar("T", bound="np.generic")
 _BROKEN = (ValueError, SyntaxError, KeyError, TypeError, struct.error, OSError, EOFError)
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
-from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.litter import Left
+from ifrkit.media.names import IMAGES
 from ifrkit.media.numbering import find_series, jumps, natural
 from ifrkit.media.video import SUFFIXES as VIDEOS
 from ifrkit.media.walk import below, walk

@@ -10,11 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from ifrkit.core.encoding import is_utf8
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.lazy import cv2
+from ifrkit.core.lazy import cv2, np
 from ifrkit.core.records import Frame
 
 _FORMATS = (

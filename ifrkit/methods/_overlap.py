@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ifrkit.core.errors import ConfigError
 from ifrkit.data.loading.views import Draw, Place, Placement, View
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TRIES = 50
 LEAST_SHARED = 0.1

@@ -64,7 +64,8 @@ class Method:
     def build(self, network: Network) -> nn.Module | None:
         """Extra modules (heads, teachers, second networks) that are trained or saved with the network.
 
-        They learn at the rate of the head. Only what lies below a part called `backbone` or `slow` learns at the
+        It refuses nothing: a dry run does not build it, and asks the Config and `views` alone. They learn at the rate
+        of the head. Only what lies below a part called `backbone` or `slow` learns at the
         rate of the backbone.
         """
         return None

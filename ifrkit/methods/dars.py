@@ -15,17 +15,19 @@ the released code goes on from the weights of the round before. Confidences have
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from ifrkit.core.lazy import np
 from ifrkit.core.records import IGNORE, Label, Window
 from ifrkit.data.loading.views import Copy, Random, Reading, View
 from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods._offline import KIND, Offline
 from ifrkit.models.losses import Mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLUR = Jitter(0.0, 0.0, 0.0, 0.0, probability=0.0, gray=0.0, blur=(1.1, 1.1))
 """Half of the frames, as in the released code; OpenCV's 5x5 window has this spread."""

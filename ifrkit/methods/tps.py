@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from ifrkit.core.lazy import torch
+from ifrkit.core.lazy import np, torch
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.views import RANDOM, Copy, Draw, Frames, Place, Placement, Reading, View
 from ifrkit.data.pixels.flow import consistent_flow
@@ -26,6 +24,7 @@ from ifrkit.models import parts
 from ifrkit.models.losses import Mean, cross_entropy, upsample
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ifrkit.data.loading.batch import Batch

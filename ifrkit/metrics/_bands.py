@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-from ifrkit.core.lazy import cv2
+from ifrkit.core.lazy import cv2, np
 from ifrkit.core.records import IGNORE
 from ifrkit.metrics.base import Ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def band(ids_hw: Ids, width: int) -> NDArray[np.bool_]:

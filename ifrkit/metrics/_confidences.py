@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 from ifrkit.metrics._confusion import Counts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Pixels(NamedTuple):

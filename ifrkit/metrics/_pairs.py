@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ifrkit.core.lazy import np
 from ifrkit.core.records import PairFlow
 from ifrkit.metrics.base import ClipResult, Ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def pairs(clip: ClipResult) -> Iterator[tuple[Ids, Ids, PairFlow]]:

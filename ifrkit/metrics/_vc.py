@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 
 SCALE = 1 << 40
 """A window's value is summed in 2^-40 steps, so that shards add up exactly in any order."""

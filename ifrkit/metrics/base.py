@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ifrkit.core.lazy import np
 from ifrkit.core.records import Frame, PairFlow
 
-Ids = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Ids: TypeAlias = "NDArray[np.uint8]"
 """(h, w) uint8 class ids; 255 = ignore in labels, never in predictions."""
-Confidence = NDArray[np.float32]
+Confidence: TypeAlias = "NDArray[np.float32]"
 """(h, w) float32: the probability that a model gives to the class that it predicts, above 0 and at most 1."""
 NEEDS = frozenset({"labels", "dense-labels", "flows", "frames", "confidences"})
 """What a metric may ask for. Scored frames come alone: no flow joins them, and no other frame stands beside them."""

@@ -6,15 +6,16 @@ hides in the inside of large ones is seen. The edge of the picture is a contour 
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 from ifrkit.core.records import IGNORE
 from ifrkit.metrics._bands import band, edges
 from ifrkit.metrics._confusion import confusion, mean_present, plain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RATIO = 0.02
 """Width of the band as a share of the diagonal."""

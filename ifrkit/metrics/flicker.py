@@ -6,16 +6,17 @@ leads to has its colour: the warp explains the picture. Then a new class is the 
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 from ifrkit.core.records import Frame, PairFlow
 from ifrkit.metrics._confidences import sums
 from ifrkit.metrics._confusion import plain
 from ifrkit.metrics._pairs import nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EXPLAINED = 0.118 * 255
 """Largest distance of two RGB colours: where the weight exp(-50 d^2) of Lai et al. (ECCV 2018) is one half."""

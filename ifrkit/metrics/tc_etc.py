@@ -6,14 +6,15 @@ absent one as 0. Use it only to stand beside published numbers; TC is the metric
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 from ifrkit.metrics._confusion import confusion
 from ifrkit.metrics._pairs import pairs, targets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROWS = 32
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import ifrkit.metrics.base as base
+from ifrkit.core.lazy import np
 from ifrkit.core.records import IGNORE
 from ifrkit.metrics._bands import band
 from ifrkit.metrics._confusion import confusion, iou, mean_present, plain

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ifrkit.core.lazy import np
 from ifrkit.metrics import miou
 from ifrkit.metrics._confusion import iou
 

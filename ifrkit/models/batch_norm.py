@@ -17,11 +17,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.precision import at_least_float32
-
-Rule = int | str
-"""`sync`, `frozen`, or the images of a group."""
+from ifrkit.models.norm_rules import Rule, one_image, uneven
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -106,18 +103,6 @@ def set_rule(module: nn.Module, rule: Rule) -> nn.Module:
             layer.__class__ = BatchNorm  # a subclass without state of its own but the rule
             layer.rule = rule  # type: ignore[assignment]
     return module
-
-
-def one_image() -> ConfigError:
-    """For a pass of which a batch norm sees one value a channel: one image, pooled to 1x1."""
-    fault = "batch norm after the head's 1x1 pooling needs at least two images a pass"
-    return ConfigError(fault, "raise loop.batch, lower loop.accumulate, or set norm.head to frozen")
-
-
-def uneven(group: int, images: int) -> ConfigError:
-    """For a pass that does not consist of whole groups."""
-    fault = f"batch norm takes its statistics from groups of {group} images, and a pass on one rank has {images}"
-    return ConfigError(fault, "change loop.batch, loop.accumulate or the ranks, or set norm.backbone to sync")
 
 
 def _ranks() -> int:

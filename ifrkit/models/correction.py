@@ -7,15 +7,14 @@ conv4 of the distortion network; convN.{0,1}, deconvN.0, predict_cc of the corre
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.precision import at_least_float32
 from ifrkit.models.layers import scale_channels
+from ifrkit.models.norm_rules import require_values
 
 _SLOPE = 0.1
 _SLOW = 3e-4
@@ -66,13 +65,6 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 def _deconv(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, bias=False), nn.LeakyReLU(_SLOPE))
-
-
-def require_values(images: int, size: Sequence[int]) -> None:
-    """Raise ConfigError where so many images of that (height, width) cannot train a correction network."""
-    if images == 1 and max(size) <= 64:
-        fault = "batch norm of the correction network needs more than one value a channel at 1/64 of the crop"
-        raise ConfigError(fault, "use a crop larger than 64, or raise loop.batch")
 
 
 class CorrectionNet(nn.Module):

@@ -27,7 +27,8 @@ from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.public import AUTO
-from ifrkit.models.weights import load_weights, require_size
+from ifrkit.models.weight_limits import require_size
+from ifrkit.models.weights import load_weights
 
 _NAMED = 3
 """How many keys of each sort an error names."""

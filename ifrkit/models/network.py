@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.config.network import NetworkConfig, network_config
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
-from ifrkit.models.batch_norm import Rule, one_image, set_rule, uneven
+from ifrkit.models.batch_norm import set_rule
 from ifrkit.models.layers import seeded
+from ifrkit.models.norm_rules import rules_of
 from ifrkit.models.normalisation import Normalisation
 
 if TYPE_CHECKING:
@@ -45,32 +45,12 @@ class Network(nn.Module):
         self.backbone.freeze(self.config.freeze)
         maps = self.backbone.channels, self.backbone.strides
         self.decode_head: Head = head(*maps, num_classes, config.dropout, config.width)
-        norm = self.config.norm
-        self.rules: dict[str, Rule] = {
-            "backbone": self.plugin.norm if norm.backbone == "auto" else norm.backbone,
-            "head": norm.head,
-        }
+        self.rules = rules_of(self.config, self.plugin)
         set_rule(self.backbone, self.rules["backbone"])
         set_rule(self.decode_head, self.rules["head"])
         self.num_classes, self.stride = num_classes, self.decode_head.stride
         self.feature_channels = self.decode_head.feature_channels
         self.normalisation: Normalisation = self.plugin.normalisation
-
-    def require_pass(self, images: int, ranks: int = 1) -> None:
-        """Raise ConfigError where passes of so many images, on each of so many ranks, cannot train it.
-
-        Groups have to lie inside a rank: then the ranks train what one process trains.
-        """
-        for rule in self.rules.values():
-            if isinstance(rule, int) and (images % rule if ranks > 1 else images > rule and images % rule):
-                raise uneven(rule, images)
-        rule = self.rules["head"]
-        together = {"sync": images * ranks, "frozen": 2}[rule] if isinstance(rule, str) else min(rule, images)
-        if together == 1 and self.decode_head.pools:
-            raise one_image()
-        if "frozen" in self.rules.values() and self.config.pretrained is None:
-            fault = "norm frozen: the statistics of random weights normalise nothing"
-            raise ConfigError(fault, "name weights with pretrained, or leave norm as it is")
 
     def normalise(self, frames_b3hw: Tensor) -> Tensor:
         """uint8 RGB (b, 3, h, w) -> the images that this network reads, float32 of the same shape."""

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ifrkit.artifacts.atomic import write_atomic
-from ifrkit.core import limits
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import resource_errors
+from ifrkit.models.weight_limits import require_few, require_size
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -44,26 +44,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise ArtifactError(f"no weights file {path}", "check the path")
     require_size(path)
     try:
-        _require_few(path)
+        require_few(path)
         return load_file(path)
     except (SafetensorError, ValueError, RecursionError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise ArtifactError(f"{path} is not a sound safetensors file ({reason})", "make or copy it again") from error
-
-
-def require_size(path: Path, size: int | None = None) -> None:
-    """Raise ArtifactError for weights of more bytes than are read. size: what they unfold to; None: the file's own."""
-    most = limits.limit("WEIGHTS_MIB")
-    size = path.stat().st_size if size is None else size
-    if size > most << 20:
-        raise ArtifactError(f"{path}: {size >> 20} MiB of weights, {most} are read", limits.raised("WEIGHTS_MIB"))
-
-
-def _require_few(path: Path) -> None:
-    """Look at the header alone: its length in 8 bytes, then JSON with one entry a tensor."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = file.read(min(length, path.stat().st_size))
-    count = header.count(b'"data_offsets"')
-    if count > limits.limit("TENSORS"):
-        raise ArtifactError(f"{path}: {count} tensors are not the weights of a network", limits.raised("TENSORS"))

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.lazy import cv2
+from ifrkit.core.lazy import cv2, np
 from ifrkit.core.records import Frame
 from ifrkit.media.probe import Facts
 from ifrkit.media.video import open_capture

@@ -20,9 +20,9 @@ from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError, IfrkitError
 from ifrkit.core.records import Frame
 from ifrkit.core.text import file_name
-from ifrkit.media.images import SUFFIXES as IMAGES
 from ifrkit.media.images import read_rgb
 from ifrkit.media.litter import Left, is_litter
+from ifrkit.media.names import IMAGES
 from ifrkit.media.numbering import natural
 from ifrkit.media.probe import Facts, probe
 from ifrkit.media.search import Found, Video, search

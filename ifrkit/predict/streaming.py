@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ifrkit.architectures.base import flow_input
 from ifrkit.core.records import Frame
 from ifrkit.evaluation.systems import seen, to_ids
 from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
+from ifrkit.models.video import flow_input
 from ifrkit.models.warp import warp
 
 _FLAT = 1 / 255
@@ -26,7 +26,7 @@ _FLAT = 1 / 255
 
 
 class Streamed(Protocol):
-    """The streaming form of a video model (`ifrkit/architectures/base.py`).
+    """The streaming form of a video model (`ifrkit/models/video.py`).
 
     temperature: softmax(logits / temperature) is the probability.
     """

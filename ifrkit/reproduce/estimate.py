@@ -103,7 +103,7 @@ def trainings(stage: str, config: Tree, source: Tree, flow: Tree) -> list[Traini
     architecture, width = load("architectures", config["arch"]), flow["width"]
     networks = {name: _shape(source[name]) for name in architecture.branches}
     small = build_network(NetworkConfig(width=0.0625), 2, seed=0)  # only to ask it for its phases
-    model = architecture(*(small for _ in networks), FlowNetS(0.0625), 2)
+    model = architecture.build(*(small for _ in networks), FlowNetS(0.0625), 2)
     return [Training(stage, phase.name, config, networks, width) for phase in model.phases()]
 
 

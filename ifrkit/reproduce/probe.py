@@ -87,7 +87,7 @@ class Probe:
             return FlowTask(FlowNetS(given.width), given, store, self.device)
         fusion = TrainFusionConfig.model_validate(config)
         architecture, flow = load("architectures", fusion.arch), FlowNetS(training.flow_width)
-        model = architecture(*(networks[name] for name in architecture.branches), flow, CLASSES)
+        model = architecture.build(*(networks[name] for name in architecture.branches), flow, CLASSES)
         (phase,) = (phase for phase in model.phases() if phase.name == training.name)
         return FusionTask(model, fusion, store, labeled, self.device, phase)
 

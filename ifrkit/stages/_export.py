@@ -9,32 +9,24 @@ from typing import Any
 import torch
 
 from ifrkit import __version__
-from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts.indexes import Branches, Exported
-from ifrkit.artifacts.job import Job, input_of
+from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.export import ExportConfig
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.core.faults import resource_error
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.export.accuracy import feeds, held_out, miou
+from ifrkit.evaluation.scored import held_out
+from ifrkit.export.accuracy import feeds, miou
 from ifrkit.export.check import TRIM, Difference, compare, real_frames
 from ifrkit.export.fold import without_batch_norms
-from ifrkit.export.formats import SUFFIX, require_onnx, write
+from ifrkit.export.formats import SUFFIX, write
 from ifrkit.export.graphs import SMALLEST, Branch, Graph, graphs, normalisation, without_adaptive_pooling
 from ifrkit.export.int8 import quantise
 from ifrkit.export.runtime import ExportedModel, open_graph
+from ifrkit.models.video import VideoModel
 from ifrkit.trained import load_branch, load_video_model
-
-
-def check(config: ExportConfig, inputs: list[Artifact]) -> None:
-    """What writes the graphs is installed, and int8 graphs can be judged."""
-    if config.format == "onnx":
-        require_onnx()
-    if config.int8 and not held_out(store := ClipStore.of(input_of(inputs, "clips"))):
-        fault = f"--int8: {store.name} has no held-out label, so nobody could say what it costs"
-        raise ConfigError(fault, "label a frame of a validation video, or export without --int8")
 
 
 def run(job: Job) -> None:

@@ -10,7 +10,6 @@ import torch
 
 from ifrkit.artifacts.indexes import Choice, Plan
 from ifrkit.artifacts.job import Display, Job
-from ifrkit.artifacts.store import Artifact
 from ifrkit.config.plan import PlanConfig
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
@@ -29,12 +28,6 @@ FRAMES = 10
 """Frames that are kept in memory and predicted over and over."""
 _BUSY = 0.8
 """Below this share of one processor's time the machine counts as busy."""
-
-
-def check(config: PlanConfig, inputs: list[Artifact]) -> None:
-    """A size, or one video that can be opened."""
-    if config.frame_size is None and len(found := survey(config.videos).videos) != 1:
-        raise ConfigError(f"{config.what}: holds {len(found)} videos", "name one of them, or a size: 360x480")
 
 
 def run(job: Job) -> None:

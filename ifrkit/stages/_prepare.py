@@ -10,16 +10,16 @@ from typing import get_args
 import numpy as np
 
 from data_prep._leakage import measure
-from data_prep.base import Dataset
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
-from ifrkit.core.errors import ArtifactError, ConfigError, DatasetError, InterruptedRun
+from ifrkit.core.errors import ArtifactError, InterruptedRun
 from ifrkit.core.machine import cores
-from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
-from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
+from ifrkit.core.records import IGNORE, Label, LabelSpace, Split
+from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreIndex
 from ifrkit.data.store.file import StoredFrame
 from ifrkit.data.store.reading import FrameReader, Recipe
+from ifrkit.stages._prepare_check import check_clips, plan
 from ifrkit.stages.prepare import open_dataset
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -33,7 +33,8 @@ def run(job: Job) -> None:
     clips = dataset.clips()
     dataset.tell(job.display)
     check_clips(clips)
-    index, recipe = plan(config, dataset, clips)
+    index, own_size = plan(config, dataset, clips)
+    recipe = _recipe(config, index, own_size)
     writer = ClipStoreWriter(job.directory, job.scratch, index)
     key = _plan_key(config, index, dataset.fingerprint())
     finished = _finished(job, index, key)
@@ -55,60 +56,18 @@ def run(job: Job) -> None:
         job.display.info(leak.headline())
 
 
-def check_clips(clips: Sequence[ClipRecord]) -> None:
-    """What every later stage relies on. Raises DatasetError at the first clip that breaks it."""
-    split_of: dict[str, Split] = {}
-    names: set[str] = set()
-    for clip in clips:
-        if clip.name in names:
-            raise DatasetError(f"two clips are named {clip.name}", "give each its own name")
-        names.add(clip.name)
-        positions = {*clip.labeled, *clip.hidden, *(() if clip.annotated is None else (clip.annotated,))}
-        if not positions <= set(range(len(clip.frames))):
-            fault = f"clip {clip.name} has {len(clip.frames)} frames, but labels at {sorted(positions)}"
-            raise DatasetError(fault, "correct the dataset's clips")
-        for frame in clip.frames:
-            if split_of.setdefault(frame, clip.split) != clip.split:
-                fault = f"frame {frame} is in {split_of[frame]} and in {clip.split} (clip {clip.name})"
-                raise DatasetError(fault, "a frame that is scored must not be trained on; correct the splits")
-    if not any(clip.split == "train" for clip in clips):
-        raise DatasetError("the train split is empty", "check --root and the dataset's split options")
-
-
-def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, Recipe]:
-    """Which frame goes into which file, and how frames are made. Reads one frame, for its size."""
-    names = list(dict.fromkeys(name for clip in clips for name in clip.frames))
-    height, width, _ = dataset.frame(names[0]).shape
-    size = config.size or dataset.default_size or (height, width)
-    if dataset.has_flow and size != (height, width):
-        fault = f"size: {config.dataset} has exact flow, which is stored at its own {height}x{width} pixels"
-        raise ConfigError(fault, "remove size, and set the size in the dataset's own options")
-    # An upper bound: labels pack well, and encoded frames are smaller than raw ones.
-    frame_bytes = size[0] * size[1] * (3 + 1 + (18 if dataset.has_flow else 0))
-    length = max(1, (config.file_mib << 20) // frame_bytes)
-    parts = [names[i : i + length] for i in range(0, len(names), length)]
-    files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=tuple(part)) for n, part in enumerate(parts))
-    space = dataset.label_space()
-    index = StoreIndex(
-        name=config.dataset,
-        size=size,
-        codec=config.codec,
-        has_flow=dataset.has_flow,
-        labels=space,
-        clips=tuple(clips),
-        files=files,
-    )
-    held_out = {clip.frames[i] for clip in clips if clip.split != "train" for i in (*clip.labeled, *clip.hidden)}
-    recipe = Recipe(
-        size=size,
-        own_size=None if config.size else (height, width),
+def _recipe(config: PrepareConfig, index: StoreIndex, own_size: tuple[int, int]) -> Recipe:
+    """How frames are made."""
+    held_out = {clip.frames[i] for clip in index.clips if clip.split != "train" for i in (*clip.labeled, *clip.hidden)}
+    return Recipe(
+        size=index.size,
+        own_size=None if config.size else own_size,
         codec=config.codec,
         jpeg_quality=config.jpeg_quality,
-        num_classes=space.num_classes,
+        num_classes=index.labels.num_classes,
         labels=index.label_names,
         full_labels=frozenset(held_out) if config.full_labels else frozenset(),
     )
-    return index, recipe
 
 
 def _write_file(job: Job, writer: ClipStoreWriter, number: int, frames: Iterator[StoredFrame], key: str) -> Counts:

@@ -3,47 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-
+from ifrkit.architectures.base import Architecture
 from ifrkit.artifacts.indexes import require_branch
 from ifrkit.artifacts.job import input_of
 from ifrkit.artifacts.store import Artifact
+from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
-from ifrkit.config.training import BalanceConfig
 from ifrkit.core.errors import ConfigError
-from ifrkit.core.keyed import key_seed
+from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import load
-from ifrkit.data.loading.loader import pools_of
+from ifrkit.data.loading.pools import Clips, pools_of
 from ifrkit.data.loading.shots import Shot, usable_clips
+from ifrkit.data.loading.views import Placement
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
-from ifrkit.models.network import build_network
+from ifrkit.models.backbones.base import Backbone
+from ifrkit.models.norm_rules import require_pass
+from ifrkit.models.public import AUTO
+from ifrkit.models.weight_limits import require_few, require_size
 from ifrkit.stages.ranks import Ranks
 from ifrkit.train import flow_clips
-from ifrkit.train.stage_one import BranchTask, sources_of
-from ifrkit.train.stage_two import labeled_of
+from ifrkit.train.chosen import chosen_methods, merged_views, teacher_of
+from ifrkit.train.labeled import labeled_of
+
+if TYPE_CHECKING:
+    from ifrkit.data.store import pseudo
+    from ifrkit.models import network
+else:
+    pseudo, network = lazy("ifrkit.data.store.pseudo"), lazy("ifrkit.models.network")
 
 
 def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
-    """The labels, views and networks of every branch are made as the run makes them; no batch is read."""
+    """Labels, views and passes fit the clips, and the networks can be built."""
     store = ClipStore.of(input_of(inputs, "clips"))
     labeled = labeled_clips(store, config.labeled)
     world = Ranks.from_environment().world
     share = config.loop.share(world)
-    sources = sources_of(inputs, store, labeled)
-    # What is counted in the pixels of all labels refuses nothing, and takes its time.
-    plain = {"balance": BalanceConfig(), "crop": config.crop.model_copy(update={"rare": 0.0})}
-    light = config.model_copy(update=plain)
+    _require_sources(inputs, store, labeled)
+    views = merged_views(chosen_methods(config), config.unlabeled)
+    one_frame = config.unlabeled == "annotated"
+    pools_of(Clips(store, labeled, store.clips_of("train"), one_frame), views, config.crop.fitted(store.size))
     for branch in config.branches:
-        seed = key_seed(config.seed, "network", branch)
-        network = build_network(getattr(config, branch), store.labels.num_classes, seed)
-        task = BranchTask(network, light, store, labeled, torch.device("cpu"), sources)
-        pools_of(task.clips, task.views, task.crop)
-        for view in task.views:
-            view.placement.require(network.stride)
-        network.require_pass(share, world)
+        own: NetworkConfig = getattr(config, branch)
+        _require_network(own, store.labels.num_classes, [view.placement for view in views])
+        require_pass(own, share, world)
+
+
+def _require_sources(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> None:
+    """Written labels are of these clips, and the weights of a teacher are sound."""
+    for artifact in inputs:
+        if artifact.kind == "pseudo-labels":
+            pseudo.PseudoLabels(artifact, store, labeled)
+        elif artifact.kind == "branches":
+            branch, checkpoint = teacher_of(artifact, store)
+            weights = artifact.file(f"{branch}.{checkpoint}.safetensors")
+            require_size(weights)
+            require_few(weights)
+
+
+def _require_network(config: NetworkConfig, classes: int, placements: Sequence[Placement]) -> None:
+    """It is built only where the config does not say that it can be: that takes torch, longer than all else here."""
+    plugin: Backbone = load("backbones", config.backbone)(config)
+    asked = [placement for placement in placements if placement.limits_stride]
+    if plugin.settled and config.freeze in ("none", "all") and not asked:
+        if config.pretrained == AUTO and plugin.public is not None:
+            plugin.public.path()
+        return
+    built = network.build_network(config, classes, seed=0)
+    for placement in asked:
+        placement.require(built.stride)
 
 
 def fusion(config: TrainFusionConfig, inputs: list[Artifact]) -> None:
@@ -66,8 +97,7 @@ def fusion_ahead(config: TrainFusionConfig, branches: TrainBranchesConfig, input
 
 def _joined(config: TrainFusionConfig, store: ClipStore, labeled: Sequence[int]) -> tuple[str, ...]:
     """The branches that the architecture joins, which these labels, frames and this batch size can train."""
-    architecture = load("architectures", config.arch)
+    architecture: type[Architecture] = load("architectures", config.arch)
     usable_clips(store, labeled, Shot("fixed", config.crop))
     architecture.require_pass(config.loop.share(Ranks.from_environment().world), config.crop)
-    branches: tuple[str, ...] = architecture.branches
-    return branches
+    return architecture.branches

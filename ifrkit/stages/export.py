@@ -13,6 +13,6 @@ STAGE = Stage(
     order=80,
     needs=("video-model", "branches"),
     payload=("exported.json", "*.onnx", "*.pt2"),
-    check="ifrkit.stages._export:check",
+    check="ifrkit.stages._export_check:check",
     label=lambda config: f"{config.format}-int8" if config.int8 else config.format,
 )

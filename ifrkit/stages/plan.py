@@ -65,6 +65,6 @@ STAGE = Stage(
     payload=("plan.json",),
     source_identity=_identity,
     extra_inputs=_extra_inputs,
-    check="ifrkit.stages._plan:check",
+    check="ifrkit.stages._plan_check:check",
     label=predict.label,
 )

@@ -20,10 +20,10 @@ from ifrkit.metrics.base import NEEDS, ClipResult
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ifrkit.architectures.base import Phase, VideoModel
     from ifrkit.metrics.base import Metric
     from ifrkit.models import flownet
     from ifrkit.models import network as building
+    from ifrkit.models.video import Phase, VideoModel
 else:
     flownet, building = lazy("ifrkit.models.flownet"), lazy("ifrkit.models.network")
 
@@ -36,7 +36,7 @@ def _require(condition: bool, kind: str, contract: str) -> None:
 
 
 def check_architecture(name: str) -> None:
-    """`architectures/base.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
+    """`models/video.py`: clip and stream agree at odd sizes, samples do not mix, phases train what they say."""
     for size in ((32, 48), (33, 50)):
         model, frames = _video_model(name), _moving(size, 3, batch=2)
         with torch.no_grad():
@@ -64,7 +64,7 @@ def _video_model(name: str) -> VideoModel:
     torch.manual_seed(0)
     for network in networks:  # a random classifier sees the same class everywhere
         torch.nn.init.normal_(network.decode_head.conv_seg.weight, std=1.0)
-    model: VideoModel = architecture(*networks, flownet.build_flownet(0.0625, 0), CLASSES)
+    model: VideoModel = architecture.build(*networks, flownet.build_flownet(0.0625, 0), CLASSES)
     torch.nn.init.normal_(model.flow.predict_flow2.weight, std=0.02)
     return model.eval()
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrkit.architectures.base import flow_input
 from ifrkit.artifacts.indexes import Flow
 from ifrkit.artifacts.job import Job
 from ifrkit.config.train_flow import TrainFlowConfig
@@ -18,6 +17,7 @@ from ifrkit.data.loading.clip_loader import clip_batches
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models import flow_losses as losses
 from ifrkit.models.flownet import FlowNetS, build_flownet, full_size
+from ifrkit.models.video import flow_input
 from ifrkit.models.warp import warp
 from ifrkit.train import distributed
 from ifrkit.train.flow_clips import require, shot_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,12 @@ from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import NetworkConfig, branch_title
 from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
-from ifrkit.data.loading import loader
+from ifrkit.data.loading import loader, pools
 from ifrkit.data.loading.batch import Batch, Guess, RawBatch
 from ifrkit.data.loading.stream import Span
-from ifrkit.data.loading.views import Frames, LabelSource, View, fits
+from ifrkit.data.loading.views import LabelSource
 from ifrkit.data.store.class_pixels import class_pixels
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
@@ -37,6 +36,7 @@ from ifrkit.models.public import AUTO
 from ifrkit.models.teacher import Teacher
 from ifrkit.train import distributed, validation
 from ifrkit.train.calibration import temperatures
+from ifrkit.train.chosen import chosen_methods, merged_views, teacher_of
 from ifrkit.train.judging import Judge
 from ifrkit.train.layerwise import shares
 from ifrkit.train.loop import FitResult, Task, fit
@@ -119,17 +119,13 @@ def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConf
 
 
 def sources_of(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> Sources:
-    """What came as inputs beside the clips, by kind: labels, a teacher. Raises ConfigError for other classes."""
+    """What came as inputs beside the clips, by kind: labels, a teacher."""
     found: dict[str, LabelSource | Network] = {}
     for artifact in inputs:
         if artifact.kind == "pseudo-labels":
             found[artifact.kind] = PseudoLabels(artifact, store, labeled)
         elif artifact.kind == "branches":
-            index, classes = Branches.read(artifact), store.labels.num_classes
-            if index.num_classes != classes:
-                fault = f"{artifact.path} tells {index.num_classes} classes apart, {store.name} has {classes}"
-                raise ConfigError(fault, "name a teacher of the same classes")
-            found[artifact.kind] = load_branch(artifact, index.named(None), "best")
+            found[artifact.kind] = load_branch(artifact, *teacher_of(artifact, store))
     return found
 
 
@@ -189,25 +185,6 @@ class BranchLosses(nn.Module):
         return terms
 
 
-def merged_views(methods: Mapping[str, Method], unlabeled: Literal["all", "annotated"] = "all") -> list[View]:
-    """The labeled frame and every view of the methods, each once.
-
-    unlabeled: the frames of an unlabeled clip that are shown. Raises ConfigError if two views of one name differ, and
-    if several frames of a clip are wanted where only one is shown.
-    """
-    views = {"v0_0": View("v0_0")}
-    for name, method in methods.items():
-        for view in method.views():
-            if views.setdefault(view.name, view) != view:
-                raise ConfigError(
-                    f"--ssl {name}: wants another view {view.name} than the methods before it", "drop one"
-                )
-    if unlabeled == "annotated" and not fits([v for v in views.values() if v.pool == "unlabeled"], Frames([0], 0)):
-        fault = f"--ssl {','.join(methods)} wants several frames of each unlabeled clip, unlabeled=annotated shows one"
-        raise ConfigError(fault, "use unlabeled=all")
-    return list(views.values())
-
-
 class BranchTask(Task):
     """One branch to train. Nothing is read before `measured` or `batches`."""
 
@@ -226,15 +203,14 @@ class BranchTask(Task):
         """labeled: clips whose label may be seen. sources: what methods read beside clips, by kind of artifact."""
         teacher = (sources or {}).get("branches")
         labels = {kind: source for kind, source in (sources or {}).items() if not isinstance(source, Network)}
-        named = {name: load("methods", name)(options) for name, options in config.method.items()}
-        self.methods: dict[str, Method] = {name: method for name, method in named.items() if method.on}
+        self.methods = chosen_methods(config)
         for method in self.methods.values():
             method.trained = teacher if isinstance(teacher, Network) else None
         self.config, self.network, self.device, self.judge = config, network, device, Judge()
         self.views = merged_views(self.methods, config.unlabeled)
         one_frame = config.unlabeled == "annotated"
         pixels_ck = class_pixels(store, labeled) if config.crop.rare or config.balance.by != "none" else None
-        self.clips = loader.Clips(store, labeled, store.clips_of("train"), one_frame, labels, pixels_ck)
+        self.clips = pools.Clips(store, labeled, store.clips_of("train"), one_frame, labels, pixels_ck)
         self.crop = config.crop.fitted(store.size)
         weights_k = None if pixels_ck is None else class_weights(pixels_ck.sum(0), config.balance)
         self.class_weights = None if weights_k is None else torch.from_numpy(weights_k).to(device)

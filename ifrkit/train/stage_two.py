@@ -10,11 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ifrkit.architectures.base import Phase, VideoModel
 from ifrkit.artifacts.indexes import Branches, Flow
 from ifrkit.artifacts.indexes import VideoModel as Index
 from ifrkit.artifacts.job import Job
-from ifrkit.artifacts.store import Artifact
 from ifrkit.config.train_fusion import PseudoClipsConfig, TrainFusionConfig
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
@@ -23,14 +21,15 @@ from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.loading.clip_loader import clip_batches
 from ifrkit.data.loading.shots import ClipMode, Shot
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.data.store.partitions import labeled_clips
 from ifrkit.media.pictures import Rgb
 from ifrkit.metrics.base import Ids
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.losses import upsample
+from ifrkit.models.video import Phase, VideoModel
 from ifrkit.train import distributed, validation
 from ifrkit.train.calibration import temperatures
 from ifrkit.train.flow import train_flow
+from ifrkit.train.labeled import labeled_of
 from ifrkit.train.loop import FitResult, Task, fit
 from ifrkit.train.spans import span_of
 from ifrkit.trained import load_branch, load_flow, load_into
@@ -44,7 +43,7 @@ def run(job: Job) -> None:
     architecture = load("architectures", config.arch)
     networks = [load_branch(branches, name, config.checkpoint) for name in architecture.branches]
     flow = _flow(job, store)
-    model = architecture(*networks, flow, store.labels.num_classes, key_seed(config.seed, "fusion"))
+    model = architecture.build(*networks, flow, store.labels.num_classes, seed=key_seed(config.seed, "fusion"))
     if config.fusion_init == "average":
         model.average_merge()
     result, warmth = _train(job, model, store, labeled)
@@ -83,14 +82,6 @@ def _train(job: Job, model: VideoModel, store: ClipStore, labeled: list[int]) ->
     result = fit(task, loop=config.loop, seed=config.seed, job=job, name=last.name, runtime=config.runtime)
     files = {kept: job.directory / f"{last.name}.{kept}.safetensors" for kept in ("best", "last")}
     return result, temperatures(store, files, task.use, task.logits, job.display)
-
-
-def labeled_of(config: TrainFusionConfig, store: ClipStore, branches: Artifact) -> list[int]:
-    """The labeled set of the branches, unless the config names another."""
-    if config.labeled is not None:
-        return labeled_clips(store, config.labeled)
-    names = set(Branches.read(branches).labeled)
-    return [i for i in store.clips_of("train") if store.clips[i].name in names]
 
 
 def _flow(job: Job, store: ClipStore) -> FlowNetS:

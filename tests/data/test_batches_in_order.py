@@ -21,7 +21,8 @@ from ifrkit.config.training import CropConfig
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.data.loading.batch import ClipBatch, RawBatch
 from ifrkit.data.loading.clip_loader import clip_batches
-from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.loading.pools import Clips
 from ifrkit.data.loading.shots import Shot
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
@@ -261,7 +262,8 @@ def test_ctrl_c_reaches_the_training_process_only(store: ClipStore) -> None:
         from pathlib import Path
         from ifrkit.config.training import CropConfig
         from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View
-        from ifrkit.data.loading.loader import Clips, view_batches
+        from ifrkit.data.loading.loader import view_batches
+        from ifrkit.data.loading.pools import Clips
         from ifrkit.data.loading.stream import Span
         from ifrkit.data.store.clips import ClipStore
         stopped = []

@@ -10,7 +10,8 @@ from small_stores import clip, label, pixels, write_store
 from ifrkit.config.training import CropConfig
 from ifrkit.core.keyed import Key
 from ifrkit.data.loading.batch import RawBatch
-from ifrkit.data.loading.loader import Clips, to_device, view_batches
+from ifrkit.data.loading.loader import to_device, view_batches
+from ifrkit.data.loading.pools import Clips
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.data.pixels.flow import consistent_flow

@@ -20,7 +20,7 @@ from data_prep.camvid.classes import LABELS, MEMBERS, read_color_label
 from ifrkit.config.training import LabeledSet
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.data.store.partitions import labeled_clips
-from ifrkit.stages._prepare import check_clips
+from ifrkit.stages._prepare_check import check_clips
 from ifrkit.testing import check_dataset, check_fingerprint
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"

@@ -108,7 +108,7 @@ def test_the_checks_catch_what_breaks_a_contract(tmp_path: Path, monkeypatch: py
         with pytest.raises(AssertionError, match="terms are scalars"):
             check_method("my-method", tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(arch, "forward_clip", lambda self, frames: self.start(frames[:, 0])[0])
+        patch.setattr(arch.model, "forward_clip", lambda self, frames: self.start(frames[:, 0])[0])
         with pytest.raises(AssertionError, match="chained steps equal forward_clip"):
             testing.check_architecture("my-arch")
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from ifrkit.config.export import ExportConfig
 from ifrkit.core.errors import ArtifactError, ConfigError, ThresholdError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.export import check, runtime
-from ifrkit.export.formats import require_onnx
+from ifrkit.export.extra import require_onnx
 from ifrkit.stages import _export, export, train_fusion
 from ifrkit.stages.runner import Run, execute
 from ifrkit.trained import load_video_model

@@ -18,8 +18,9 @@ from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import names
 from ifrkit.export import extra
 from ifrkit.export.check import Difference, compare
-from ifrkit.export.formats import SUFFIX, require_onnx, write
-from ifrkit.export.formats import extra as package
+from ifrkit.export.extra import extra as package
+from ifrkit.export.extra import require_onnx
+from ifrkit.export.formats import SUFFIX, write
 from ifrkit.export.graphs import Pool, graphs, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph
 

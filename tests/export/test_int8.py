@@ -21,8 +21,8 @@ from ifrkit.config.export import ExportConfig
 from ifrkit.config.network import NetworkConfig
 from ifrkit.core.errors import ConfigError, ThresholdError
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.evaluation.scored import held_out
 from ifrkit.evaluation.systems import to_ids
-from ifrkit.export.accuracy import held_out
 from ifrkit.export.fold import without_batch_norms
 from ifrkit.export.graphs import Branch
 from ifrkit.export.runtime import open_exported

@@ -17,7 +17,6 @@ import tiny_run
 import torch
 from torch import nn
 
-from ifrkit.architectures.base import VideoModel
 from ifrkit.artifacts.job import Display, Silent
 from ifrkit.artifacts.store import Artifact, newest
 from ifrkit.config.network import NetworkConfig
@@ -27,6 +26,7 @@ from ifrkit.core.plugins import load
 from ifrkit.core.stage import Stage
 from ifrkit.models.flownet import build_flownet
 from ifrkit.models.network import build_network
+from ifrkit.models.video import VideoModel
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.stages.runner import Run, execute
 from ifrkit.train import distributed
@@ -79,7 +79,7 @@ def video_model(arch: str, seed: int = 0) -> VideoModel:
         build_network(NetworkConfig(backbone="resnet18", width=0.0625), CLASSES, seed + i)
         for i in range(len(architecture.branches))
     ]
-    model: VideoModel = architecture(*networks, build_flownet(0.0625, seed), CLASSES)
+    model: VideoModel = architecture.build(*networks, build_flownet(0.0625, seed), CLASSES)
     torch.manual_seed(seed)
     for network in networks:
         nn.init.normal_(network.decode_head.conv_seg.weight, std=1.0)

@@ -102,7 +102,7 @@ def test_shared_windows_on_maps_of_either_stride() -> None:
 def test_video_architectures_take_any_head(arch: str) -> None:
     cls = load("architectures", arch)
     networks = [build_network(deeplab(), 5, seed) for seed in range(len(cls.branches))]
-    model = cls(*networks, build_flownet(0.0625, 0), 5).eval()
+    model = cls.build(*networks, build_flownet(0.0625, 0), 5).eval()
     frames = moving_clip((33, 50), 3)
     with torch.no_grad():
         logits, state = model.start(frames[:, 0])

@@ -20,6 +20,7 @@ from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.errors import ConfigError
 from ifrkit.models.batch_norm import BatchNorm, set_rule
 from ifrkit.models.network import Network, build_network
+from ifrkit.models.norm_rules import require_pass
 from ifrkit.models.weights import load_weights
 
 RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -91,19 +92,19 @@ def test_frozen_statistics_stay_and_one_image_trains() -> None:
     layers = [layer for layer in net.modules() if isinstance(layer, BatchNorm)]
     assert all(layer.weight.grad is not None for layer in layers)
     with pytest.raises(ConfigError, match="the statistics of random weights normalise nothing"):
-        net.require_pass(1)
+        require_pass(net.config, 1)
 
 
 def test_what_a_pass_has_to_be() -> None:
     heavy = network(backbone="resnet101")
     for images, ranks in ((4, 1), (2, 1), (2, 2), (4, 2)):
-        heavy.require_pass(images, ranks)
+        require_pass(heavy.config, images, ranks)
     for images, ranks in ((3, 1), (1, 4), (3, 2)):
         with pytest.raises(ConfigError, match="groups of 2"):
-            heavy.require_pass(images, ranks)
-    network().require_pass(1, ranks=2)  # the pooled map of the head has two values, one a rank
+            require_pass(heavy.config, images, ranks)
+    require_pass(network().config, 1, ranks=2)  # the pooled map of the head has two values, one a rank
     with pytest.raises(ConfigError, match="two images"):
-        network().require_pass(1)
+        require_pass(network().config, 1)
 
 
 @pytest.mark.parametrize("rule", ["batch", 0, True, 1.5])

@@ -28,8 +28,9 @@ from ifrkit.metrics.base import ClipResult
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.normalisation import IMAGENET
 from ifrkit.models.weights import load_weights
+from ifrkit.train.chosen import merged_views
 from ifrkit.train.optim import branch_optimizer, poly
-from ifrkit.train.stage_one import BranchLosses, merged_views
+from ifrkit.train.stage_one import BranchLosses
 from ifrkit.trained import load_branch
 
 VIEWS = ["v0_0", "v0_1", "v0_1_s", "v1_0", "v1_1", "v1_1_s"]

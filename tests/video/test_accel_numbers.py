@@ -6,7 +6,7 @@ import pytest
 import torch
 from official import Number, load_official, official_input, official_label
 
-from ifrkit.architectures.accel import VideoModel
+from ifrkit.architectures._accel import VideoModel
 from ifrkit.config.network import NetworkConfig
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.losses import cross_entropy

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor, nn
 
-from ifrkit.architectures import davss, dff
-from ifrkit.architectures.base import flow_input
+from ifrkit.architectures import _davss as davss
+from ifrkit.architectures import _dff as dff
 from ifrkit.core.errors import ConfigError
 from ifrkit.models.correction import CorrectionNet, DistortionNet
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.normalisation import IMAGENET
+from ifrkit.models.video import flow_input
 from ifrkit.models.warp import warp
 
 SIZE = (32, 48)

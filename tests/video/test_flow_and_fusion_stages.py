@@ -13,13 +13,13 @@ import tiny_video
 import torch
 from tiny_video import flow_config, fusion_config, run
 
-from ifrkit.architectures.base import flow_input
 from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
 from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.flownet import build_flownet, full_size
+from ifrkit.models.video import flow_input
 from ifrkit.models.weights import load_weights
 from ifrkit.stages import train_flow, train_fusion
 from ifrkit.train.flow import FlowLosses, FlowTask

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor
 
-from ifrkit.architectures import tdnet
+from ifrkit.architectures import _tdnet as tdnet
 from ifrkit.core.errors import ConfigError
 from ifrkit.export.graphs import graphs
 from ifrkit.models.subnetworks import SubNetwork, attend

@@ -7,8 +7,8 @@ import torch
 from tiny_video import CLASSES, moving_clip, video_model
 from torch import Tensor
 
-from ifrkit.architectures.base import Phase, VideoModel
 from ifrkit.core.plugins import names
+from ifrkit.models.video import Phase, VideoModel
 
 ARCHS = names("architectures")
 TRAINED = {

@@ -9,46 +9,21 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ifrkit.config.training import CropConfig
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.keyed import Key
 from ifrkit.core.records import IGNORE, ClipRecord, Frame, Label, Window
 from ifrkit.data.loading import sampler
 from ifrkit.data.loading.batch import Batch, RawBatch
+from ifrkit.data.loading.pools import Clips, Pool, pools_of
 from ifrkit.data.loading.stream import Items, Span, stream
-from ifrkit.data.loading.views import Copy, Draw, Frames, LabelSource, Place, Reading, View, fits
+from ifrkit.data.loading.views import Copy, Draw, Place, Reading, View
 from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.data.store.clips import ClipStore
 
 LABELED = "v0_0"
 """The view that the supervised loss sees."""
-
-
-@dataclass(frozen=True)
-class Clips:
-    """What samples are drawn from.
-
-    labeled, unlabeled: numbers of clips of the store. one_frame: of an unlabeled clip only the annotated frame is
-    shown. sources: where placements find labels beside the dataset's, by kind of their artifact. pixels_ck: labeled
-    pixels of each labeled clip and class, which `crop.rare` needs.
-    """
-
-    store: ClipStore
-    labeled: Sequence[int]
-    unlabeled: Sequence[int]
-    one_frame: bool = False
-    sources: Mapping[str, LabelSource] = field(default_factory=dict)
-    pixels_ck: NDArray[np.int64] | None = None
-
-    def frames(self, pool: str, clip: int) -> Frames:
-        """The frames of a clip that views of this pool may show."""
-        record = self.store.clips[clip]
-        if pool == "labeled" or not self.one_frame:
-            return Frames(range(len(record.frames)), record.annotated)
-        return Frames(() if record.annotated is None else (record.annotated,), record.annotated)
 
 
 def view_batches(
@@ -60,20 +35,6 @@ def view_batches(
     exhausted or dropped. Raises as `pools_of`.
     """
     return stream(_ViewItems(clips, pools_of(clips, views, crop), crop, span, frozenset(judged)))
-
-
-def pools_of(clips: Clips, views: Sequence[View], crop: CropConfig) -> dict[str, Pool]:
-    """The clips that serve, by pool, each with its views.
-
-    Raises ConfigError for a crop that is larger than the frames, and for views that the clips cannot serve.
-    """
-    clips.store.check_crop(crop.size, "crop.size")
-    pools = {}
-    for pool, numbers in (("labeled", clips.labeled), ("unlabeled", clips.unlabeled)):
-        own = [view for view in views if view.pool == pool]
-        if own:
-            pools[pool] = Pool(_usable(clips, pool, numbers, own), own)
-    return pools
 
 
 def to_device(
@@ -93,29 +54,6 @@ def to_device(
     labels = {name: label.to(device, non_blocking=True).long() for name, label in raw.labels.items()}
     extras = {name: extra.to(device, non_blocking=True) for name, extra in raw.extras.items()}
     return Batch({view.name: normalise(images[view.name]) for view in views}, labels, raw.clips, raw.places, extras)
-
-
-@dataclass
-class Pool:
-    """Clips to draw from, and the views of one of them that make a sample."""
-
-    clips: list[int]
-    views: list[View]
-
-
-def _usable(clips: Clips, pool: str, numbers: Sequence[int], views: list[View]) -> list[int]:
-    """Clips with all the frames that the views want. No labeled clip may be left out; unlabeled ones may."""
-    usable = [clip for clip in numbers if fits(views, clips.frames(pool, clip))]
-    if not usable or (pool == "labeled" and len(usable) < len(numbers)):
-        short = next((clips.store.clips[clip].name for clip in numbers if clip not in usable), None)
-        wanted = ", ".join(
-            f"{view.name}: {type(view.placement).__name__.lower()}"
-            for view in views
-            if not isinstance(view.placement, Copy)
-        )
-        fault = f"{pool} clip {short} lacks frames for the views {wanted}" if short else "no clips to draw from"
-        raise ConfigError(fault, "prepare longer clips, or choose others")
-    return usable
 
 
 @dataclass

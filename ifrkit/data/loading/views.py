@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ifrkit.config.training import CropConfig
 from ifrkit.core.keyed import Key
 from ifrkit.core.records import Frame, Label, Window
 from ifrkit.data.pixels.augment import PHOTOMETRIC, Photometric
 from ifrkit.data.pixels.jitter import Jitter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
+    from numpy.typing import NDArray
 
 Pool = Literal["labeled", "unlabeled"]
 """A sample has one labeled clip, and one of all training clips (the labeled ones too), shown without its label."""
@@ -134,6 +135,11 @@ class Placement:
     def draw(self, view: View, draw: Draw) -> Place:
         """Its place, a function of `draw.key` and of the earlier places alone."""
         raise NotImplementedError
+
+    @property
+    def limits_stride(self) -> bool:
+        """Whether it has an own `require`: else no network is built only to know its stride."""
+        return type(self).require is not Placement.require
 
     def require(self, stride: int) -> None:
         """Raise ConfigError for a network whose maps (of that stride) it does not suit."""

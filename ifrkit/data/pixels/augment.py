@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ifrkit.core.lazy import torch
+from ifrkit.core.lazy import np, torch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 BRIGHTNESS, CONTRAST_FIRST, SATURATION, HUE, CONTRAST_LAST = range(5)

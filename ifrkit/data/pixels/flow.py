@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.core.lazy import cv2, lazy
+from ifrkit.core.lazy import cv2, np
 from ifrkit.core.records import PairFlow
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
-else:
-    np = lazy("numpy")  # a dry run asks which source of flow there is
 
 RELATIVE, ABSOLUTE = 0.01, 0.5
 """Sundaram et al., ECCV 2010: |f + b'|^2 <= 0.01 (|f|^2 + |b'|^2) + 0.5, in pixels."""

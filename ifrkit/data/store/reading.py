@@ -18,6 +18,7 @@ from data_prep.base import Dataset
 from ifrkit.core.errors import DatasetError, ResourceError
 from ifrkit.core.records import IGNORE, Frame, Label, TrueFlow
 from ifrkit.data.store.file import StoredFrame
+from ifrkit.data.store.layout import require_size
 from ifrkit.data.store.rows import encode
 from ifrkit.media.resize import resize_frame, resize_label
 
@@ -71,13 +72,6 @@ class Recipe:
 
     def _flow(self, dataset: Dataset, name: str, backward: bool) -> TrueFlow | None:
         return dataset.flow(name, backward=backward) if dataset.has_flow else None
-
-
-def require_size(name: str, own: tuple[int, int], first: tuple[int, int]) -> None:
-    """Raise DatasetError where a frame has not the (height, width) of the first one."""
-    if own != first:
-        fault = f"frame {name} has {own[1]}x{own[0]} pixels, the first frame {first[1]}x{first[0]}"
-        raise DatasetError(fault, "store all at one size with --set size=[HEIGHT,WIDTH]")
 
 
 def _size(frame: Frame) -> tuple[int, int]:

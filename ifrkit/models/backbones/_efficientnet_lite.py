@@ -20,7 +20,7 @@ from pydantic import Field
 from ifrkit.config.network import NetworkConfig
 from ifrkit.models.backbones import base
 from ifrkit.models.normalisation import Normalisation
-from ifrkit.models.public import PublicWeights
+from ifrkit.models.public import AUTO, PublicWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +65,11 @@ class LiteBackbone(base.Backbone):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         self.strides = [stride for stride in (16, 8, 32) if stride <= _REACHED[self.config.stages]]
+
+    @property
+    def settled(self) -> bool:
+        """The public weights fit every network of their own width."""
+        return super().settled or (self.config.pretrained == AUTO and self.config.width == 1)
 
     def build(self, low_level: bool) -> Trunk:
         """The low-level map is the last one at 1/8, or at 1/4 where the deepest one is at 1/8."""

@@ -40,6 +40,11 @@ class Backbone:
         self.config = config
 
     @property
+    def settled(self) -> bool:
+        """Whether the config alone says that `build` works and that its weights fit; if not, a dry run builds it."""
+        return self.config.pretrained is None
+
+    @property
     def stride(self) -> int:
         """The stride of the last map."""
         return self.config.stride or self.strides[0]

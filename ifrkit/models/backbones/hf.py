@@ -84,6 +84,11 @@ class Backbone(base.Backbone):
         assert self.config.definition is not None
         return self.config.definition
 
+    @property
+    def settled(self) -> bool:
+        """transformers has to know the model, and its maps have to be those that the head reads."""
+        return False
+
     def build(self, low_level: bool) -> Trunk:
         """Stages after the one at the wanted stride are cut off. The low-level map: see `_hf_trunk.kept_stages`."""
         return _hf_trunk.HFTrunk(self.definition, self.native, self.stride, low_level)

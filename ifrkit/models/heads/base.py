@@ -14,7 +14,7 @@ class Head(nn.Module):
     """One choice of `head`. Subclass it as `Head` in `ifrkit/models/heads/NAME.py`.
 
     Its constructor takes (channels, strides, num_classes, dropout, width): channels and strides of each map of the
-    backbone, and what to multiply channel counts of its own by.
+    backbone, and what to multiply channel counts of its own by. It refuses nothing: a dry run does not build it.
     Dropout belongs to the classifier, not to the feature: every call of `classify` in training mode draws its own
     mask of whole channels, and what a method reads from `features` is never dropped.
     """
