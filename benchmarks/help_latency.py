@@ -41,6 +41,7 @@ DRY_RUNS = (
     "train-fusion --recipe tiny --seed 1",
     "eval",
     "predict video",
+    "plan 48x96",
     "export --format torch",
 )
 

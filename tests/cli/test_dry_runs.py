@@ -52,7 +52,7 @@ FAULTS = [
     (f"{TRAIN} --set update.pretrained=list.txt", 3, "list.txt"),
     (f"{TRAIN} --set update.pretrained=auto", 2, "no package has weights for resnet18"),
     (f"{TRAIN} --set update.freeze=9", 2, "this backbone has 5 stages"),
-    (f"{TRAIN} --set update.norm.backbone=3", 2, "groups of 3 images"),
+    (f"{TRAIN} --set loop.batch=4 --set update.norm.backbone=3", 2, "groups of 3 images"),
     (f"{TRAIN} --ssl self-training --from branches", 2, "reads no branches"),
     ("train-flow --from clips --set crop=[64,48]", 2, "crop 64x48 is larger than the stored frames"),
     (f"{FLOW} --set loop.batch=4 --set loop.accumulate=3", 2, "loop.batch 4 is not a multiple of"),
