@@ -17,9 +17,9 @@ times the usual step).
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from pydantic import Field, field_validator
@@ -106,6 +106,11 @@ class Dataset(CatalogDataset):
                 f"say that they are none, and there is no {path.name}",
                 f"write it, to train without them: `classes: {{{names}}}` and `ignore: [255, {', '.join(void)}]`",
             )
+        first: dict[str, str] = {}
+        for name in table.space.names:
+            if (other := first.setdefault(name.casefold(), name)) != name:
+                fault = f"{self.export.reader.files.path}: labels have the classes {other!r} and {name!r}"
+                raise DatasetError(fault, f"write both alike, or write {path.name} with both if they are two")
         return table
 
     @cached_property
@@ -178,6 +183,7 @@ class Dataset(CatalogDataset):
         usable = self._usable_labels(sources)
         catalog = Catalog(frames=sources, labels=usable)
         catalog.notes = self._found(usable)
+        catalog.warnings += self._one_class(usable)
         videos = {video: self._labeled(video, usable) for video in frames}
         for video, owners in self._owners(videos, catalog).items():
             catalog.clips += self._cut(video, videos[video], keep_away(owners, self._gap(video)))
@@ -293,10 +299,21 @@ class Dataset(CatalogDataset):
         files = self.export.reader.files
         return Left() if self.masks and files.path == self.root / self.config.frames else files.left
 
+    def _unread(self) -> list[str]:
+        """Notes on PNGs that lie among labels of another format: they may be labels, too."""
+        export = self.export
+        if export.format in ("png", "cvat", "ultralytics-masks"):
+            return []
+        pictures = {written for entry in export.reader.entries() for written in (entry.key, *entry.names)}
+        pictures = {PurePosixPath(written).stem for written in pictures}
+        files = export.reader.files
+        others = [n for n in files.ending(".png") if n not in files.used and PurePosixPath(n).stem not in pictures]
+        return [f"{len(others)} PNG left out, the labels are {export.format}: {shown(others)}"] if others else []
+
     def _labels_left(self, usable: Container[str]) -> list[str]:
         """Notes on labels, and parts of labels, that do not count. usable: frames whose label does."""
         matches = self.matches
-        notes = self.export.reader.notes()
+        notes = [*self.export.reader.notes(), *self._unread()]
         if empty := [name for name in matches.labels if name not in usable]:
             notes.append(f"{len(empty)} labels left out, nothing is labeled in them: {shown(empty)}")
         if matches.lost:
@@ -306,6 +323,15 @@ class Dataset(CatalogDataset):
                 f"{len(matches.unmatched)} labels left out, no frame has their name: {shown(matches.unmatched)}"
             )
         return notes
+
+    def _one_class(self, usable: Collection[str]) -> list[str]:
+        """A warning where there is nothing that a network could tell apart."""
+        if len(names := self.label_space().names) > 1 or not usable:
+            return []
+        return [
+            f"there is one class alone, {names[0]!r}, and what is not labeled is ignored: nothing can be learned; "
+            f"write {self.config.classes} with a second class, or with one named background for what is not labeled"
+        ]
 
     def _check_splits(self, catalog: Catalog) -> None:
         """Refuse an empty split; say which labels and frames no clip uses, and which labels come early."""

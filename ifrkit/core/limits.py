@@ -14,6 +14,7 @@ _DEFAULTS = {
     "FILE_MIB": 256,  # of one file of a label export
     "EXPORT_GIB": 8,  # of all files in an archive together
     "POINTS": 250_000,  # of all polygons of a label
+    "SHAPES": 20_000,  # of a label
     "WEIGHTS_MIB": 2048,  # of a file of weights, unpacked; a ResNet-101 has 170
     "TENSORS": 50_000,  # of a file of weights: each takes a Python object, however empty it is
 }

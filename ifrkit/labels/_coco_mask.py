@@ -10,13 +10,21 @@ at five times the size, and a pixel is inside where an odd number of its crossin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ifrkit.core.limits import limit, raised
 
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 _SCALE = 5
+_STRETCH = 1 << 20
+"""Points of an outline that are held at a time."""
+_PIXELS_A_POINT = 32
+"""The limit on points is one on the length of an outline, too."""
 _MOST_CHARACTERS = 7
 """Of one count: seven times five bits hold every image."""
 
@@ -75,29 +83,52 @@ def counts_of_text(text: str) -> Counts:
 
 
 def polygon_mask(points: list[tuple[float, float]], size: tuple[int, int]) -> Mask:
-    """A polygon (x, y) of pixels as a mask (height, width), cut at the borders."""
+    """A polygon (x, y) of pixels as a mask (height, width), cut at the borders.
+
+    Raises ValueError for an outline that is too long to be a drawing: it is followed step by step.
+    """
     height, width = size
     corners = np.trunc(_SCALE * np.array(points) + 0.5).astype(np.int64)
-    edges = [_edge(*pair) for pair in zip(corners, np.roll(corners, -1, 0), strict=True)]
-    u, v = np.concatenate(edges).T
-    column = (np.minimum(u[1:], u[:-1]) + 0.5) / _SCALE - 0.5
-    row = (np.minimum(v[1:], v[:-1]) + 0.5) / _SCALE - 0.5
-    crossing = (u[1:] != u[:-1]) & (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
-    place = column[crossing].astype(np.int64) * height + np.ceil(row[crossing].clip(0, height)).astype(np.int64)
-    crossed = np.bincount(place, minlength=height * width + 1)[:-1]
-    inside: Mask = crossed.cumsum() % 2 == 1
+    long = int(np.abs(np.roll(corners, -1, 0) - corners).max(1).sum()) // _SCALE
+    if long > (most := _PIXELS_A_POINT * limit("POINTS")):
+        raise ValueError(f"an outline of {long} pixels, longer than {most}; {raised('POINTS')}")
+    crossed = np.zeros(height * width + 1, np.int64)
+    for part in _outline(corners):
+        u, v = part.T
+        column = (np.minimum(u[1:], u[:-1]) + 0.5) / _SCALE - 0.5
+        row = (np.minimum(v[1:], v[:-1]) + 0.5) / _SCALE - 0.5
+        crossing = (u[1:] != u[:-1]) & (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
+        place = column[crossing].astype(np.int64) * height + np.ceil(row[crossing].clip(0, height)).astype(np.int64)
+        crossed += np.bincount(place, minlength=height * width + 1)
+    inside: Mask = crossed[:-1].cumsum() % 2 == 1
     return inside.reshape(width, height).T
 
 
-def _edge(start: Counts, stop: Counts) -> Counts:
-    """The points (n, 2) of a straight line, both ends among them, one a step of its longer side."""
+def _outline(corners: Counts) -> Iterator[Counts]:
+    """The points (n, 2) of a closed outline, in stretches that each begin where the one before ends."""
+    held: list[Counts] = []
+    count = 0
+    for start, stop in zip(corners, np.roll(corners, -1, 0), strict=True):
+        for part in _edge(start, stop):
+            held.append(part)
+            count += len(part)
+            if count > _STRETCH:
+                yield np.concatenate(held)
+                held, count = [part[-1:]], 1
+    yield np.concatenate(held)
+
+
+def _edge(start: Counts, stop: Counts) -> Iterator[Counts]:
+    """The points (n, 2) of a straight line, both ends among them, one a step of its longer side, in stretches."""
     longer = 0 if abs(stop[0] - start[0]) >= abs(stop[1] - start[1]) else 1
     turned = start[longer] > stop[longer]
     begin, end = (stop, start) if turned else (start, stop)
     steps = int(end[longer] - begin[longer])
-    along = np.arange(steps + 1)
-    across = np.trunc(begin[1 - longer] + (end[1 - longer] - begin[1 - longer]) / max(steps, 1) * along + 0.5)
-    line = np.stack([begin[longer] + along, across.astype(np.int64)], 1)
-    if longer == 1:
-        line = line[:, ::-1]
-    return line[::-1] if turned else line
+    firsts = range(0, max(steps, 1), _STRETCH)
+    for first in reversed(firsts) if turned else firsts:
+        along = np.arange(first, min(first + _STRETCH, steps) + 1)
+        across = np.trunc(begin[1 - longer] + (end[1 - longer] - begin[1 - longer]) / max(steps, 1) * along + 0.5)
+        line = np.stack([begin[longer] + along, across.astype(np.int64)], 1)
+        if longer == 1:
+            line = line[:, ::-1]
+        yield line[::-1] if turned else line

@@ -9,6 +9,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.labels._files import LabelFiles
 from ifrkit.labels._shapes import Shape
 from ifrkit.labels.base import LabelReader
+from ifrkit.media.litter import shown
 
 _MOST_SHOWN = 3
 
@@ -19,26 +20,30 @@ class DrawnLabels(LabelReader):
     def __init__(self, files: LabelFiles) -> None:
         super().__init__(files)
         self._strays: list[str] = []
+        self._unclear: list[str] = []
 
     def __getstate__(self) -> dict[str, object]:
-        return {**super().__getstate__(), "_strays": self._strays}
+        return {**super().__getstate__(), "_strays": self._strays, "_unclear": self._unclear}
 
     @abstractmethod
     def drawn(self, key: str) -> Sequence[Shape]:
         """The shapes of a label, masks without their pixels. Raises DatasetError."""
 
     def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
-        self._strays = []
+        self._strays, self._unclear = [], []
         for key in labels:
             try:
                 shapes = self.drawn(key)
             except DatasetError:
                 continue  # `read` says it
             self._strays += [f"{shape.stray} of class {shape.name!r} in {key}" for shape in shapes if shape.stray]
+            self._unclear += [f"one of {s.unclear} in {key}" for s in shapes if s.unclear and not s.stray]
 
     def notes(self) -> list[str]:
-        if not self._strays:
-            return []
-        more = len(self._strays) - _MOST_SHOWN
-        shown = ", ".join(self._strays[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
-        return [f"{len(self._strays)} shapes without an area left out: {shown}"]
+        notes = []
+        if self._strays:
+            notes.append(f"{len(self._strays)} shapes without an area left out: {shown(self._strays, _MOST_SHOWN)}")
+        if self._unclear:
+            what = "shapes have no class, or several: what is under them is ignored"
+            notes.append(f"{len(self._unclear)} {what}: {shown(self._unclear, _MOST_SHOWN)}")
+        return notes

@@ -22,6 +22,7 @@ from ifrkit.media.walk import walk
 _HEAD = 1 << 16
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|(?:\[[^"\[\]{}]*+\][,\s]*+)++|[\[\]{}:]', re.S)
 """Of JSON: strings, runs of lists of numbers, brackets, colons."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 """What zipfile raises for what is damaged."""
 
@@ -38,13 +39,15 @@ class LabelFiles:
         self._keys: dict[str, frozenset[str]] = {}
         self.left = Left()
         """What is passed over."""
+        self.used: set[str] = set()
+        """Files that were read whole, not only looked at."""
         self._inside = _visible(path, self.left) if path.is_dir() else []
         if len(self._inside) == 1 and self._inside[0].lower().endswith(".zip"):
             self.path = path / self._inside[0]
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"path": self.path, "names": self.names, "left": self.left, "_below": self._below}
-        return {**own, "_keys": {}, "_inside": []}  # an open archive stays in its process
+        return {**own, "_keys": {}, "_inside": [], "used": set()}  # an open archive stays in its process
 
     @cached_property
     def names(self) -> list[str]:
@@ -80,6 +83,7 @@ class LabelFiles:
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
+        self.used.add(name)
         return self._read(name, None)
 
     def head(self, name: str) -> bytes:
@@ -97,7 +101,7 @@ class LabelFiles:
         However long its values are: some tools write the image first. Of a file that is cut off, those that are there.
         """
         if name not in self._keys:
-            data = self.read(name)
+            data = self._read(name, None)
             try:
                 self._keys[name] = _top_keys(decode(data))
             except UnicodeError:
@@ -113,10 +117,21 @@ class LabelFiles:
 
     def json(self, name: str) -> Any:
         """A JSON file as plain values."""
+        text = self.text(name)
         try:
-            return json.loads(self.text(name))
+            tree = json.loads(text)
+            if _HALF.search(text):
+                json.dumps(tree, ensure_ascii=False).encode()
+            return tree
         except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{self.where(name)}: no readable JSON ({error})", "export it again") from error
+            reason = str(error)
+            if isinstance(error, RecursionError):
+                reason = "it is nested too deeply"
+            elif isinstance(error, UnicodeEncodeError):
+                reason = "it holds half a character (\\ud...), which cannot be text"
+            elif not isinstance(error, json.JSONDecodeError):
+                reason = "a number of it has thousands of digits"
+            raise DatasetError(f"{self.where(name)}: no readable JSON ({reason})", "export it again") from error
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:

@@ -33,4 +33,6 @@ def run_lengths(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Mask
 
 def flat_polygon(points: Any, size: tuple[int, int]) -> Mask:
     """[x, y, x, y, ...] as a mask, as COCO paints it."""
+    if not isinstance(points, list) or len(points) % 2:
+        raise ValueError("a polygon that is not a list of x, y, x, y, ...")
     return polygon_mask(polygon(np.reshape(points, (-1, 2))), size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +14,12 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.records import IGNORE, Label
-from ifrkit.media.classes import ClassTable, named_table
+from ifrkit.media.classes import IGNORED, ClassTable, named_table, one_spelling
 
 PEN = 3
 """Pixels, of scribbles and points: in a tool their width is that of the screen."""
+_UNTOUCHED = 254
+"""No class has this id."""
 _FAR = 1e6
 """Coordinates beyond this cannot be a drawing."""
 
@@ -26,7 +28,7 @@ class Shape(NamedTuple):
     """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size.
 
     sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it is instead, "a cuboid":
-    it has no area, and is not painted.
+    it has no area, and is not painted. unclear: why nobody can say which class it is; what is under it is ignored.
     """
 
     name: str
@@ -34,6 +36,17 @@ class Shape(NamedTuple):
     mask_hw: NDArray[np.bool_] | None = None
     sparse: bool = False
     stray: str = ""
+    unclear: str = ""
+
+
+def of_class(written: Any, shape: Shape) -> Shape:
+    """The shape with what a tool wrote for its class: a name, a list of names, or nothing (it is forgotten easily)."""
+    names = [written] if not isinstance(written, Collection) or isinstance(written, str) else list(written)
+    names = [name for name in names if isinstance(name, str | int | float) and str(name).strip()]
+    if len(names) == 1:
+        return shape._replace(name=str(names[0]))
+    several = f"the classes {', '.join(map(str, names))}" if names else "no class"
+    return shape._replace(name=IGNORED, unclear=several)
 
 
 def outline(name: str, points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> Shape:
@@ -49,7 +62,7 @@ def polygon(points: Any, scale: tuple[float, float] = (1.0, 1.0)) -> list[tuple[
         raise ValueError(f"a polygon of {len(points)} points, more than {limit('POINTS')}; {raised('POINTS')}")
     xy_n2 = np.asarray(points, np.float64)
     if xy_n2.ndim != 2 or xy_n2.shape[0] < 3 or xy_n2.shape[1] != 2:
-        raise ValueError(f"a polygon of shape {xy_n2.shape}, expected three or more points (x, y)")
+        raise ValueError("a polygon that is not a list of three or more points (x, y)")
     xy_n2 = xy_n2 * scale
     if not (np.abs(xy_n2) < _FAR).all():  # also where it is NaN
         raise ValueError("a polygon with a point far outside the frame")
@@ -78,18 +91,20 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
     A frame with a scribble or a point in it is labeled in part: there, what is not drawn is ignored, always. Raises
     DatasetError for classes that the table lacks.
     """
-    shapes = list(shapes)
-    canvas = Image.new("L", (size[1], size[0]), IGNORE if any(s.sparse for s in shapes) else table.unlabeled)
+    canvas = Image.new("L", (size[1], size[0]), _UNTOUCHED)
     pen = ImageDraw.Draw(canvas)
     unknown: Counter[str] = Counter()
-    points = 0
-    for shape in shapes:
+    points, sparse = 0, False
+    for number, shape in enumerate(shapes, start=1):  # one at a time: each may hold a mask
+        if number > limit("SHAPES"):
+            raise DatasetError(f"{where}: more than {limit('SHAPES')} shapes", raised("SHAPES"))
+        sparse |= shape.sparse
         if shape.stray:
             continue
         points += len(shape.points or ())
         if points > limit("POINTS"):
             raise DatasetError(f"{where}: polygons of more than {limit('POINTS')} points", raised("POINTS"))
-        index = table.by_name.get(shape.name)
+        index = table.by_name.get(one_spelling(shape.name))
         if index is None:
             unknown[shape.name] += 1
         elif shape.points is not None:
@@ -100,7 +115,9 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
         (first, count), *rest = unknown.most_common()
         more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""
         raise table.lacks(f"{where}: {count} shapes of class {first!r}{more}", first)
-    return np.array(canvas)
+    ids_hw = np.array(canvas)
+    ids_hw[ids_hw == _UNTOUCHED] = IGNORE if sparse else table.unlabeled
+    return ids_hw
 
 
 def outlines(ids_hw: Label) -> Iterator[tuple[int, list[tuple[int, int]]]]:
@@ -114,7 +131,7 @@ def outlines(ids_hw: Label) -> Iterator[tuple[int, list[tuple[int, int]]]]:
 
 def table_of_names(where: str, names: Iterable[str]) -> ClassTable:
     """A table of the class names that occur, sorted. `background`, as the class of what nobody labeled, comes first."""
-    found = sorted(set(names), key=lambda name: (name != "background", name))
+    found = sorted(set(map(one_spelling, names)), key=lambda name: (name != "background", name))
     if not found:
         raise DatasetError(f"{where}: no shape with a class in it", "write a classes.yaml, or label a frame")
     return named_table(where, found)

@@ -10,17 +10,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.plugins import load, names, nearest, spelled
 from ifrkit.core.records import Label
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import Shape, outline, outlines, paint, polygon, scribble, table_of_names
+from ifrkit.labels._shapes import Shape, of_class, outline, outlines, paint, polygon, scribble, table_of_names
 from ifrkit.labels._unread import unread
 from ifrkit.labels._writing import LabelWriter, toy_files
 from ifrkit.media.classes import ClassTable
+from ifrkit.media.names import IMAGES
+
+_PICTURES = IMAGES - {".png"} | {".gif"}
 
 __all__ = [
     "Entry",
@@ -30,6 +33,7 @@ __all__ = [
     "LabelWriter",
     "Shape",
     "known_format",
+    "of_class",
     "open_labels",
     "outline",
     "outlines",
@@ -159,12 +163,27 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
         what, first = other
         raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
-        fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {files.names[0]})"
-        known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"
-        raise DatasetError(fault, "; ".join([known, *notes]))
+        raise _unknown(files, formats, notes)
     if len(claimed) > 1:
         raise DatasetError(f"{files.path}: may be {' or '.join(claimed)}", "say which with --label-format")
     return claimed[0], notes
+
+
+def _unknown(files: LabelFiles, formats: Collection[str], notes: Collection[str]) -> DatasetError:
+    """The error for files that no format claims, by what they are. Raises it for text that cannot be read."""
+    images = [name for name in files.names if PurePosixPath(name).suffix.lower() in _PICTURES]
+    if images:
+        fault = f"{files.path}: {len(images)} images that are not PNG, and no label that is read (first: {images[0]})"
+        return DatasetError(fault, "export or save the labels as PNG; JPEG changes ids and colours")
+    for name in files.ending(".json"):
+        files.json(name)
+    for suffix in (".txt", ".xml", ".csv", ".yaml", ".ndjson"):
+        for name in files.ending(suffix):
+            files.text(name)
+    first = next((name for name in files.names if not name.endswith((".yaml", ".yml"))), files.names[0])
+    fault = f"{files.path}: none of its {len(files.names)} files is a label (first: {first})"
+    known = f"known formats: {', '.join(formats)}; unpack it if it holds several archives"
+    return DatasetError(fault, "; ".join([known, *notes]))
 
 
 def _loaded() -> tuple[dict[str, type[LabelReader]], list[str]]:
@@ -187,4 +206,6 @@ def well_formed(where: str, title: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        if isinstance(error, TypeError | AttributeError):  # their text is for programmers
+            reason = "a list, a text or a number of it is something else"
         raise DatasetError(f"{where}: not as {title} writes it ({reason})", "export it again") from error

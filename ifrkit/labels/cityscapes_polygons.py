@@ -15,6 +15,7 @@ from ifrkit.labels.base import (
     Entry,
     LabelFiles,
     Shape,
+    of_class,
     outline,
     outlines,
     paint,
@@ -40,7 +41,7 @@ class Labels(DrawnLabels):
         return [Entry(name, (stem, f"{stem}_leftImg8bit")) for name, stem in stems]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        names = {shape.name for key in keys for shape in self.drawn(key) if not shape.stray}
+        names = {shape.name for key in keys for shape in self.drawn(key) if not (shape.stray or shape.unclear)}
         whole = {name.removesuffix(_GROUP) if name.removesuffix(_GROUP) in names else name for name in names}
         return table_of_names(str(self.files.path), whole)
 
@@ -81,7 +82,7 @@ def _documents(files: LabelFiles) -> list[str]:
 def _shapes(objects: list[dict[str, object]]) -> Iterator[Shape]:
     for item in objects:
         if not item.get("deleted"):
-            yield outline(str(item["label"]), item["polygon"])
+            yield of_class(item["label"], outline(str(item["label"]), item["polygon"]))
 
 
 def _single(shape: Shape) -> Shape:

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._coco_mask import Mask
+from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
 from ifrkit.labels._to_coco import Writer
-from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, paint, table_of_names, well_formed
+from ifrkit.labels.base import Entry, LabelFiles, Shape, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
 from ifrkit.media.images import check_size
 from ifrkit.media.label_image import LabelImage, read_label_image
@@ -44,10 +45,17 @@ class _Image(NamedTuple):
     classes: dict[int, str]
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Every image that a document lists is labeled, one without annotations too: it shows none of the classes."""
 
     writer = Writer
+
+    def __init__(self, files: LabelFiles) -> None:
+        super().__init__(files)
+        self._lost: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "_lost": self._lost}
 
     @classmethod
     def claims(cls, files: LabelFiles) -> bool:
@@ -61,12 +69,22 @@ class Labels(LabelReader):
         names = {name: None for key in keys for _, name in sorted(self._images[key].classes.items())}
         return named_table(str(self.files.path), list(names)) if names else table_of_names(str(self.files.path), [])
 
+    def drawn(self, key: str) -> list[Shape]:
+        image = self._images[key]
+        where = f"{self.files.where(image.file)}: image {image.stem}"
+        with well_formed(where, _TITLE):
+            return list(self._shapes(where, image, pixels=False))
+
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         image = self._images[key]
         where = f"{self.files.where(image.file)}: image {image.stem}"
         check_size(where, image.size, size)
         with well_formed(where, _TITLE):
             return paint(where, size, self._shapes(where, image), table)
+
+    def notes(self) -> list[str]:
+        lost = [f"{n} annotations of {name} left out, their image is not in it" for name, n in self._lost.items() if n]
+        return super().notes() + lost
 
     @cached_property
     def _images(self) -> dict[str, _Image]:
@@ -78,21 +96,36 @@ class Labels(LabelReader):
         with well_formed(self.files.where(name), _TITLE):
             if missing := [key for key in _LISTS if not isinstance(tree.get(key), list)]:
                 raise ValueError(f"it has no list of {missing[0]}")
-            classes = {int(category["id"]): str(category["name"]) for category in tree["categories"]}
-            own: dict[Any, list[dict[str, Any]]] = {}
+            classes = _categories(tree["categories"])
+            own: dict[str, list[dict[str, Any]]] = {str(image["id"]): [] for image in tree["images"]}
+            if len(own) < len(tree["images"]):
+                raise ValueError("two images have the same id")
+            lost = 0
             for annotation in tree["annotations"]:
-                own.setdefault(annotation["image_id"], []).append(annotation)
+                if (of_image := own.get(str(annotation["image_id"]))) is None:
+                    lost += 1
+                else:
+                    of_image.append(annotation)
+            if lost and lost == len(tree["annotations"]):
+                raise ValueError(f"of all {lost} annotations the image is not among its images")
+            self._lost[name] = lost
             for image in tree["images"]:
                 stem = str(PurePosixPath(str(image["file_name"]).replace("\\", "/")).with_suffix(""))
                 size = int(image["height"]), int(image["width"])
-                yield f"{name}#{image['id']}", _Image(name, stem, size, own.get(image["id"], []), classes)
+                yield f"{name}#{image['id']}", _Image(name, stem, size, own[str(image["id"])], classes)
 
-    def _shapes(self, where: str, image: _Image) -> Iterator[Shape]:
+    def _shapes(self, where: str, image: _Image, pixels: bool = True) -> Iterator[Shape]:
+        """pixels: whether masks are wanted, too."""
         for annotation in image.annotations:
             if "segments_info" in annotation:
-                yield from self._segments(where, image, annotation)
+                yield from self._segments(where, image, annotation) if pixels else ()
                 continue
-            yield Shape(image.classes[annotation["category_id"]], mask_hw=_mask(where, annotation, image.size))
+            name = _named(image.classes, annotation)
+            drawn = annotation.get("segmentation")
+            if isinstance(drawn, list) and drawn and all(isinstance(flat, list) and len(flat) < 6 for flat in drawn):
+                yield Shape(name, stray=f"a polygon of {len(drawn[0]) // 2} points")
+            else:
+                yield Shape(name, mask_hw=_mask(where, annotation, image.size) if pixels else None)
 
     def _segments(self, where: str, image: _Image, annotation: dict[str, Any]) -> Iterator[Shape]:
         """The segments of a panoptic PNG."""
@@ -105,7 +138,27 @@ class Labels(LabelReader):
         label = read_label_image(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
         ids_hw = _panoptic_ids(label)
         for segment in annotation["segments_info"]:
-            yield Shape(image.classes[segment["category_id"]], mask_hw=ids_hw == segment["id"])
+            yield Shape(_named(image.classes, segment), mask_hw=ids_hw == segment["id"])
+
+
+def _categories(written: list[dict[str, Any]]) -> dict[int, str]:
+    """The categories by their ids."""
+    classes: dict[int, str] = {}
+    for category in written:
+        number, name = category["id"], category["name"]
+        if isinstance(name, list | dict | None) or not str(name).strip():
+            raise ValueError(f"category {number} has no name")
+        if int(number) in classes:
+            raise ValueError(f"two categories have the id {number}: {classes[int(number)]!r} and {name!r}")
+        classes[int(number)] = str(name)
+    return classes
+
+
+def _named(classes: dict[int, str], drawn: dict[str, Any]) -> str:
+    number = drawn["category_id"]
+    if number not in classes:
+        raise ValueError(f"an annotation of category {number}, which is not among its categories")
+    return classes[number]
 
 
 def _panoptic_ids(label: LabelImage) -> NDArray[np.int32]:
@@ -128,7 +181,8 @@ def _mask(where: str, annotation: dict[str, Any], size: tuple[int, int]) -> Mask
         return run_lengths(where, drawn, size)
     if not isinstance(drawn, list) or not drawn:
         raise ValueError("an annotation without a mask, perhaps a box alone; export masks or polygons")
-    return reduce(np.logical_or, (flat_polygon(points, size) for points in drawn))
+    outlines = (points for points in drawn if not isinstance(points, list) or len(points) >= 6)
+    return reduce(np.logical_or, (flat_polygon(points, size) for points in outlines))
 
 
 def _names(stem: str) -> tuple[str, ...]:

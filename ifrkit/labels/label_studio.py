@@ -5,7 +5,8 @@
         "value": {"format": "rle", "rle": [0, 126, ...], "brushlabels": ["road"]}},
        {"type": "polygonlabels", ..., "value": {"points": [[x, y], ...], "polygonlabels": ["car"]}}]}]}, ...]
 
-Points are percent of the size. A stroke is an RGBA image, see `_rle.py`; it counts where it is at least half opaque.
+Points, rectangles and ellipses are in percent of the size. A stroke is an RGBA image, see `_rle.py`; it counts where it
+is at least half opaque.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+
 from ifrkit.core.records import Label
 from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._rle import decode
@@ -25,6 +28,7 @@ from ifrkit.labels.base import (
     Entry,
     LabelFiles,
     Shape,
+    of_class,
     paint,
     polygon,
     table_of_names,
@@ -35,7 +39,7 @@ from ifrkit.media.images import check_size
 from ifrkit.media.names import IMAGES
 
 _TITLE = "Label Studio"
-_DRAWN = ("brushlabels", "polygonlabels")
+_DRAWN = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels")
 _WITHOUT_AREA = {"keypointlabels": "a point", "keypoint": "a point", "vectorlabels": "a line", "vector": "a line"}
 _RELATIONS = ("relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime")
 """Results that say something about a picture and draw nothing."""
@@ -63,21 +67,17 @@ class Labels(DrawnLabels):
         return [Entry(key, task.names) for key, task in self._tasks.items() if task.results]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        names = set()
-        for key in keys:
-            with well_formed(self._where(key), _TITLE):
-                names |= {_name(result) for result in self._tasks[key].results if not _stray(result)}
-        return table_of_names(str(self.files.path), names)
+        found = {shape.name for key in keys for shape in self.drawn(key) if not (shape.stray or shape.unclear)}
+        return table_of_names(str(self.files.path), found)
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self._where(key)
         with well_formed(where, _TITLE):
-            shapes = list(_shapes(where, self._tasks[key].results, size))
-        return paint(where, size, shapes, table)
+            return paint(where, size, _shapes(where, self._tasks[key].results, size), table)
 
     def drawn(self, key: str) -> list[Shape]:
         with well_formed(self._where(key), _TITLE):
-            return [Shape(_name(result), stray=_stray(result)) for result in self._tasks[key].results]
+            return [of_class(_names_of(one), Shape("", stray=_stray(one))) for one in self._tasks[key].results]
 
     def notes(self) -> list[str]:
         empty = sum(not task.results for task in self._tasks.values())
@@ -99,7 +99,9 @@ class Labels(DrawnLabels):
                 if not isinstance(tree, list) or any(kind not in task for task in tree):
                     raise ValueError("it has no annotations; choose JSON, not JSON-MIN, for the export")
                 for number, task in enumerate(tree, start=1):
-                    tasks[f"{name}#{number}"] = _Task(_names(task["data"]), _results(task[kind]))
+                    tasks[f"{name}#{number}"] = _Task(_names(task["data"]), _results(task[kind] or []))
+                if done and not any(task["annotations"] for task in tree):
+                    raise ValueError("no task is annotated; submit the annotations (drafts do not count)")
         return tasks
 
 
@@ -131,27 +133,42 @@ def _stray(result: dict[str, Any]) -> str:
     return f"a polygon of {len(points)} points" if isinstance(points, list) and len(points) < 3 else ""
 
 
-def _name(result: dict[str, Any]) -> str:
+def _names_of(result: dict[str, Any]) -> list[Any]:
+    """The labels of a region; none where nobody chose one."""
     kind = result["type"]
-    if kind in _WITHOUT_AREA:
-        return str(next(iter(result["value"].get(kind, [])), "none"))
-    if kind not in _DRAWN:
+    if kind not in _DRAWN and kind not in _WITHOUT_AREA:
         raise ValueError(f"a region of type {kind}; draw with BrushLabels or PolygonLabels")
-    return str(result["value"][kind][0])
+    return list(result["value"].get(kind) or [])
 
 
 def _shapes(where: str, results: list[dict[str, Any]], size: tuple[int, int]) -> Iterator[Shape]:
     for result in results:
-        name, value = _name(result), result["value"]
+        names, value = _names_of(result), result["value"]
         if _stray(result):
             continue
         check_size(where, (int(result["original_height"]), int(result["original_width"])), size)
         if result.get("image_rotation"):
             raise ValueError("the image was rotated for labeling; turn the frame itself")
-        if result["type"] == "polygonlabels":
-            yield Shape(name, polygon(value["points"], (size[1] / 100, size[0] / 100)))
+        if result["type"] != "brushlabels":
+            yield of_class(names, Shape("", polygon(_points(result["type"], value, size))))
             continue
         if value["format"] != "rle" or not isinstance(value["rle"], list):
             raise ValueError(f"a brush stroke in the format {value['format']!r}")
         rgba = decode(bytes(value["rle"]), 4 * size[0] * size[1]).reshape(*size, 4)
-        yield Shape(name, mask_hw=rgba[..., 3] >= 128)
+        yield of_class(names, Shape("", mask_hw=rgba[..., 3] >= 128))
+
+
+def _points(kind: str, value: dict[str, Any], size: tuple[int, int]) -> Any:
+    """The outline of a region in pixels. Rectangles turn about their upper left corner, ellipses about their centre."""
+    to_pixels = np.array([size[1], size[0]]) / 100
+    if kind == "polygonlabels":
+        return [(x * to_pixels[0], y * to_pixels[1]) for x, y in value["points"]]
+    begin_2 = np.array([value["x"], value["y"]], np.float64) * to_pixels
+    if kind == "rectanglelabels":
+        corners_n2 = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * [value["width"], value["height"]] * to_pixels
+    else:
+        angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+        corners_n2 = np.stack([np.cos(angles), np.sin(angles)], 1) * [value["radiusX"], value["radiusY"]] * to_pixels
+    turn = np.deg2rad(float(value.get("rotation") or 0))
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    return begin_2 + corners_n2 @ matrix

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +25,7 @@ from ifrkit.labels.base import (
     Entry,
     LabelFiles,
     Shape,
+    of_class,
     outline,
     outlines,
     paint,
@@ -56,11 +57,11 @@ class Labels(DrawnLabels):
         return [Entry(name, (name[: -len(".json")], *self._image(name))) for name in _documents(self.files)]
 
     def table(self, keys: Sequence[str]) -> ClassTable:
-        found = {shape.name for key in keys for shape in self.drawn(key) if not shape.stray}
+        found = {shape.name for key in keys for shape in self.drawn(key) if not (shape.stray or shape.unclear)}
         return table_of_names(str(self.files.path), found)
 
     def drawn(self, key: str) -> list[Shape]:
-        return self._parse(key, (0, 0))
+        return list(self._parse(key, (0, 0)))
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         return paint(self.files.where(key), size, self._parse(key, size), table)
@@ -82,22 +83,22 @@ class Labels(DrawnLabels):
             stem = PurePosixPath(path).with_suffix("")
             return "/".join(part for part in stem.parts if part.strip("./")), stem.name
 
-    def _parse(self, key: str, size: tuple[int, int]) -> list[Shape]:
+    def _parse(self, key: str, size: tuple[int, int]) -> Iterator[Shape]:
         """The shapes of a file; of masks their class alone where size is (0, 0)."""
         where, tree = self.files.where(key), self.files.json(key)
         with well_formed(where, "LabelMe"):
             own_size = tree.get("imageHeight"), tree.get("imageWidth")
             if size != (0, 0) and None not in own_size:
-                check_size(where, own_size, size)
-            drawn = (self._sparse(shape, size) or _shape(where, shape, size) for shape in tree["shapes"])
-            return list(drawn)
+                check_size(where, (int(own_size[0]), int(own_size[1])), size)
+            for shape in tree["shapes"]:
+                drawn = self._sparse(shape, size) or _shape(where, shape, size)
+                yield of_class(_SPECIAL.get(drawn.name, shape["label"]), drawn)
 
     def _sparse(self, tree: dict[str, Any], size: tuple[int, int]) -> Shape | None:
         """A line or a point, where these count."""
         kind, name = tree.get("shape_type"), str(tree["label"])
         if not self.scribbles or kind not in _SPARSE:
             return None
-        name = _SPECIAL.get(name, name)
         return Shape(name) if size == (0, 0) else scribble(name, tree["points"], size, _SPARSE[kind])
 
 
@@ -107,14 +108,13 @@ def _documents(files: LabelFiles) -> list[str]:
 
 def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     name = str(tree["label"])
-    name = _SPECIAL.get(name, name)
     kind, points = tree.get("shape_type") or "polygon", tree["points"]
-    if kind in ("polygon", "oriented_rectangle"):
-        return outline(name, points)
+    if kind in ("polygon", "oriented_rectangle", "rotation") or (kind == "rectangle" and len(points) > 2):
+        return outline(name, points)  # some programs write all corners of a rectangle
     if kind not in ("rectangle", "circle", "mask"):
         return Shape(name, stray=f"a {kind}")
-    if len(points) < 2:
-        return Shape(name, stray=f"a {kind} of one point")
+    if len(points) != 2:
+        return Shape(name, stray=f"a {kind} of {'one point' if len(points) == 1 else f'{len(points)} points'}")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return Shape(name, polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]))
@@ -127,6 +127,8 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
         return Shape(name)
     left, top, right, bottom = (int(value) for value in (x0, y0, x1, y1))
     inside = (bottom - top + 1, right - left + 1)
+    if not isinstance(tree.get("mask"), str):
+        raise ValueError(f"a mask of class {name!r} without its pixels")
     data = base64.b64decode(tree["mask"], validate=True)
     mask_hw = np.zeros(size, np.bool_)
     if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):

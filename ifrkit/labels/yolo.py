@@ -20,14 +20,18 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ifrkit.core.errors import DatasetError
+from ifrkit.core.limits import limit
 from ifrkit.core.records import Label
 from ifrkit.labels._ultralytics import NAME_LISTS, class_names, frame_names
 from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, outlines, paint, polygon, well_formed
-from ifrkit.media.classes import ClassTable, named_table
+from ifrkit.media.classes import MOST, ClassTable, named_table
 from ifrkit.media.images import check_size, image_size, png_bytes
 from ifrkit.media.names import IMAGES
 
 _TITLE = "YOLO"
+_LEAST = -0.5
+"""Outlines may leave the frame a little."""
 _LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
 
 
@@ -46,6 +50,9 @@ class Labels(LabelReader):
         names = self._names
         if not names:
             most = max((index for key in keys for index, _ in self._polygons(key)), default=0)
+            if most >= MOST:
+                fault = f"{self.files.path}: has a class {most}, and nothing names the classes"
+                raise DatasetError(fault, f"put data.yaml beside the labels; up to {MOST} classes are told apart")
             names = {index: _unnamed(index) for index in range(most + 1)}
         return named_table(str(self.files.path), list(names.values()))
 
@@ -53,9 +60,10 @@ class Labels(LabelReader):
         where = self.files.where(key)
         if (image := self._image(key)) is not None:
             check_size(where, image_size(self.files.where(image), self.files.read(image)), size)
-        drawn = [(self._name(where, i), _filled(xy_n2, size)) for i, xy_n2 in self._polygons(key)]
-        drawn.sort(key=lambda shape: -int(shape[1].sum()))
-        return paint(where, size, (Shape(name, mask_hw=mask_hw) for name, mask_hw in drawn), table)
+        drawn = [(self._name(where, index), xy_n2) for index, xy_n2 in self._polygons(key)]
+        if len(drawn) <= limit("SHAPES"):  # `paint` says it, else
+            drawn.sort(key=lambda shape: -int(_filled(shape[1], size).sum()))
+        return paint(where, size, (Shape(name, mask_hw=_filled(xy_n2, size)) for name, xy_n2 in drawn), table)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
@@ -108,6 +116,11 @@ class Labels(LabelReader):
                 index, *numbers = line.split()
                 if len(numbers) == 4:
                     raise ValueError(f"line {number}: a box, not an outline; export segmentation")
+                if len(numbers) % 2:
+                    raise ValueError(f"line {number}: an odd number of values; is the last value a confidence?")
+                if not all(_LEAST <= float(value) <= 1 - _LEAST for value in numbers):
+                    far = "x and y are shares of width and height, from 0 to 1, not pixels"
+                    raise ValueError(f"line {number}: {far}")
                 found.append((int(index), np.array(polygon(np.reshape(np.array(numbers, np.float64), (-1, 2))))))
         return found
 

@@ -12,6 +12,8 @@ ignored. The name `__ignore__` always means "no class".
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +29,7 @@ from ifrkit.media.palette import RGB, distinct_colors
 _Byte = Annotated[int, Field(ge=0, le=255)]
 _Id = Annotated[int, Field(ge=0, le=65535)]
 BACKGROUND = "background"
-_MOST = 254
+MOST = 254
 """Classes that a label tells apart."""
 IGNORED = "__ignore__"
 """What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
@@ -46,7 +48,12 @@ class _File(Config):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: {"color": v} if isinstance(v, list) else (v or {}) for name, v in value.items()}
+            twice = [name for name, n in Counter(one_spelling(str(name)) for name in value).items() if n > 1]
+            if twice:
+                raise ValueError(f"{twice[0]!r} is given twice, with other blanks or letters that look the same")
+            entries = [{"color": v} if isinstance(v, list) else (v or {}) for v in value.values()]
+            names = (one_spelling(name) if isinstance(name, str) else name for name in value)
+            return dict(zip(names, entries, strict=True))
         return value
 
 
@@ -81,6 +88,11 @@ class ClassTable(Config):
         )
 
 
+def one_spelling(name: str) -> str:
+    """A class's name without blanks around it, and with one code for each letter: tools write "ü" in two ways."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
@@ -111,7 +123,7 @@ def read_table(path: Path) -> ClassTable:
         if isinstance(void, int):
             _add(by_id, void, IGNORE, f"{path}: ignore")
         elif isinstance(void, str):
-            _add(by_name, void, IGNORE, f"{path}: ignore")
+            _add(by_name, one_spelling(void), IGNORE, f"{path}: ignore")
         else:
             _add(by_color, void, IGNORE, f"{path}: ignore")
     by_name.setdefault(IGNORED, IGNORE)
@@ -124,11 +136,14 @@ def named_table(where: str, names: Sequence[str], colors: Sequence[RGB] = ()) ->
 
     `__ignore__` may be among the names; it is left out of the classes.
     """
+    names = [one_spelling(name) for name in names]
+    if "" in names:
+        raise DatasetError(f"{where}: has a class without a name", "give it one in the labeling tool, and export again")
     if IGNORED in names:
         colors = [color for name, color in zip(names, colors, strict=False) if name != IGNORED]
         names = [name for name in names if name != IGNORED]
-    if not 1 <= len(names) <= _MOST:
-        raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {_MOST}")
+    if not 1 <= len(names) <= MOST:
+        raise DatasetError(f"{where}: has {len(names)} classes", f"a label space has 1 to {MOST}")
     space = LabelSpace(names=tuple(names), colors=tuple(colors) or distinct_colors(len(names)))
     by_name = {name: i for i, name in enumerate(names)} | {IGNORED: IGNORE}
     return ClassTable(

@@ -52,7 +52,7 @@ def opened(path: Path | str, data: bytes | None = None) -> Iterator[Image.Image]
     except _BROKEN as error:
         reason = str(error).replace("\n", " ").replace(str(path), "it") or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # its text holds the address of an object
-            reason = "it is empty" if _is_empty(path, data) else "its content is no image of a known kind"
+            reason = "it is empty" if _is_empty(path, data) else "its content is not an image of a known kind"
         raise DatasetError(f"{path}: cannot be read as an image ({reason})", "copy or download it again") from error
 
 

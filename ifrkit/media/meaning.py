@@ -22,7 +22,7 @@ import numpy as np
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import IGNORE, Label, LabelSpace
-from ifrkit.media.classes import ClassTable, named_table
+from ifrkit.media.classes import ClassTable, named_table, one_spelling
 from ifrkit.media.label_image import ERASED, LabelImage, Storage, Symbol
 from ifrkit.media.palette import RGB, distinct_colors, ids_of_codes
 
@@ -181,7 +181,7 @@ def ids_of_names(
     survey = Survey()
     survey.add(image, where)
     places = class_ids(image, survey.reading(image.storage, own), own, where)
-    ids = [table.unlabeled if name is None else table.by_name.get(name) for name in known]
+    ids = [table.unlabeled if name is None else table.by_name.get(one_spelling(name)) for name in known]
     counts = np.bincount(places.ravel(), minlength=IGNORE + 1)
     lacking = [place for place, index in enumerate(ids) if index is None and counts[place]]
     if lacking:

@@ -160,8 +160,8 @@ BROKEN = {
         "not as Label Studio writes it",
     ),
     "box": (
-        _studio(exports.task("street_000003.png", [exports.region("rectanglelabels", "road", {"x": 1})])),
-        "a region of type rectanglelabels; draw with BrushLabels or PolygonLabels",
+        _studio(exports.task("street_000003.png", [exports.region("videorectangle", "road", {"x": 1})])),
+        "a region of type videorectangle; draw with BrushLabels or PolygonLabels",
     ),
     "rotated": (
         _studio(exports.task("street_000003.png", [{**ROAD[0], "image_rotation": 90}])),

@@ -26,6 +26,7 @@ from ifrkit.media.images import read_rgb
 from ifrkit.media.label_image import read_label_image
 
 WHOLE = [[0, 0], [39, 0], [39, 23], [0, 23]]
+HALF = [[0, 0], [39, 0], [39, 10], [0, 10]]
 Open = Callable[..., Dataset]
 
 
@@ -51,6 +52,13 @@ def _labelme(*shapes: dict) -> dict[str, bytes]:
     return {"street_000003.json": exports.labelme("street_000003", list(shapes))}
 
 
+def _coco(annotations: list[dict], **more: object) -> dict[str, bytes]:
+    image = {"id": 1, "file_name": "street_000003.png", "height": SIZE[0], "width": SIZE[1]}
+    tree = {"images": [image], "categories": [{"id": 1, "name": "road"}], "annotations": annotations, **more}
+    return {"a.json": json.dumps(tree).encode()}
+
+
+ROAD_COCO = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 40, 0, 40, 24, 0, 24]]}
 PERCENT = {"points": [[0, 0], [100, 0], [100, 100], [0, 100]]}
 ROAD = exports.labelme_shape("road", WHOLE)
 REGION = exports.region("polygonlabels", "road", PERCENT)
@@ -62,6 +70,9 @@ STRAYS = {
     "a rectangle of one point": _labelme(ROAD, exports.labelme_shape("car", [[3, 4]], "rectangle")),
     "a point of Label Studio": _studio(REGION, exports.region("keypointlabels", "car", {"x": 1, "y": 2, "width": 1})),
     "a polygon of 1 points": _studio(exports.region("polygonlabels", "car", {"points": [[1, 1]]}), REGION),
+    "a rectangle of 0 points": _labelme(ROAD, exports.labelme_shape("car", [], "rectangle")),
+    "a circle of 3 points": _labelme(ROAD, exports.labelme_shape("car", [[3, 4], [5, 6], [7, 8]], "circle")),
+    "a polygon of 2 points of COCO": _coco([ROAD_COCO, {**ROAD_COCO, "segmentation": [[3, 4, 5, 6]]}]),
     "a polygon of 0 points": {
         "street_000003_gtFine_polygons.json": exports.cityscapes([("road", WHOLE), ("car", [])]),
     },
@@ -76,8 +87,130 @@ def test_one_stray_shape_does_not_block_the_others(opened: Open, kind: str, tabl
     assert (dataset.label("street/000003")[1:-1, 1:-1] == 0).all()
     assert dataset.label_space().names == ("road",)
     (note,) = (line for line in dataset.summary() if "without an area" in line)
-    what = "a point" if kind.endswith("Studio") else kind
-    assert note.startswith(f"1 shapes without an area left out: {what} of class 'car' in ")
+    what = "a point" if kind.endswith("Studio") else kind.removesuffix(" of COCO")
+    name = "road" if kind.endswith("COCO") else "car"  # its categories all are classes
+    assert note.startswith(f"1 shapes without an area left out: {what} of class {name!r} in ")
+
+
+UNCLEAR = {
+    "no class": _labelme(exports.labelme_shape("", WHOLE), exports.labelme_shape("road", HALF)),
+    "no class, null": _labelme(
+        {**exports.labelme_shape("x", WHOLE), "label": None}, exports.labelme_shape("road", HALF)
+    ),
+    "no class of Label Studio": _studio(
+        {**REGION, "value": {**PERCENT, "polygonlabels": []}},
+        exports.region("polygonlabels", "road", {"points": [[0, 0], [100, 0], [100, 45], [0, 45]]}),
+    ),
+    "the classes car, tree": _studio(
+        {**REGION, "value": {**PERCENT, "polygonlabels": ["car", "tree"]}},
+        exports.region("polygonlabels", "road", {"points": [[0, 0], [100, 0], [100, 45], [0, 45]]}),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+@pytest.mark.parametrize("table", [None, "classes: {road: , background: }\n"])
+def test_what_is_under_a_shape_of_no_class_is_ignored(opened: Open, kind: str, table: str | None) -> None:
+    """It is neither a class called 'None' nor background, and it does not block the others."""
+    dataset = opened(UNCLEAR[kind], table)
+    label = dataset.label("street/000003")
+    assert (label[1:10, 1:-1] == 0).all()
+    assert (label[14:-1, 1:-1] == 255).all()
+    assert dataset.label_space().names == (("road", "background") if table else ("road",))
+    what = kind.partition(", null")[0].removesuffix(" of Label Studio")
+    (note,) = (line for line in dataset.summary() if "what is under them is ignored" in line)
+    assert f"1 shapes have no class, or several: what is under them is ignored: one of {what} in " in note
+
+
+def test_one_spelling_of_a_class(opened: Open) -> None:
+    """Tools write one letter by two codes, people blanks that nobody sees; these are one class."""
+    shapes = [exports.labelme_shape(name, WHOLE) for name in ("\u00fcber ", "u\u0308ber", "road")]
+    assert opened(_labelme(*shapes)).label_space().names == ("road", "\u00fcber")
+    dataset = opened(_labelme(*shapes), "classes: {road: , 'u\u0308ber': }\n")
+    assert (dataset.label("street/000003") == 0).all()
+    with pytest.raises(DatasetError, match="is given twice, with other blanks"):
+        _ = opened(_labelme(*shapes), "classes: {road: , 'road ': }\n").table
+
+
+def test_classes_that_differ_in_case_alone(opened: Open) -> None:
+    files = _labelme(exports.labelme_shape("Road", WHOLE), ROAD)
+    with pytest.raises(DatasetError, match="have the classes 'Road' and 'road'; write both alike, or"):
+        _ = opened(files).table
+    assert opened(files, "classes: {Road: , road: }\n").label_space().names == ("Road", "road")
+
+
+def test_one_class_alone_is_said(opened: Open) -> None:
+    def said(dataset: Dataset) -> bool:
+        return any("there is one class alone, 'road'" in line for line in dataset.summary())
+
+    assert said(opened(_labelme(ROAD)))
+    assert not said(opened(_labelme(ROAD), "classes: {background: , road: }\n"))
+
+
+def test_rectangles_of_four_corners(opened: Open) -> None:
+    """Siblings of LabelMe write them so."""
+    corners = [[10, 5], [29, 5], [29, 14], [10, 14]]
+    label = opened(_labelme(exports.labelme_shape("road", corners, "rectangle"))).label("street/000003")
+    assert (label[5:15, 10:30] == 0).all()
+    assert (label == 0).sum() == 200
+
+
+def test_rectangles_of_label_studio_turn_about_their_corner(opened: Open) -> None:
+    box = {"x": 50, "y": 25, "width": 25, "height": 50, "rotation": 90}
+    label = opened(_studio(exports.region("rectanglelabels", "road", box))).label("street/000003")
+    assert (label[7:15, 9:20] == 0).all()
+    assert (label == 0).sum() == 13 * 11  # 10 wide and 12 high, turned, with its border
+
+
+def test_ellipses_of_label_studio(opened: Open) -> None:
+    place = {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25, "rotation": 0}
+    label = opened(_studio(exports.region("ellipselabels", "road", place))).label("street/000003")
+    assert label[12, 20] == 0
+    assert label[7, 11] == 255
+    assert abs(int((label == 0).sum()) - np.pi * 10 * 6) < 30
+
+
+WRONG = {
+    "two categories of one id": (_coco([ROAD_COCO], categories=[{"id": 1, "name": n} for n in "ab"]),
+        "two categories have the id 1: 'a' and 'b'"),
+    "a category without a name": (_coco([ROAD_COCO], categories=[{"id": 1, "name": None}]), "category 1 has no name"),
+    "an unknown category": (_coco([{**ROAD_COCO, "category_id": 9}]), "category 9, which is not among its categories"),
+    "no image of any annotation": (_coco([{**ROAD_COCO, "image_id": 9}]), "of all 1 annotations the image is"),
+    "pixels instead of shares": ({"labels/street_000003.txt": b"0 0 0 40 0 40 24 0 24\n"}, "not pixels"),
+    "a confidence at the end": ({"labels/street_000003.txt": b"0 0 0 1 0 1 1 0.9\n"}, "an odd number of values"),
+    "a class that nothing names": ({"labels/street_000003.txt": b"99999999 0 0 1 0 1 1\n"}, "has a class 99999999"),
+    "half a character": (_labelme(exports.labelme_shape("ro\ud800ad", WHOLE)), "half a character"),
+    "deep": ({"street_000003.json": b'{"shapes":' + b"[" * 10**5 + b"]" * 10**5 + b',"imagePath":"x"}'}, "too deeply"),
+    "many digits": ({"street_000003.json": b'{"shapes": [' + b"9" * 5000 + b'], "imagePath": ""}'}, "of digits"),
+    "JPEG": ({"street_000003.jpg": b"\xff\xd8"}, "images that are not PNG, .*first: street_000003.jpg.*labels as PNG"),
+    "not UTF-8": ({"a.json": '{"shapes": [], "label": "\u9053\u8def"}'.encode("gbk")}, "cannot be read as text"),
+    "drafts": ({"a.json": b'[{"id": 1, "annotations": [], "data": {"image": "a.png"}}]'}, "no task is annotated"),
+    "no object": (_labelme({"label": "a", "points": None}), "a list, a text or a number of it is something"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_is_said_in_plain_words(opened: Open, kind: str) -> None:
+    files, message = WRONG[kind]
+    with pytest.raises(DatasetError, match=message) as error:
+        opened(files).summary()
+    assert error.value.remedy
+    assert "\n" not in str(error.value)
+
+
+def test_annotations_of_images_that_are_not_there(opened: Open) -> None:
+    """Ids may be numbers or text; what has no image is counted."""
+    image = {"id": "1", "file_name": "street_000003.png", "height": SIZE[0], "width": SIZE[1]}
+    dataset = opened(_coco([ROAD_COCO, {**ROAD_COCO, "image_id": 7}], images=[image]))
+    assert (dataset.label("street/000003")[1:-1, 1:-1] == 0).all()
+    assert "1 annotations of a.json left out, their image is not in it" in dataset.summary()
+
+
+def test_images_among_drawn_labels_are_named(opened: Open) -> None:
+    """A PNG may be a label; one beside its JSON is the picture that was labeled."""
+    files = _labelme(ROAD) | {"street_000003.png": b"", "street_000006.png": b""}
+    text = "\n".join(opened(files).summary())
+    assert "1 PNG left out, the labels are labelme: street_000006.png" in text
 
 
 def test_a_label_of_strays_alone_is_left_out(opened: Open) -> None:
@@ -251,6 +384,34 @@ def test_a_polygon_of_very_many_points(opened: Open, monkeypatch: pytest.MonkeyP
         opened(many).clips()
     monkeypatch.setenv("IFRKIT_MAX_POINTS", "20")
     assert (opened(many).label("street/000003")[1:-1, 1:-1] == 0).all()
+
+
+def test_outlines_that_go_far_are_bounded(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 points may claim a way of a billion pixels, of which each is a step."""
+    far = [float(x) for n in range(400) for x in (9e5 if n % 2 else -9e5, n % 24)]
+    began = time.perf_counter()
+    with pytest.raises(
+        DatasetError, match="an outline of 719999920 pixels, longer than 8000000; set IFRKIT_MAX_POINTS"
+    ):
+        opened(_coco([{**ROAD_COCO, "segmentation": [far]}])).summary()
+    assert time.perf_counter() - began < 10
+    monkeypatch.setattr("ifrkit.labels._coco_mask._STRETCH", 7)
+    assert (opened(_coco([ROAD_COCO])).label("street/000003") == 0).all()
+
+
+def test_masks_of_many_shapes_are_painted_one_at_a_time(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask takes as much as the frame."""
+    dataset = opened(_coco([ROAD_COCO] * 300))
+    dataset.catalog  # noqa: B018
+    tracemalloc.start()
+    label = dataset.label("street/000003")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (label == 0).all()
+    assert peak < 150 * label.size
+    monkeypatch.setenv("IFRKIT_MAX_SHAPES", "299")
+    with pytest.raises(DatasetError, match="more than 299 shapes; set IFRKIT_MAX_SHAPES higher"):
+        dataset.label("street/000003")
 
 
 def test_a_file_that_is_too_long(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

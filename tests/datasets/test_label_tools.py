@@ -1,6 +1,6 @@
 """What is written is read by the tools' own programs. pycocotools comes with the other test tools; the rest is heavy:
 
-    pip install datumaro labelme label-studio-sdk && python -m pytest tests/datasets/test_label_tools.py
+pip install datumaro labelme label-studio-sdk && python -m pytest tests/datasets/test_label_tools.py
 """
 
 from __future__ import annotations
