@@ -1,4 +1,10 @@
-"""Which frames to label next, out of what is known of each: one after the other, each with its reasons."""
+"""Which frames to label next, out of what is known of each: one after the other, each with its reasons.
+
+A frame is worth a label as far as it stands for frames that the model is unsure about and that no labeled frame
+stands for: facility location (Wei et al., ICML 2015), weighted by uncertainty (as the information density of Settles
+and Craven, EMNLP 2008). With few labels a choice by uncertainty, or of what looks newest, takes outliers: frames that
+nothing else is like.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-WEIGHTS = {"uncertain": 1.0, "disagree": 1.0, "unsteady": 1.0, "new": 2.0, "apart": 1.0}
-"""Of the parts of a score, each from 0 to 1. Looking new counts twice: a choice by uncertainty alone takes the same
-hard scene again and again."""
 
 
 class Seen(NamedTuple):
@@ -31,7 +33,7 @@ class Seen(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """One choice. score: the weighted mean of `parts`, each from 0 to 1."""
+    """One choice. score: `stands_for` times `apart`; the other parts say how unsure the model is of the frame."""
 
     name: str
     score: float
@@ -41,32 +43,38 @@ class Chosen(NamedTuple):
 def choose(candidates: Sequence[Seen], known: Sequence[Seen], count: int, spacing: float) -> list[Chosen]:
     """The next `count` frames, best first.
 
-    known: frames that have a label, or will get one. spacing: frames of a video after which two count as apart. Ranks
-    among the candidates take the place of values, so that no part drowns the others. `new` is the distance to the
-    nearest frame known or chosen, of the largest such distance; `apart` the same in time, up to `spacing`.
+    known: frames that have a label, or will get one. spacing: frames of a video after which two count as apart.
+    `stands_for` of frame j is sum_i u_i max(0, d_i - d_ij) / sum_i u_i d_i over all candidates i: u_i how unsure the
+    model is of i (the mean of its ranks among the candidates, so that no measure drowns the others), d_i the distance
+    of its feature to the nearest frame known or chosen, d_ij to frame j. `apart` is the distance in time to the nearest
+    such frame of the same video, up to `spacing`.
     """
     if not candidates:
         return []
     ranks = {name: _ranks([getattr(c, name) for c in candidates]) for name in ("uncertain", "disagree", "unsteady")}
+    told = {name: rank_n for name, rank_n in ranks.items() if rank_n is not None}
+    unsure_n = np.mean(list(told.values()), axis=0) + 1e-3  # not 0: frames that are all alike still differ in place
     features_nc = np.stack([c.feature_c for c in candidates])
-    distance_n = np.full(len(candidates), np.inf)
+    between_nn = np.linalg.norm(features_nc[:, None] - features_nc[None], axis=2)
+    distance_n = np.full(len(candidates), max(float(between_nn.max()), 1e-9))
     gap_n = np.full(len(candidates), np.inf)
     for other in known:
-        _nearer(distance_n, gap_n, candidates, features_nc, other)
+        np.minimum(distance_n, np.linalg.norm(features_nc - other.feature_c, axis=1), out=distance_n)
+        _nearer_in_time(gap_n, candidates, other)
     chosen: list[Chosen] = []
     free = np.ones(len(candidates), np.bool_)
     while len(chosen) < min(count, len(candidates)):
-        parts = {name: rank_n for name, rank_n in ranks.items() if rank_n is not None}
-        if np.isfinite(distance_n).all():
-            parts["new"] = distance_n / max(float(distance_n[free].max()), 1e-9)
-        parts["apart"] = np.minimum(gap_n / spacing, 1)
-        total = sum(WEIGHTS[name] for name in parts)
-        score_n = np.sum([WEIGHTS[name] / total * part_n for name, part_n in parts.items()], axis=0)
-        best = int(np.where(free, score_n, -1).argmax())
+        gained_n = unsure_n @ np.maximum(distance_n[:, None] - between_nn, 0)
+        stands_for_n = gained_n / max(float(unsure_n @ distance_n), 1e-9)
+        apart_n = np.minimum(gap_n / spacing, 1)
+        score_n = stands_for_n * apart_n
+        best = max(np.flatnonzero(free).tolist(), key=lambda row: (round(float(score_n[row]), 9), unsure_n[row], -row))
         free[best] = False
-        told = {name: round(float(part_n[best]), 3) for name, part_n in parts.items()}
-        chosen.append(Chosen(candidates[best].name, round(float(score_n[best]), 3), told))
-        _nearer(distance_n, gap_n, candidates, features_nc, candidates[best])
+        parts = {**told, "stands_for": stands_for_n, "apart": apart_n}
+        said = {name: round(float(part_n[best]), 3) for name, part_n in parts.items()}
+        chosen.append(Chosen(candidates[best].name, round(float(score_n[best]), 3), said))
+        np.minimum(distance_n, between_nn[:, best], out=distance_n)
+        _nearer_in_time(gap_n, candidates, candidates[best])
     return chosen
 
 
@@ -78,15 +86,8 @@ def _ranks(values: Sequence[float | None]) -> NDArray[np.float64] | None:
     return place / max(int(place.max()), 1)
 
 
-def _nearer(
-    distance_n: NDArray[np.float64],
-    gap_n: NDArray[np.float64],
-    candidates: Sequence[Seen],
-    features_nc: NDArray[np.float32],
-    other: Seen,
-) -> None:
+def _nearer_in_time(gap_n: NDArray[np.float64], candidates: Sequence[Seen], other: Seen) -> None:
     """Count one more frame as known, in place."""
-    np.minimum(distance_n, np.linalg.norm(features_nc - other.feature_c, axis=1), out=distance_n)
     for row, candidate in enumerate(candidates):
         if candidate.video == other.video:
             gap_n[row] = min(gap_n[row], abs(candidate.number - other.number))

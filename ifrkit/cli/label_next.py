@@ -31,7 +31,7 @@ _TITLES = {
     "uncertain": "uncertain",
     "disagree": "branches differ",
     "unsteady": "unsteady in time",
-    "new": "looks new",
+    "stands_for": "stands for others",
     "apart": "far in time",
 }
 
@@ -60,14 +60,15 @@ _TITLES = {
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
 def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -> None:
-    """Choose the frames to label next: where a trained model is unsure, and what it has not seen yet.
+    """Choose the frames to label next: those that stand for many others that a trained model is unsure about.
 
     Reads `branches` and their clips; each training clip can give one frame, first those without a label. Makes, in
     PROJECT, what `init` makes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about
     in red, label_next.json with the parts of each score, and with --write its predictions in pre_labels/FORMAT/.
 
-    The score of a frame: how uncertain the prediction is, where the branches differ, where it differs from the frame
-    before along the flow, how new its features are, and how far in time it is from frames that are labeled or chosen.
+    How unsure the model is of a frame: how uncertain the prediction is, where the branches differ, where it differs
+    from the frame before along the flow. The score: how much of that lies, in features, nearer to this frame than to
+    any that is labeled or chosen; less where such a frame is near in time.
 
     \b
     Examples:

@@ -46,7 +46,7 @@ def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: 
     assert clips is not None
     store = ClipStore.of(clips)
     assert len(set(names)) == 2
-    assert set(first["to_label"][0]["parts"]) == {"uncertain", "disagree", "unsteady", "new", "apart"}
+    assert set(first["to_label"][0]["parts"]) == {"uncertain", "disagree", "unsteady", "stands_for", "apart"}
     assert json.loads((project / "label_next.json").read_text()) == first["to_label"]
     files = [f"{name.replace('/', '_')}.png" for name in names]
     chooser = NextFrames(branches, "cpu")

@@ -122,8 +122,6 @@ def test_too_much_loss_makes_nothing(tmp_path: Path, branches: Artifact, monkeyp
     with pytest.raises(ThresholdError, match=r"update loses 4.0 points of mIoU, above 3; --set max_drop"):
         _export(tmp_path, branches, max_drop=0.03)
     assert not list(tmp_path.glob("exported/[!.]*"))
-    scores = iter([0.5, 0.48])
-    assert _export(tmp_path, branches, max_drop=0.03).kind == "exported"
 
 
 def test_without_held_out_labels_it_is_refused(tmp_path: Path) -> None:

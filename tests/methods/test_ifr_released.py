@@ -177,6 +177,7 @@ def test_the_two_common_mistakes_give_other_numbers() -> None:
     Number("0.0260514", 0.02605130822232005, 4.5e-6).check(step.number("unsupervised"))
 
 
+@pytest.mark.slow
 def test_resnet101() -> None:
     step = run_step("resnet101")
     for name, number in RESNET101.items():

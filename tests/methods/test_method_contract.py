@@ -34,6 +34,14 @@ def batches(task: BranchTask, steps: int) -> list[Batch]:
     return [task.to_device(raw) for raw in task.batches(0, steps)]
 
 
+BESIDE = ("ifr", "advsemi")  # with worker processes in the default suite: several views, optimizers of its own
+RESUMED = [
+    pytest.param(ssl, workers, marks=pytest.mark.slow if workers and ssl not in BESIDE else ())
+    for workers in (0, 2)
+    for ssl in (*METHODS, "ifr,cutmix")
+]
+
+
 @pytest.mark.parametrize("ssl", METHODS)
 def test_the_public_contract(ssl: str, tmp_path: Path) -> None:
     check_method(ssl, tmp_path)
@@ -56,8 +64,7 @@ def test_every_term_reaches_the_backbone_or_what_has_an_optimizer_of_its_own(cli
         assert any(moved[: len(backbones)]) != any(moved[len(backbones) :]), name  # never both
 
 
-@pytest.mark.parametrize("ssl", [*METHODS, "ifr,cutmix"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("ssl", "workers"), RESUMED)
 def test_resume_is_exact(workspace: Path, clips: Artifact, tmp_path: Path, ssl: str, workers: int) -> None:
     config = tiny_run.branches_config(ssl=ssl, runtime={"workers": workers, "save_every": 1})
     whole = tiny_run.train(workspace, config, clips, out=tmp_path / "whole")

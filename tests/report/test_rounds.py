@@ -19,8 +19,8 @@ def project(place: Path) -> Path:
     for name in ("street_000019", "walk_0007", "street_000009"):
         Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(place / "unsure" / f"{name}.png")
     rows = [
-        {"name": "street/street_000019", "score": 0.75, "parts": {"uncertain": 1.0, "new": 0.5}},
-        {"name": "walk/0007", "score": 0.5, "parts": {"uncertain": 0.25, "new": 0.75}},
+        {"name": "street/street_000019", "score": 0.75, "parts": {"uncertain": 1.0, "stands_for": 0.5}},
+        {"name": "walk/0007", "score": 0.5, "parts": {"uncertain": 0.25, "stands_for": 0.75}},
     ]
     (place / "label_next.json").write_text(json.dumps(rows))
     return place
@@ -61,7 +61,7 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no to_label\.txt in it"):
         section(tmp_path / "nowhere", tmp_path)
     place = project(tmp_path / "p")
-    strange = ('[{"name": 1}]', '[{"name": "a", "score": 1, "parts": {"new": "x"}}]', "[1]", "[" * 100_000)
+    strange = ('[{"name": 1}]', '[{"name": "a", "score": 1, "parts": {"stands_for": "x"}}]', "[1]", "[" * 100_000)
     for text in (*strange, '[{"name": "a", "score": 1, "parts": 3}]'):
         (place / "label_next.json").write_text(text)
         with pytest.raises(ConfigError, match=r"label_next\.json: not as label-next writes it"):
