@@ -92,7 +92,8 @@ def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair
     """By the numbers of the frames, in steps of the video."""
     training: dict[str, dict[int, str]] = defaultdict(dict)
     steps: dict[str, list[int]] = defaultdict(list)
-    for clip in clips:
+    watched = {*held.values()}
+    for clip in (clip for clip in clips if clip.video in watched):
         found = map(last_number, clip.frames)
         numbers = [place if number is None else number for place, number in enumerate(found)]
         steps[clip.video] += [abs(b - a) for a, b in pairwise(numbers)]

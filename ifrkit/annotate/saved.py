@@ -46,5 +46,11 @@ def saved(job: Job, path: Path) -> Part | None:
         return None
 
 
+def origins(job: Job, path: Path) -> dict[str, Any]:
+    """Where the labels of a file that this run saved come from, in JSON's types. Raises ArtifactError for damage."""
+    found: dict[str, Any] = read_note(_note(job, path))["origins"]
+    return found
+
+
 def _note(job: Job, path: Path) -> Path:
     return job.scratch / f"{path.name}.json"

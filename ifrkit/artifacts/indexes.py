@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, ValidationError
 
-from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.atomic import open_atomic, write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
@@ -47,6 +47,33 @@ class Index(Config):
     def tree(self) -> dict[str, Any]:
         """The same in JSON's types."""
         return self.model_dump(mode="json")
+
+
+def write_long(path: Path, tree: Mapping[str, Any]) -> None:
+    """What `Index.write` writes with INDENT None, of values that need not be in memory at once.
+
+    tree: values of JSON; an iterator gives one that is long, part by part: lists or mappings.
+    """
+    with open_atomic(path) as file:
+        between = "{"
+        for key, value in tree.items():
+            file.write(f"{between}{json.dumps(key)}: ".encode())
+            for text in _pieces(value) if isinstance(value, Iterator) else [json.dumps(value)]:
+                file.write(text.encode())
+            between = ", "
+        file.write(b"}\n")
+
+
+def _pieces(parts: Iterator[Sequence[Any] | Mapping[str, Any]]) -> Iterator[str]:
+    """The JSON of all parts as one list, or one object."""
+    begin, end, between = "[", "]", ""
+    for part in parts:
+        whole = json.dumps(part)
+        begin, end = whole[0], whole[-1]
+        if len(part):
+            yield (between or begin) + whole[1:-1]
+            between = ", "
+    yield end if between else begin + end
 
 
 class Branch(Config):

@@ -5,9 +5,10 @@ Letters used in tensor names: b batch, t frames, c channels, k classes, h w size
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ifrkit.core.config import Config
 
@@ -49,7 +50,7 @@ class ClipRecord(Config):
     name: str
     video: str
     split: Split
-    frames: tuple[str, ...] = Field(min_length=1)
+    frames: Annotated[Sequence[str], Field(min_length=1), AfterValidator(tuple)]
     annotated: int | None = None
     labeled: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()

@@ -16,8 +16,9 @@ from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, InterruptedRun
 from ifrkit.core.machine import cores
 from ifrkit.core.records import IGNORE, Label, LabelSpace, Split
-from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreIndex
+from ifrkit.data.store.clips import ClipStore, ClipStoreWriter
 from ifrkit.data.store.file import StoredFrame
+from ifrkit.data.store.index import StoreIndex
 from ifrkit.data.store.reading import FrameReader, Recipe
 from ifrkit.stages._prepare_check import check_clips, plan
 from ifrkit.stages.prepare import open_dataset
@@ -49,7 +50,7 @@ def run(job: Job) -> None:
     _report(job, index, list(finished.values()))
     writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
     store = ClipStore(job.directory)
-    places = {name: (c, i) for c, clip in enumerate(store.clips) for i, name in enumerate(clip.frames)}
+    places = {clip.frames[i]: (c, i) for c, clip in enumerate(store.clips) for i in clip.labeled}
     leak = measure(clips, lambda name: store.frame(*places[name]))
     if leak.held_out:
         job.metrics["leakage"] = leak.metrics()
@@ -119,7 +120,7 @@ def _finished(job: Job, index: StoreIndex, key: str) -> dict[int, Counts]:
 
 
 def _plan_key(config: PrepareConfig, index: StoreIndex, source: str) -> str:
-    text = json.dumps([config.identity(), source, index.model_dump(mode="json")], sort_keys=True)
+    text = json.dumps([config.identity(), source], sort_keys=True) + index.model_dump_json()
     return hashlib.sha256(text.encode()).hexdigest()
 
 

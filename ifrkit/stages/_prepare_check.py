@@ -9,7 +9,7 @@ from ifrkit.artifacts.store import Artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Split
-from ifrkit.data.store.clips import StoreFile, StoreIndex
+from ifrkit.data.store.index import StoreFile, StoreIndex
 from ifrkit.data.store.layout import require_size
 from ifrkit.stages.prepare import open_dataset
 

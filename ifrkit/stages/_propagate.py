@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +17,9 @@ from numpy.typing import NDArray
 
 from data_prep.folders.find import flat_name
 from ifrkit.annotate import saved
-from ifrkit.annotate.chains import Link, chains
+from ifrkit.annotate.chains import Chain, Link, chains
 from ifrkit.annotate.propagation import Limits, Propagated, Propagation
-from ifrkit.artifacts.indexes import Branches, CarriedFrame, Provenance, Pseudo
+from ifrkit.artifacts.indexes import Branches, CarriedFrame, Provenance, Pseudo, write_long
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import write_note
 from ifrkit.artifacts.store import Artifact
@@ -33,33 +36,50 @@ from ifrkit.trained import load_branch
 
 
 def run(job: Job) -> None:
-    """Carry the labels chain by chain; frames go to their files in this order. A resumed run keeps what is written."""
+    """Carry the labels chain by chain; frames go to their files in this order. A resumed run keeps what is written.
+
+    What is known of each frame waits in the notes of the files, so memory hardly grows with the length of the videos.
+    """
     config: PropagateConfig = job.config
     store = ClipStore.of(job.input("clips"))
     found = chains(store)
-    frames = [link.name for chain in found for link in chain]
-    paths = [job.directory / file_name(number) for number in range(-(-len(frames) // PER_FILE))]
+    total = sum(map(len, found))
+    paths = [job.directory / file_name(number) for number in range(-(-total // PER_FILE))]
     write_note(job.scratch / "begun.json", {})  # files are kept for --resume
-    left = list(_left(job, paths, len(frames)))
-    origins = {name: frame for part in left for name, frame in part.origins.items()}
-    begin = sum(part.rows for part in left)
+    left = [part.rows for part in _left(job, paths, total)]
+    begin = sum(left)
     titled = _propagated(job, store, found, begin)
-    titled = iter(job.display.track(titled, "propagate", total=len(frames), start=begin))
+    titled = iter(job.display.track(titled, "propagate", total=total, start=begin))
     for number in range(begin // PER_FILE, len(paths)):
-        rows = min(PER_FILE, len(frames) - number * PER_FILE)
-        old = left[number] if number < len(left) else None
+        rows = min(PER_FILE, total - number * PER_FILE)
+        old = saved.saved(job, paths[number]) if number < len(left) else None
         part = _write(job, paths[number], (rows, *store.size), old, titled)
-        origins |= part.origins
         saved.save(job, paths[number], part)
         if part.rows < rows:
             done = number * PER_FILE + part.rows
-            fault = f"propagate: stopped by signal {job.stop()}, {done} of {len(frames)} frames are done"
+            fault = f"propagate: stopped by signal {job.stop()}, {done} of {total} frames are done"
             raise InterruptedRun(fault, "run again with --resume to go on", signum=job.stop())
-    _write_for_tools(job, store, frames, origins)
-    index = Pseudo(frames=tuple(frames), per_file=PER_FILE, size=store.size, num_classes=store.labels.num_classes)
-    index.write(job.directory)
-    Provenance(flow=config.flow, frames=origins).write(job.directory)
-    _tell(job, frames, origins)
+    _write_for_tools(job, store, paths, found)
+    shape = {"per_file": PER_FILE, "size": store.size, "num_classes": store.labels.num_classes}
+    write_long(job.directory / Pseudo.FILE, {"frames": _names(found), **shape})
+    tally: Counter[str] = Counter()
+    write_long(job.directory / Provenance.FILE, {"flow": config.flow, "frames": _origins(job, paths, tally)})
+    _tell(job, total, tally)
+
+
+def _names(found: list[Chain]) -> Iterator[list[str]]:
+    """Of all frames in order, as many at a time as a file holds."""
+    links = chain.from_iterable(found)
+    while part := [link.name for link in islice(links, PER_FILE)]:
+        yield part
+
+
+def _origins(job: Job, paths: list[Path], tally: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Where the labels of each file come from; counts how many are labeled frames, and how many are carried."""
+    for path in paths:
+        part = saved.origins(job, path)
+        tally.update("labeled" if frame["steps"][0] == 0 else "carried" for frame in part.values())
+        yield part
 
 
 def _left(job: Job, paths: list[Path], total: int) -> Iterator[saved.Part]:
@@ -92,7 +112,7 @@ def _write(
     return saved.Part(row, origins)
 
 
-def _write_for_tools(job: Job, store: ClipStore, frames: list[str], origins: dict[str, CarriedFrame]) -> None:
+def _write_for_tools(job: Job, store: ClipStore, paths: list[Path], found: list[Chain]) -> None:
     """Write what is sure of each carried label, out of the files that are written."""
     config: PropagateConfig = job.config
     above = math.ceil(255 * config.write_above)
@@ -102,26 +122,26 @@ def _write_for_tools(job: Job, store: ClipStore, frames: list[str], origins: dic
         shutil.rmtree(job.directory / name, ignore_errors=True)  # of a run that was killed
     with ExitStack() as stack:
         writers = [stack.enter_context(writer_of(name)(job.directory / name, store.labels)) for name in config.write]
-        for first in job.display.track(range(0, len(frames), PER_FILE), "write for tools"):
-            part = frames[first : first + PER_FILE]
-            read = read_rows(job.directory / file_name(first // PER_FILE), len(part))
-            for frame, (ids_hw, levels_hw) in zip(part, read, strict=True):
-                if frame in origins and origins[frame].steps[0] > 0:
+        parts = zip(paths, _names(found), strict=True)
+        for path, frames in job.display.track(parts, "write for tools", total=len(paths)):
+            origins = saved.origins(job, path)
+            for frame, (ids_hw, levels_hw) in zip(frames, read_rows(path, len(frames)), strict=True):
+                if frame in origins and origins[frame]["steps"][0] > 0:
                     sure_hw = np.where(levels_hw < above, IGNORE, ids_hw).astype(np.uint8)
                     for writer in writers:
                         writer.write(f"{flat_name(frame)}.png", sure_hw)
 
 
-def _propagated(job: Job, store: ClipStore, found: list[list[Link]], begin: int) -> Iterator[Propagated]:
+def _propagated(job: Job, store: ClipStore, found: list[Chain], begin: int) -> Iterator[Propagated]:
     """All frames from number `begin` on."""
     config: PropagateConfig = job.config
     given, labels = job.inputs[0], visible_labels(store, job.inputs[0])
     network = BranchVoice(given, config, store, torch.device(job.device)) if given.kind == "branches" else None
     propagation = Propagation(store, flow_of(config, job.inputs).between, network, job.scratch)
     limits = Limits(config.reach, config.explained)
-    for chain in found:
-        here, begin = begin, max(0, begin - len(chain))
-        for frame in propagation.run(chain, labels, limits, here) if here < len(chain) else ():
+    for links in found:
+        here, begin = begin, max(0, begin - len(links))
+        for frame in propagation.run(links, labels, limits, here) if here < len(links) else ():
             if frame.origins or network is None or config.beyond == "nothing":
                 yield frame
                 continue
@@ -146,8 +166,8 @@ class BranchVoice:
         return found
 
 
-def _tell(job: Job, frames: list[str], provenance: dict[str, CarriedFrame]) -> None:
-    labeled = sum(frame.steps[0] == 0 for frame in provenance.values())
-    job.metrics |= {"frames": len(frames), "labeled": labeled, "carried": len(provenance) - labeled}
-    told = f"{labeled} labels reach {len(provenance) - labeled} of {len(frames) - labeled} other frames"
-    job.display.info(told if len(provenance) > labeled else f"{told}: a smaller --set explained= lets them go on")
+def _tell(job: Job, total: int, tally: Counter[str]) -> None:
+    labeled, carried = tally["labeled"], tally["carried"]
+    job.metrics |= {"frames": total, "labeled": labeled, "carried": carried}
+    told = f"{labeled} labels reach {carried} of {total - labeled} other frames"
+    job.display.info(told if carried else f"{told}: a smaller --set explained= lets them go on")

@@ -9,8 +9,9 @@ import numpy as np
 
 from ifrkit.core.keyed import key_rng
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow
-from ifrkit.data.store.clips import ClipStore, ClipStoreWriter, StoreFile, StoreIndex
+from ifrkit.data.store.clips import ClipStore, ClipStoreWriter
 from ifrkit.data.store.file import StoredFrame
+from ifrkit.data.store.index import StoreFile, StoreIndex
 from ifrkit.data.store.rows import encode
 
 CLASSES = 4

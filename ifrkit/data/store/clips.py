@@ -7,63 +7,28 @@ read. A `ClipStore` pickles as its path; every process opens its own HDF5 files,
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import OrderedDict
-from functools import cached_property
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.store import Artifact
-from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError, ConfigError
-from ifrkit.core.faults import PASSING
 from ifrkit.core.lazy import lazy
-from ifrkit.core.plain import read_plain
-from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow, Window
-from ifrkit.data.store.layout import REMAKE, Layout
+from ifrkit.core.records import Frame, Label, LabelSpace, Split, TrueFlow, Window
+from ifrkit.data.store.index import INDEX, StoreIndex, read_index
+from ifrkit.data.store.layout import REMAKE
 
 if TYPE_CHECKING:
     from ifrkit.data.store import file as h5
 else:
     h5 = lazy("ifrkit.data.store.file")  # a dry run asks the index alone
 
-INDEX = "clips.json"
 _UNPACKED_BYTES = 32 << 20
 """Of labels that are kept: few are shown again and again, and to unpack one takes longer than to crop a sample."""
-
-
-class StoreFile(Config):
-    """One HDF5 file and the names of its frames, in the order of its rows."""
-
-    name: Annotated[str, Field(pattern=r"^frames-[0-9]{5,}\.h5$")]
-    frames: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class StoreIndex(Config):
-    """`clips.json`."""
-
-    name: str
-    """Of the dataset."""
-    size: tuple[int, int]
-    """(height, width) of every frame and label."""
-    codec: str
-    has_flow: bool
-    labels: LabelSpace
-    clips: tuple[ClipRecord, ...]
-    files: tuple[StoreFile, ...]
-    histogram: dict[Split, tuple[int, ...]] = {}
-    """Pixels of each class, then of the ignored ones, in the visible labels of each split."""
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.size, self.codec, self.has_flow, self.labels.num_classes)
-
-    @cached_property
-    def label_names(self) -> frozenset[str]:
-        """Frames that have a label, visible or hidden."""
-        return frozenset(clip.frames[i] for clip in self.clips for i in (*clip.labeled, *clip.hidden))
 
 
 class ClipStoreWriter:
@@ -94,22 +59,9 @@ class ClipStore:
     def __init__(self, path: Path) -> None:
         """path: the directory of a clips artifact. Raises ArtifactError if it holds no readable index."""
         self.path = path
-        try:
-            index = StoreIndex.model_validate_json(read_plain(path / INDEX))
-            places = [(name, (f, row)) for f, file in enumerate(index.files) for row, name in enumerate(file.frames)]
-            self._places = dict(places)
-            missing = next((f for clip in index.clips for f in clip.frames if f not in self._places), None)
-        except FileNotFoundError:
-            raise ArtifactError(f"{path} holds no {INDEX}", "name a clips artifact") from None
-        except (OSError, ValidationError) as error:
-            if isinstance(error, OSError) and error.errno in PASSING:
-                raise
-            fault = str(error).splitlines()[0]
-            raise ArtifactError(f"{path / INDEX}: the file is corrupt ({fault})", REMAKE) from error
-        if missing:
-            raise ArtifactError(f"{path / INDEX}: the file is corrupt (no place for frame {missing})", REMAKE)
-        self.index = index
-        self.clips = list(index.clips)
+        self.index, self._rows = read_index(path)
+        self.clips = list(self.index.clips)
+        self._ends = list(accumulate(len(file.frames) for file in self.index.files))
         self._files: dict[int, h5.StoreFileReader] = {}
         self._labels: OrderedDict[str, Label] = OrderedDict()
         self._process = os.getpid()
@@ -153,6 +105,15 @@ class ClipStore:
     def clips_of(self, split: Split) -> list[int]:
         """Numbers of the clips of a split."""
         return [number for number, clip in enumerate(self.clips) if clip.split == split]
+
+    @property
+    def stored_frames(self) -> int:
+        """How many frames there are; those that clips share count once."""
+        return self._ends[-1] if self._ends else 0
+
+    def rows(self, clip: int) -> Sequence[int]:
+        """Which of the stored frames, counted through all files, a clip shows."""
+        return self._rows[clip]
 
     def frame(self, clip: int, index: int, window: Window | None = None, *, copy: bool = True) -> Frame:
         """Frame `index` of a clip, or a window of it: (h, w, 3) uint8 RGB. The pixels are checked.
@@ -219,8 +180,9 @@ class ClipStore:
         return label
 
     def _row(self, clip: int, index: int) -> tuple[h5.StoreFileReader, int]:
-        number, row = self._places[self.clips[clip].frames[index]]
-        return self._file(number), row
+        row = self._rows[clip][index]
+        number = bisect_right(self._ends, row)
+        return self._file(number), row - (self._ends[number - 1] if number else 0)
 
     def _file(self, number: int) -> h5.StoreFileReader:
         if self._process != os.getpid():  # HDF5 handles do not survive a fork

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,7 +90,9 @@ class FrameReader:
         self._pool = None
         if workers:
             # Pickled here, not inherited: an open video file must not be shared with its copies.
-            arguments = (pickle.dumps((dataset, recipe)), os.getpid())
+            # Which frames have a label goes with each task: of a long video that is a long list.
+            short = replace(recipe, labels=frozenset(), full_labels=frozenset())
+            arguments = (pickle.dumps((dataset, short)), os.getpid())
             self._pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=arguments)
         self._pending: deque[Future[list[StoredFrame]]] = deque()
         self._fill()  # forks now, while no other thread (a progress bar's) can hold a lock
@@ -117,7 +119,9 @@ class FrameReader:
 
     def _fill(self) -> None:
         while self._pool and self._chunks and len(self._pending) < self._ahead:
-            self._pending.append(self._pool.submit(_read, self._chunks.pop(0)))
+            names = self._chunks.pop(0)
+            labels = (frozenset(names) & kept for kept in (self._recipe.labels, self._recipe.full_labels))
+            self._pending.append(self._pool.submit(_read, names, *labels))
 
 
 _worker: tuple[Dataset, Recipe]
@@ -140,6 +144,6 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _read(names: Sequence[str]) -> list[StoredFrame]:
+def _read(names: Sequence[str], labels: frozenset[str], full_labels: frozenset[str]) -> list[StoredFrame]:
     dataset, recipe = _worker
-    return recipe.read(dataset, names)
+    return replace(recipe, labels=labels, full_labels=full_labels).read(dataset, names)

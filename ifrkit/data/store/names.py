@@ -1,0 +1,67 @@
+"""Names of frames in few bytes: a video of ten hours has a million of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+
+class Names(Sequence[str]):
+    """Texts one after the other: as UTF-8 in one piece, and where each begins. Each is made when it is asked for."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._text = bytearray()
+        self._begins = array("q", [0])
+        self.extend(names)
+
+    def extend(self, names: Iterable[str]) -> None:
+        """Put more at the end."""
+        for name in names:
+            self._text += name.encode("utf-8", "surrogatepass")
+            self._begins.append(len(self._text))
+
+    def __len__(self) -> int:
+        return len(self._begins) - 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and self._text == other._text and self._begins == other._begins
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = range(len(self))[index]
+        return self._text[self._begins[index] : self._begins[index + 1]].decode("utf-8", "surrogatepass")
+
+
+class Chosen(Sequence[str]):
+    """Some of `Names`, by their numbers `rows`. Equal to a tuple of the same texts."""
+
+    __slots__ = ("names", "rows")
+
+    def __init__(self, names: Names, rows: Sequence[int]) -> None:
+        self.names, self.rows = names, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self.names[row] for row in self.rows[index])
+        return self.names[self.rows[index]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Chosen | tuple) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))

@@ -1,0 +1,102 @@
+"""Indexes of long videos: held in few bytes, and the same as ever to who reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import small_stores
+
+from ifrkit.artifacts.indexes import CarriedFrame, Provenance, Pseudo, write_long
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.records import ClipRecord
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.index import INDEX
+from ifrkit.data.store.names import Chosen, Names
+
+ODD = ("a/000001", "strasse/ß 1", "", "\N{GRINNING FACE}", "broken\udcff")
+
+
+def test_names_are_what_was_put_in() -> None:
+    names = Names(ODD)
+    assert tuple(names) == ODD
+    assert names[-1] == ODD[-1]
+    assert names[1:3] == ODD[1:3]
+    with pytest.raises(IndexError):
+        names[5]
+    chosen = Chosen(names, range(1, 4))
+    assert chosen == ODD[1:4]
+    assert ODD[1:4] == chosen
+    assert chosen[0] == ODD[1]
+    assert chosen[-2:] == ODD[2:4]
+    assert ODD[3] in chosen
+    assert len({chosen, ODD[1:4]}) == 1
+
+
+def test_names_are_small() -> None:
+    """A text of Python takes more than twice as much."""
+    names = Names(f"street/{i:06}" for i in range(1000))
+    assert names._text.__sizeof__() + names._begins.__sizeof__() < 30 * len(names)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_index_reads_as_it_was_written(tmp_path: Path, shared: bool) -> None:
+    """shared: clips that show the same frames, in another order than the files hold them."""
+    clips = [small_stores.clip(number, length=7) for number in range(3)]
+    if shared:
+        every = [name for clip in clips for name in clip.frames]
+        clips.append(ClipRecord(name="again", video="v", split="train", frames=tuple(every[8:2:-1])))
+        clips.insert(0, ClipRecord(name="first", video="v", split="val", frames=(every[4], every[20])))
+    store = small_stores.write_store(tmp_path / "store", clips, per_file=4)
+    assert store.clips == clips
+    assert store.clips[0].frames == clips[0].frames
+    assert [name for file in store.index.files for name in file.frames] == list(
+        dict.fromkeys(name for clip in clips for name in clip.frames)
+    )
+    stored = [name for file in store.index.files for name in file.frames]
+    for number, clip in enumerate(clips):
+        assert [stored[row] for row in store.rows(number)] == list(clip.frames)
+        for index, name in enumerate(clip.frames):
+            assert (store.frame(number, index) == small_stores.pixels(name, store.size)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"clips"', '"clipz"'),
+        lambda text: text.replace('"frames"', '"framez"', 1),
+        lambda text: text.replace("video0/001", "video0/009", 1),
+        lambda text: text + "1",
+        lambda text: text.replace("],", "]", 1),
+        lambda text: text.rstrip()[:-1] + ",}",
+        lambda text: "[" * 100_000,
+        lambda text: '{"clips": ' + "[" * 100_000,
+        lambda text: "",
+        lambda text: "7",
+    ],
+)
+def test_what_is_no_index_is_refused(tmp_path: Path, damage: object) -> None:
+    store = small_stores.write_store(tmp_path / "store", [small_stores.clip(0)])
+    path = store.path / INDEX
+    path.write_text(damage(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(ArtifactError, match="the file is corrupt") as raised:
+        ClipStore(store.path)
+    assert "\n" not in raised.value.message
+
+
+def test_what_is_written_piece_by_piece_is_the_same_file(tmp_path: Path) -> None:
+    frames = {f"s/{i}": CarriedFrame.of([("s/0", i, 0.5), ("s/9", 9 - i, 1.0)]) for i in range(5)}
+    index = Provenance(flow="dis", frames=frames)
+    index.write(tmp_path)
+    trees = [{name: frame.model_dump(mode="json")} for name, frame in frames.items()]
+    parts = iter([{}, trees[0], trees[1] | trees[2], {}, trees[3] | trees[4]])
+    write_long(tmp_path / "long.json", {"flow": "dis", "frames": parts})
+    assert (tmp_path / "long.json").read_bytes() == (tmp_path / Provenance.FILE).read_bytes()
+    other = Pseudo(frames=("a", "ß", "c"), per_file=2, size=(4, 6), num_classes=3)
+    other.write(tmp_path)
+    tree = other.tree()
+    write_long(tmp_path / "long.json", {**tree, "frames": iter([["a", "ß"], [], ["c"]])})
+    assert (tmp_path / "long.json").read_bytes() == (tmp_path / Pseudo.FILE).read_bytes()
+    write_long(tmp_path / "long.json", {"none": iter([[]]), "kept": 1})
+    assert json.loads((tmp_path / "long.json").read_bytes()) == {"none": [], "kept": 1}
