@@ -48,6 +48,8 @@ from ifrkit.artifacts import store
 from ifrkit.artifacts.locks import LOCK
 from ifrkit.cli.main import main as cli
 from ifrkit.core.errors import ConfigError, ResourceError
+from ifrkit.predict import resume
+from ifrkit.stages import _predict
 
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES}
 ACTIONS = ("kill", *ERRORS)
@@ -391,7 +393,16 @@ def write_video(path: Path) -> None:
     writer.release()
 
 
+def in_one_order() -> None:
+    """`predict` reads ahead and writes in threads, and saves by the clock: two runs would have their operations in two
+    orders. Here it does one thing after the other, and saves after each frame.
+    """
+    resume.SECONDS = -1.0
+    _predict.ahead = _predict.afterwards = contextlib.nullcontext  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
+    in_one_order()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     video._library(0)  # what the synthetic streets are made of: once, for all forks
