@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from ifrkit.core.config import Config, NestedError
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.limits import limit, raised
 from ifrkit.core.plugins import load, require, spelled, split_argument
 
-Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+def _possible(size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] * size[1] > limit("MEGAPIXELS") * 10**6:
+        raise ValueError(f"more than {limit('MEGAPIXELS')} megapixels; {raised('MEGAPIXELS')}")
+    return size
+
+
+Size = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(_possible)]
 """(height, width) in pixels."""
 
 

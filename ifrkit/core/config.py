@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -68,6 +70,8 @@ def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:
 
 def _content(name: str, path: str) -> str:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may not end
+            raise ConfigError(f"{name}: {path} is not a plain file", "give the file itself")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -35,6 +35,18 @@ IGNORED = "__ignore__"
 """What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
 
 
+_PLAIN = {
+    "missing": "is missing",
+    "extra_forbidden": "is an unknown key",
+    "dict_type": "is not a table of names",
+    "model_type": "is not a colour [R, G, B], nor a table of color and id",
+    "too_short": "is empty",
+    "string_type": "is not a name; write numbers and the like in quotes",
+    "list_type": "is not a list",
+}
+"""What pydantic says in words for programmers."""
+
+
 class _Class(Config):
     color: tuple[_Byte, _Byte, _Byte] | None = None
     id: _Id | None = None
@@ -101,9 +113,10 @@ def read_table(path: Path) -> ClassTable:
         raise DatasetError(error.message, "correct the class table") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        said = _PLAIN.get(first["type"], first["msg"])
         raise DatasetError(
-            f"{path}: {where}: {first['msg']}",
+            f"{path}: {where}: {said}" if where else f"{path}: it has no classes",
             "expected `classes: {NAME: [R, G, B]}` or `{NAME: {color: [R, G, B], id: N}}`",
         ) from error
     colors = distinct_colors(len(file.classes))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from calendar import monthrange
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from itertools import groupby, pairwise
 from statistics import median
@@ -18,6 +20,11 @@ from typing import NamedTuple
 _DIGITS = re.compile(r"(\d+)")
 _NUMBER = re.compile(r"(\d+\.\d{3,}|\d{9,}[_-]\d{6,9}|\d+)")
 """Also seconds with decimals (1305031102.175304), and seconds and their fraction (1305031102_175304)."""
+_CLOCK = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])[-_ T.]{1,3}"
+    r"([01]\d|2[0-3])([-_.:h]?)([0-5]\d)[-_.:m]?([0-5]\d)((?:\.\d{1,9}|\d{3}(?:\d{3})*)?)(?!\d)"
+)
+"""Date and time of day, perhaps with parts of the second: 2024-05-01_12-00-59, 20240501_120059123."""
 _VIEW = re.compile(r"(?:cam|camera|view|lens|eye)[-_ ]?$", re.IGNORECASE)
 _JUMP = 5
 """A step of more than so many usual ones is a jump."""
@@ -76,16 +83,25 @@ def find_series(stems: Sequence[str]) -> tuple[list[Series], list[int]]:
 
     Images are one series when their names differ in one number alone. If several numbers vary, it is the last one, but
     for a number of a camera: seq_000001_000019 is frame 19 of seq_000001, frame_0007_cam1 is frame 7 of camera 1.
+    A date with a time of day is one number.
     """
     families: dict[tuple[str, ...], list[_Stem]] = defaultdict(list)
     for place, stem in enumerate(stems):
-        parts = _NUMBER.split(_plain(stem))
+        parts = _NUMBER.split(_CLOCK.sub(_seconds, _plain(stem)))
         families[tuple(parts[::2])].append(_Stem(place, stem, parts))
     groups = [group for family in families.values() for group in _divided(family)]
     named = _names(groups)
     found = [_series(group, name) for group, name in zip(groups, named, strict=True) if len(group.members) > 1]
     strays = [stem.place for group in groups if len(group.members) == 1 for stem in group.members]
     return sorted(found, key=lambda series: natural(series.name)), sorted(strays)
+
+
+def _seconds(clock: re.Match[str]) -> str:
+    """A date and time as one number, in seconds: minutes have 60 of them, so its digits alone would jump."""
+    year, month, day, hour, minute, second = (int(clock[part]) for part in (1, 3, 4, 5, 7, 8))
+    days = date(year, month, min(day, monthrange(year, month)[1])).toordinal()
+    whole = ((days * 24 + hour) * 60 + minute) * 60 + second
+    return f"{whole}.{clock[9].lstrip('.').ljust(3, '0')}"
 
 
 class _Stem(NamedTuple):

@@ -95,6 +95,10 @@ def search(top: Path, without: Path | None = None) -> Found:
     """
     if top.is_file():
         return Found([Video(readable(top.stem), top, (top,) if top.suffix.lower() in IMAGES else ())])
+    if top.exists() and not top.is_dir():
+        raise DatasetError(
+            f"{top}: a pipe or a device, not a file", "save it as a file first, or name a stream's address"
+        )
     if not top.is_dir():
         raise DatasetError(f"{top}: no such file or directory", "name videos, or directories of frames")
     found = Found()

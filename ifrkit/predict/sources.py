@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from data_prep.folders.layout import leave_masks
 from ifrkit.core.encoding import readable
-from ifrkit.core.errors import DatasetError, IfrkitError
+from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError
 from ifrkit.core.records import Frame
 from ifrkit.core.text import file_name
 from ifrkit.media.images import read_rgb
@@ -107,6 +107,8 @@ def _found(paths: Sequence[str]) -> tuple[Found, set[Path], dict[int, str]]:
 
     The last one maps the id of a video to its camera's number or address.
     """
+    if not all(text.strip() for text in paths):
+        raise ConfigError("the name of a video is empty", "name videos, or directories of frames; `.` is this one")
     found, named, seen = Found(), set[Path](), set[str]()
     streams = {text: Video(live.name_of(text), Path(live.name_of(text))) for text in paths if live.is_live(text)}
     found.videos += streams.values()

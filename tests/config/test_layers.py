@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,22 @@ def test_an_id_does_not_depend_on_how_a_run_is_run() -> None:
     assert quick.identity() == _branches()[0].identity()
     nested = [resolve(TrainFusionConfig, "train-fusion", sets=s)[0] for s in ([], ["pretrain.runtime.workers=0"])]
     assert nested[0].identity() == nested[1].identity()
+
+
+def test_a_file_that_may_not_end_is_not_read(tmp_path: Path) -> None:
+    """Its content is part of the id: of a device it would be read for ever, of a pipe waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/zero", str(tmp_path / "pipe")):
+        for key in ("labeled", "update"):
+            field = "list" if key == "labeled" else "pretrained"
+            config = TrainBranchesConfig.model_validate({key: {field: place}})
+            with pytest.raises(ConfigError, match=f"{field}: {place} is not a plain file"):
+                config.identity()
+
+
+def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"dataset": "synthetic", "size": [100_000, 100_000]}
+    with pytest.raises(ValueError, match="more than 64 megapixels; set IFRKIT_MAX_MEGAPIXELS higher"):
+        PrepareConfig.model_validate(config)
+    monkeypatch.setenv("IFRKIT_MAX_MEGAPIXELS", "10000")
+    assert PrepareConfig.model_validate(config).size == (100_000, 100_000)

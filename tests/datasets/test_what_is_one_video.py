@@ -84,12 +84,32 @@ def test_sequences_whose_numbers_begin_again(tail: str) -> None:
         (["1305031102_975304", "1305031103_011304", "1305031103_043211"], {"": 3}),
         (["x_0001_t12", "x_0002_t25", "x_0003_t31"], {"x": 3}),
         (["f1", "f01", "f2", "f02"], {"f": 2, "f-2": 2}),
+        (["2024-05-01_12-00-50", "2024-05-01_12-01-00", "2024-05-01_12-01-10"], {"": 3}),
+        (["2024-12-31T23.59.59", "2025-01-01T00.00.00"], {"": 2}),
+        (["20240501_120059_cam1", "20240501_120100_cam1"], {"": 2}),
     ],
 )
 def test_series_by_their_names(stems: list[str], series: dict[str, int]) -> None:
     found, strays = _series(*stems)
     assert {name: len(own) for name, own in found.items()} == series
     assert not strays
+
+
+def test_recordings_that_are_named_after_their_beginning() -> None:
+    names = [f"yard 20240501_1{hour}0059_{n:04}" for hour in (2, 3) for n in range(3)]
+    assert list(_series(*names)[0].values()) == [names[:3], names[3:]]
+
+
+@pytest.mark.parametrize("tail", ["", ".5", "250", ".123456"])
+def test_minutes_have_sixty_seconds(tail: str) -> None:
+    """No jump where a minute, an hour or a day begins; a pause is one."""
+    stems = [f"IMG_20240229_2359{second}{tail}" for second in (40, 50)]
+    stems += [f"IMG_20240301_0000{second}{tail}" for second in ("00", "10")] + [f"IMG_20240301_0100{10}{tail}"]
+    (series,), strays = find_series(stems)
+    assert not strays
+    assert [stems[place] for place in series.places] == stems
+    assert jumps(series.numbers) == (4,)
+    assert series.numbers[1] - series.numbers[0] == 10
 
 
 @pytest.mark.parametrize(

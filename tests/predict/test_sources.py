@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import own_videos
 import pytest
 
-from ifrkit.core.errors import DatasetError
+from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.predict.sources import find_sources, read, survey
 
 
@@ -97,6 +98,19 @@ def test_nothing_there(tmp_path: Path) -> None:
         find_sources([str(tmp_path / "gone.mp4")])
     with pytest.raises(DatasetError, match="no images and no video files found"):
         find_sources([str(tmp_path)])
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for place in ("/dev/zero", str(tmp_path / "pipe.mp4")):
+        with pytest.raises(DatasetError, match=f"{place}: a pipe or a device, not a file; save it"):
+            find_sources([place])
+
+
+def test_an_empty_name_is_not_this_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the shell that is not set would predict everything that lies here."""
+    own_videos.write_folder(tmp_path / "v", own_videos.street(2))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="the name of a video is empty"):
+        find_sources([""])
+    assert [source.name for source in find_sources(["."])] == ["v"]
 
 
 def test_two_images_of_one_frame(tmp_path: Path) -> None:
