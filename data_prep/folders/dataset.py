@@ -326,7 +326,7 @@ class Dataset(CatalogDataset):
 
     def _one_class(self, usable: Collection[str]) -> list[str]:
         """A warning where there is nothing that a network could tell apart."""
-        if len(names := self.label_space().names) > 1 or not usable:
+        if not usable or len(names := self.label_space().names) > 1:
             return []
         return [
             f"there is one class alone, {names[0]!r}, and what is not labeled is ignored: nothing can be learned; "

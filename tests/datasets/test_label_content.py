@@ -147,6 +147,12 @@ def test_one_class_alone_is_said(opened: Open) -> None:
     assert not said(opened(_labelme(ROAD), "classes: {background: , road: }\n"))
 
 
+def test_without_labels_nothing_is_said_of_classes(tmp_path: Path) -> None:
+    exports.frames(tmp_path)
+    dataset = Dataset(tmp_path, Dataset.Config(clip_length=4))
+    assert "no classes: there is no classes.yaml, and no label" in dataset.summary()
+
+
 def test_rectangles_of_four_corners(opened: Open) -> None:
     """Siblings of LabelMe write them so."""
     corners = [[10, 5], [29, 5], [29, 14], [10, 14]]
