@@ -70,12 +70,15 @@ class BalanceConfig(Config):
     """What is done against classes that have few pixels."""
 
     by: Literal["none", "power", "median", "effective", "ohem", "lovasz", "dice"] = "none"
-    """power, median, effective: weights by the labeled pixels of each class, in the supervised term and in cross
-    entropies of methods. ohem, lovasz, dice: another supervised loss."""
+    """power, median, effective: weights by the labeled pixels of each class in cross entropies. ohem, lovasz, dice:
+    another supervised loss."""
     power: float = Field(0.5, ge=0, le=1)
     """by=power: weight 1 / frequency to this power."""
     cap: float = Field(10.0, gt=0)
     """No class weighs more; 1 is the mean over the labeled pixels."""
+    pseudo: float = Field(0.0, ge=0, le=1)
+    """Where methods learn from labels that a network gave, the weights count to this power; 0: not at all. A network
+    that learned with weights calls rare classes often; weights on its own labels, too, let them grow without end."""
 
 
 class LoopConfig(Config):

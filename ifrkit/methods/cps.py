@@ -97,7 +97,7 @@ class Method(base.Method):
             logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
             labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
             (first, second), (first_label, second_label) = logits, labels
-            losses.append(cross_supervision(first, second, first_label, second_label, batch.class_weights))
+            losses.append(cross_supervision(first, second, first_label, second_label, batch.pseudo_weights))
         base.guess(batch, "v1_0", labels[1])
         return torch.stack(losses).mean()
 
@@ -115,4 +115,4 @@ class Method(base.Method):
             labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
             logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
         (first, second), (first_label, second_label) = logits, labels
-        return cross_supervision(first, second, first_label, second_label, batch.class_weights)
+        return cross_supervision(first, second, first_label, second_label, batch.pseudo_weights)

@@ -57,5 +57,5 @@ class Method(MeanTeacher):
         logits_bkhw = upsample(network.classify(network.features(seen)), (h, w))
         return {
             "strong": c.weight
-            * confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.class_weights)
+            * confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.pseudo_weights)
         }

@@ -114,7 +114,7 @@ class Method(base.Method):
                     rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
                     logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
                     loss = cross_entropy(
-                        logits_bkhw / c.logit_temperature, label_bhw, c.mean, batch.class_weights
+                        logits_bkhw / c.logit_temperature, label_bhw, c.mean, batch.pseudo_weights
                     )  # Eq. (8)
                     terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms

@@ -127,7 +127,7 @@ class Method(base.Method):
         seen_b3hw = strong_b3hw.masked_fill(cut_bhw[:, None], 0.0)  # the mean colour, once normalised
         logits_bkhw = network.classify(network.features(seen_b3hw))
         counts_bhw = 1 - F.interpolate(cut_bhw[:, None].to(seen_b3hw.dtype), logits_bkhw.shape[-2:])[:, 0]
-        return soft_cross_entropy(logits_bkhw, target_bkhw, counts_bhw, batch.class_weights)
+        return soft_cross_entropy(logits_bkhw, target_bkhw, counts_bhw, batch.pseudo_weights)
 
     def _pseudo_label(self, network: Network, weak_b3hw: Tensor) -> Tensor:
         """Of the plain frame, at the size of the decoder's map; one pass serves decoder and classifier."""

@@ -95,5 +95,6 @@ class Method(base.Method):
         base.guess(batch, "v1_0", label_bhw, label_bhw != IGNORE)
         logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), size)
         return {
-            "carried": self.config.weight * cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.class_weights)
+            "carried": self.config.weight
+            * cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.pseudo_weights)
         }

@@ -97,7 +97,9 @@ class Method(MeanTeacher):
             confidence_bhw, label_bhw = logits_bkhw.softmax(1).max(1)
             for f_bchw in dropped:
                 logits_bkhw = upsample(network.classify(f_bchw), weak_b3hw.shape[-2:])
-                loss = confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.class_weights)
+                loss = confident_cross_entropy(
+                    logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.pseudo_weights
+                )
                 terms["features"] = of_features * loss  # p^fp
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         if of_strong:
@@ -126,5 +128,5 @@ class Method(MeanTeacher):
         losses = []
         for logits_bkhw, mask in zip(strong, masks, strict=True):
             label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))
-            losses.append(confident_cross_entropy(logits_bkhw, label, confidence, c.threshold, batch.class_weights))
+            losses.append(confident_cross_entropy(logits_bkhw, label, confidence, c.threshold, batch.pseudo_weights))
         return losses

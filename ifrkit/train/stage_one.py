@@ -214,6 +214,8 @@ class BranchTask(Task):
         self.crop = config.crop.fitted(store.size)
         weights_k = None if pixels_ck is None else class_weights(pixels_ck.sum(0), config.balance)
         self.class_weights = None if weights_k is None else torch.from_numpy(weights_k).to(device)
+        power = config.balance.pseudo
+        self.pseudo_weights = None if self.class_weights is None or not power else self.class_weights**power
         self.module = BranchLosses(network, self.methods, config, self.judge.hear).to(device)
         own = [optimizer for method in self.methods.values() if (optimizer := method.optimizer())]
         self.optimizers = [branch_optimizer(self.module, config, own), *own]
@@ -254,7 +256,7 @@ class BranchTask(Task):
     def to_device(self, item: RawBatch) -> Batch:
         self.judge.expect(item.truth)
         batch = loader.to_device(item, self.views, self.device, self.network.normalise)
-        batch.class_weights = self.class_weights
+        batch.class_weights, batch.pseudo_weights = self.class_weights, self.pseudo_weights
         return batch
 
     def notes(self) -> dict[str, Any]:

@@ -41,13 +41,16 @@ def test_weights_come_from_the_labeled_clips_alone(clips: Artifact) -> None:
     np.testing.assert_array_equal(task.class_weights.numpy(), expected)
 
 
-def test_methods_see_the_weights(clips: Artifact) -> None:
+@pytest.mark.parametrize("pseudo", [0.0, 1.0])
+def test_methods_see_the_weights_and_on_labels_of_a_network_only_as_asked(clips: Artifact, pseudo: float) -> None:
+    true = {"sup", "cps.second", "blend.blend"}  # blend draws its classes by the weights, whatever they count
     for ssl in ("fixmatch", "ifr", "cps", "tps", "blend"):
         options = {"method": {ssl: {"threshold": 0.0} if ssl == "fixmatch" else {}}, "ce_mean": "all"}
         plain = train(toy_task(ssl, clips, **options), late=1000)[0]
-        heavy = train(toy_task(ssl, clips, balance={"by": "power", "power": 1.0}, **options), late=1000)[0]
+        balance = {"by": "power", "power": 1.0, "pseudo": pseudo}
+        heavy = train(toy_task(ssl, clips, balance=balance, **options), late=1000)[0]
         for term in plain:
-            assert plain[term] != heavy[term], (ssl, term)
+            assert (plain[term] != heavy[term]) == (term in true or pseudo > 0), (ssl, term)
 
 
 def test_adamw_takes_its_rates_and_warms_up(clips: Artifact) -> None:

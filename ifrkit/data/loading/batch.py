@@ -49,7 +49,7 @@ class Batch:
 
     views: name -> (b, 3, h, w) float32, normalised. labels: name -> (b, h, w) int64, 255 = ignore. clips, places and
     extras as in RawBatch. guesses: what a method took for the label of a view, put here by `methods.base.guess`.
-    class_weights: (k) of cross entropies with labels or pseudo labels (`balance`); None: all 1.
+    class_weights: (k) of cross entropies with labels (`balance`), pseudo_weights: with pseudo labels; None: all 1.
     """
 
     views: dict[str, Tensor]
@@ -59,6 +59,7 @@ class Batch:
     extras: dict[str, Tensor] = field(default_factory=dict)
     guesses: dict[str, Guess] = field(default_factory=dict)
     class_weights: Tensor | None = None
+    pseudo_weights: Tensor | None = None
 
 
 @dataclass
