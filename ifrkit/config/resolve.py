@@ -19,6 +19,8 @@ from ifrkit.core.stage import sections
 if TYPE_CHECKING:
     from importlib import resources
 
+    from pydantic_core import ErrorDetails
+
     from ifrkit.config import yamlio
 else:
     resources, yamlio = lazy("importlib.resources"), lazy("ifrkit.config.yamlio")
@@ -181,9 +183,9 @@ def _nest(dotted: str, value: Any) -> dict[str, Any]:
 
 def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str, str], prefix: str) -> ConfigError:
     """The first thing that is wrong, in one line: dotted key, what, where it was said, what to do."""
-    first = error.errors(include_url=False)[0]
+    first = _nearest_miss(error)
     cause = first.get("ctx", {}).get("error")
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "tuple[", "constrained-"))]
+    path = _keys(first)
     dotted = ".".join([prefix, *path] if prefix else path)
     if isinstance(cause, NestedError):
         inner = ".".join(part for part in (dotted, cause.key) if part)
@@ -199,6 +201,21 @@ def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str,
         return ConfigError(f"{dotted}: has to be given", f"name it (see --help), or use --set {dotted}=...")
     shown = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
     return ConfigError(f"{dotted}: {message}{shown}{said}" if dotted else message)
+
+
+_KINDS = ("function-", "tuple[", "constrained-", "literal[")
+"""How pydantic names a member of a union in the place of an error."""
+
+
+def _keys(error: ErrorDetails) -> list[str]:
+    return [str(part) for part in error["loc"] if not str(part).startswith(_KINDS)]
+
+
+def _nearest_miss(error: ValidationError) -> ErrorDetails:
+    """The first error; of a field that may be of several types, that of the type which the value comes nearest to."""
+    first, *others = error.errors(include_url=False)
+    same = [first, *(other for other in others if _keys(other)[: len(_keys(first))] == _keys(first))]
+    return max(same, key=lambda e: (len(_keys(e)), (e["type"] == "literal_error") == isinstance(e["input"], str)))
 
 
 def _model_at(cls: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

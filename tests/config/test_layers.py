@@ -11,6 +11,7 @@ import pytest
 
 from ifrkit.config import resolve as module
 from ifrkit.config.evaluate import EvalConfig
+from ifrkit.config.predict import PredictConfig
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.resolve import resolve, rows
 from ifrkit.config.train_branches import TrainBranchesConfig
@@ -104,6 +105,20 @@ def test_errors_are_one_line_that_begins_with_the_key(assignment: str, wanted: s
     assert str(caught.value).startswith(wanted)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("assignment", "wanted"),
+    [
+        ("size=[0,0]", "size.0: input should be greater than or equal to 1, got 0 (from --set)"),
+        ("size=[48]", "size.1: "),
+        ("size=trian", "size: input should be 'train' or 'own', got 'trian' (from --set)"),
+    ],
+)
+def test_of_several_types_the_error_of_the_nearest_is_told(assignment: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(PredictConfig, "predict", flags={"videos": (("v.mp4",), "VIDEO")}, sets=[assignment])
+    assert str(caught.value).startswith(wanted)
 
 
 def test_errors_inside_optional_and_plugin_parts() -> None:
