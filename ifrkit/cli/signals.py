@@ -35,13 +35,13 @@ class Stop:
         """Take over both signals of this process; forked workers leave the decision to it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
-        sys.unraisablehook = self._lost
+        self._others, sys.unraisablehook = sys.unraisablehook, self._lost
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Python drops what is raised in a finalizer or a weak reference's callback, a signal's too: raise it again."""
         stopped = unraisable.exc_value
         if not isinstance(stopped, Stopped):
-            sys.__unraisablehook__(unraisable)
+            self._others(unraisable)
             return
         number = stopped.signum
         signal.signal(signal.SIGALRM, lambda _, frame: self._handle(number, frame))

@@ -188,8 +188,8 @@ def test_printed_config_is_a_config_file(shell: Shell) -> None:
     assert "# default" in text
     (shell.cwd / "c.yaml").write_text(text)
     again = json.loads(shell.ok("ifrkit toy-source --config c.yaml --print-config --json"))
-    assert again["config"] == {"size": 7, "seconds": 0.0, "seed": 3}
-    assert again["origins"] == dict.fromkeys(("size", "seconds", "seed"), "c.yaml")
+    assert again["config"] == {"size": 7, "seconds": 0.0, "finalizer": 0.0, "seed": 3}
+    assert again["origins"] == dict.fromkeys(again["config"], "c.yaml")
 
 
 def test_workspace_from_the_environment(shell: Shell) -> None:

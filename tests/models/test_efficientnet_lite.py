@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -141,6 +142,7 @@ def test_auto_refuses_a_file_that_was_changed(tmp_path: Path, monkeypatch: pytes
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "models/efficientnet-lite0-57934424.pth").write_bytes(b"other bytes")
+    monkeypatch.delitem(sys.modules, package.name, raising=False)  # where another test has imported the real one
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ArtifactError, match="not the published file"):
         _built(0, pretrained="auto")

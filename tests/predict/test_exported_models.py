@@ -16,7 +16,7 @@ from ifrkit.config.export import ExportConfig
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.records import LabelSpace
-from ifrkit.export.formats import require_onnx
+from ifrkit.export.extra import require_onnx
 from ifrkit.predict.segmenter import Segmenter
 from ifrkit.stages import export
 from ifrkit.stages.runner import Run, execute
