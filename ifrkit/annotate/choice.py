@@ -13,6 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+_ROWS = 256
+"""Distances to all other frames that are held at once."""
 
 
 class Seen(NamedTuple):
@@ -55,17 +59,15 @@ def choose(candidates: Sequence[Seen], known: Sequence[Seen], count: int, spacin
     told = {name: rank_n for name, rank_n in ranks.items() if rank_n is not None}
     unsure_n = np.mean(list(told.values()), axis=0) + 1e-3  # not 0: frames that are all alike still differ in place
     features_nc = np.stack([c.feature_c for c in candidates])
-    between_nn = np.linalg.norm(features_nc[:, None] - features_nc[None], axis=2)
-    distance_n = np.full(len(candidates), max(float(between_nn.max()), 1e-9))
+    widest = 2 * float(np.linalg.norm(features_nc - features_nc.mean(0), axis=1).max())  # no two are farther apart
+    distance_n = np.full(len(candidates), max(widest, 1e-9))
     gap_n = np.full(len(candidates), np.inf)
     for other in known:
-        np.minimum(distance_n, np.linalg.norm(features_nc - other.feature_c, axis=1), out=distance_n)
-        _nearer_in_time(gap_n, candidates, other)
+        _nearer(distance_n, gap_n, candidates, features_nc, other)
     chosen: list[Chosen] = []
     free = np.ones(len(candidates), np.bool_)
     while len(chosen) < min(count, len(candidates)):
-        gained_n = unsure_n @ np.maximum(distance_n[:, None] - between_nn, 0)
-        stands_for_n = gained_n / max(float(unsure_n @ distance_n), 1e-9)
+        stands_for_n = _gained(unsure_n, distance_n, features_nc) / max(float(unsure_n @ distance_n), 1e-9)
         apart_n = np.minimum(gap_n / spacing, 1)
         score_n = stands_for_n * apart_n
         best = max(np.flatnonzero(free).tolist(), key=lambda row: (round(float(score_n[row]), 9), unsure_n[row], -row))
@@ -73,9 +75,20 @@ def choose(candidates: Sequence[Seen], known: Sequence[Seen], count: int, spacin
         parts = {**told, "stands_for": stands_for_n, "apart": apart_n}
         said = {name: round(float(part_n[best]), 3) for name, part_n in parts.items()}
         chosen.append(Chosen(candidates[best].name, round(float(score_n[best]), 3), said))
-        np.minimum(distance_n, between_nn[:, best], out=distance_n)
-        _nearer_in_time(gap_n, candidates, candidates[best])
+        _nearer(distance_n, gap_n, candidates, features_nc, candidates[best])
     return chosen
+
+
+def _gained(
+    unsure_n: NDArray[np.float64], distance_n: NDArray[np.float64], features_nc: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """sum_i u_i max(0, d_i - d_ij) of each frame j; some rows at a time, as long videos have many thousand clips."""
+    gained_n = np.zeros(len(features_nc))
+    for begin in range(0, len(features_nc), _ROWS):
+        rows = slice(begin, begin + _ROWS)
+        between_mn = cdist(features_nc[rows], features_nc)
+        gained_n += unsure_n[rows] @ np.maximum(distance_n[rows, None] - between_mn, 0)
+    return gained_n
 
 
 def _ranks(values: Sequence[float | None]) -> NDArray[np.float64] | None:
@@ -86,8 +99,15 @@ def _ranks(values: Sequence[float | None]) -> NDArray[np.float64] | None:
     return place / max(int(place.max()), 1)
 
 
-def _nearer_in_time(gap_n: NDArray[np.float64], candidates: Sequence[Seen], other: Seen) -> None:
+def _nearer(
+    distance_n: NDArray[np.float64],
+    gap_n: NDArray[np.float64],
+    candidates: Sequence[Seen],
+    features_nc: NDArray[np.float32],
+    other: Seen,
+) -> None:
     """Count one more frame as known, in place."""
+    np.minimum(distance_n, np.linalg.norm(features_nc - other.feature_c, axis=1), out=distance_n)
     for row, candidate in enumerate(candidates):
         if candidate.video == other.video:
             gap_n[row] = min(gap_n[row], abs(candidate.number - other.number))

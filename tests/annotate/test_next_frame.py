@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ifrkit.annotate import choice
 from ifrkit.annotate.choice import Seen, choose
 
 
@@ -54,7 +55,16 @@ def test_of_frames_that_look_alike_the_one_far_in_time() -> None:
 def test_every_frame_once_and_parts_that_not_all_have_are_left_out() -> None:
     frames = [seen(f"{n}", n / 9, n, number=100 * n, disagree=n / 9, unsteady=None if n else 0.5) for n in range(5)]
     chosen = choose(frames, [], 9, 30)
-    assert sorted(choice.name for choice in chosen) == ["0", "1", "2", "3", "4"]
+    assert sorted(c.name for c in chosen) == ["0", "1", "2", "3", "4"]
     assert chosen[0].name == "3"  # nothing is known: near to what the model is unsure about
-    assert all(set(choice.parts) == {"uncertain", "disagree", "stands_for", "apart"} for choice in chosen)
+    assert all(set(c.parts) == {"uncertain", "disagree", "stands_for", "apart"} for c in chosen)
     assert choose([], [], 3, 30) == []
+
+
+def test_many_frames_are_weighed_some_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same choice whatever the number of rows; the distances of all pairs at once do not fit for a long video."""
+    rng = np.random.default_rng(0)
+    frames = [seen(f"{n}", rng.random(), 10 * rng.random(), 100 * n) for n in range(50)]
+    whole = choose(frames[5:], frames[:5], 8, 30)
+    monkeypatch.setattr(choice, "_ROWS", 7)
+    assert choose(frames[5:], frames[:5], 8, 30) == whole
