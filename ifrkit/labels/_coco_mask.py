@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifrkit.core.limits import limit, raised
+from ifrkit.labels._shapes import Part, part_around
 
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -38,14 +39,26 @@ def counts_of(mask_hw: Mask) -> Counts:
     return edges[1:] - edges[:-1]
 
 
-def mask_of(counts: Counts, size: tuple[int, int]) -> Mask:
-    """The mask of these run lengths, (height, width). Raises ValueError where they do not fill it exactly."""
+def mask_of(counts: Counts, size: tuple[int, int]) -> Part:
+    """The mask of these run lengths in a frame (height, width). Raises ValueError where they do not fill it exactly."""
     if counts.ndim != 1 or (counts < 0).any() or (counts > size[0] * size[1]).any():
         raise ValueError("run lengths that are none")
     if int(counts.sum()) != size[0] * size[1]:
         raise ValueError(f"run lengths of {int(counts.sum())} pixels, expected {size[0] * size[1]}")
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return flat.reshape(size[1], size[0]).T
+    ends = counts.cumsum()
+    shown = np.flatnonzero(counts[1::2]) * 2 + 1
+    if not len(shown):
+        return Part(np.zeros((1, 1), np.bool_), (0, 0))
+    height = size[0]
+    begins, lasts = ends[shown] - counts[shown], ends[shown] - 1
+    left, right = int(begins[0]) // height, int(lasts[-1]) // height + 1
+    edges = np.clip(ends, left * height, right * height)
+    flat = np.repeat(np.arange(len(counts)) % 2 == 1, np.diff(edges, prepend=left * height))
+    columns = flat.reshape(right - left, height)
+    if (begins // height != lasts // height).any():
+        return Part(columns.T, (0, left))
+    top, bottom = int((begins % height).min()), int((lasts % height).max()) + 1
+    return Part(columns[:, top:bottom].T, (top, left))
 
 
 def text_of(counts: Counts) -> str:
@@ -82,53 +95,46 @@ def counts_of_text(text: str) -> Counts:
     return counts
 
 
-def polygon_mask(points: list[tuple[float, float]], size: tuple[int, int]) -> Mask:
-    """A polygon (x, y) of pixels as a mask (height, width), cut at the borders.
+def polygon_mask(points: list[tuple[float, float]], size: tuple[int, int]) -> Part:
+    """A polygon (x, y) of pixels in a frame (height, width), cut at the borders.
 
     Raises ValueError for an outline that is too long to be a drawing: it is followed step by step.
     """
-    height, width = size
     corners = np.trunc(_SCALE * np.array(points) + 0.5).astype(np.int64)
     long = int(np.abs(np.roll(corners, -1, 0) - corners).max(1).sum()) // _SCALE
     if long > (most := _PIXELS_A_POINT * limit("POINTS")):
         raise ValueError(f"an outline of {long} pixels, longer than {most}; {raised('POINTS')}")
+    (top, left), (height, width) = part_around(corners // _SCALE, size, 1)
     crossed = np.zeros(height * width + 1, np.int64)
     for part in _outline(corners):
         u, v = part.T
-        column = (np.minimum(u[1:], u[:-1]) + 0.5) / _SCALE - 0.5
-        row = (np.minimum(v[1:], v[:-1]) + 0.5) / _SCALE - 0.5
+        column = (np.minimum(u[1:], u[:-1]) + 0.5) / _SCALE - 0.5 - left
+        row = (np.minimum(v[1:], v[:-1]) + 0.5) / _SCALE - 0.5 - top
         crossing = (u[1:] != u[:-1]) & (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
         place = column[crossing].astype(np.int64) * height + np.ceil(row[crossing].clip(0, height)).astype(np.int64)
         crossed += np.bincount(place, minlength=height * width + 1)
     inside: Mask = crossed[:-1].cumsum() % 2 == 1
-    return inside.reshape(width, height).T
+    return Part(inside.reshape(width, height).T, (top, left))
 
 
 def _outline(corners: Counts) -> Iterator[Counts]:
-    """The points (n, 2) of a closed outline, in stretches that each begin where the one before ends."""
-    held: list[Counts] = []
-    count = 0
-    for start, stop in zip(corners, np.roll(corners, -1, 0), strict=True):
-        for part in _edge(start, stop):
-            held.append(part)
-            count += len(part)
-            if count > _STRETCH:
-                yield np.concatenate(held)
-                held, count = [part[-1:]], 1
-    yield np.concatenate(held)
+    """The points (n, 2) of a closed outline, one a step of the longer side of each line, in stretches.
 
-
-def _edge(start: Counts, stop: Counts) -> Iterator[Counts]:
-    """The points (n, 2) of a straight line, both ends among them, one a step of its longer side, in stretches."""
-    longer = 0 if abs(stop[0] - start[0]) >= abs(stop[1] - start[1]) else 1
-    turned = start[longer] > stop[longer]
-    begin, end = (stop, start) if turned else (start, stop)
-    steps = int(end[longer] - begin[longer])
-    firsts = range(0, max(steps, 1), _STRETCH)
-    for first in reversed(firsts) if turned else firsts:
-        along = np.arange(first, min(first + _STRETCH, steps) + 1)
-        across = np.trunc(begin[1 - longer] + (end[1 - longer] - begin[1 - longer]) / max(steps, 1) * along + 0.5)
-        line = np.stack([begin[longer] + along, across.astype(np.int64)], 1)
-        if longer == 1:
-            line = line[:, ::-1]
-        yield line[::-1] if turned else line
+    Each line has both its ends; each stretch begins where the one before ends.
+    """
+    lines = np.stack([corners, np.roll(corners, -1, 0)], 1)
+    tall = np.abs(lines[:, 1] - lines[:, 0]).argmax(1) == 1
+    lines[tall] = lines[tall, :, ::-1]
+    turned = lines[:, 0, 0] > lines[:, 1, 0]
+    lines[turned] = lines[turned, ::-1]
+    steps, rise = (lines[:, 1] - lines[:, 0]).T
+    slope, ends = rise / np.maximum(steps, 1), np.cumsum(steps + 1)
+    for first in range(0, int(ends[-1]), _STRETCH):
+        place = np.arange(max(first - 1, 0), min(first + _STRETCH, int(ends[-1])))
+        line = np.searchsorted(ends, place, "right")
+        step = place - ends[line] + steps[line] + 1
+        step = np.where(turned[line], steps[line] - step, step)
+        across = np.trunc(lines[line, 0, 1] + slope[line] * step + 0.5)
+        points = np.stack([lines[line, 0, 0] + step, across.astype(np.int64)], 1)
+        points[tall[line]] = points[tall[line], ::-1]
+        yield points

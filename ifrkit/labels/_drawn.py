@@ -30,7 +30,7 @@ class DrawnLabels(LabelReader):
         """The shapes of a label, masks without their pixels. Raises DatasetError."""
 
     def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
-        self._strays, self._unclear = [], []
+        self._strays, self._unclear, areas = [], [], 0
         for key in labels:
             try:
                 shapes = self.drawn(key)
@@ -38,6 +38,13 @@ class DrawnLabels(LabelReader):
                 continue  # `read` says it
             self._strays += [f"{shape.stray} of class {shape.name!r} in {key}" for shape in shapes if shape.stray]
             self._unclear += [f"one of {s.unclear} in {key}" for s in shapes if s.unclear and not s.stray]
+            areas += sum(not shape.stray for shape in shapes)
+        if self._strays and not areas:
+            first = shown(self._strays, _MOST_SHOWN)
+            raise DatasetError(
+                f"{self.files.path}: none of its {len(self._strays)} shapes has an area: {first}",
+                "export polygons or masks: boxes, lines and points do not say which pixels they mean",
+            )
 
     def notes(self) -> list[str]:
         notes = []

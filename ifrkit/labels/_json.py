@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ifrkit.labels._coco_mask import Mask, counts_of_text, mask_of, polygon_mask
+from ifrkit.labels._coco_mask import counts_of_text, mask_of, polygon_mask
 from ifrkit.labels._files import LabelFiles
-from ifrkit.labels._shapes import polygon
+from ifrkit.labels._shapes import Part, polygon
 from ifrkit.media.images import check_size
 
 
@@ -22,7 +22,7 @@ def documents(files: LabelFiles, *keys: bytes) -> list[str]:
     return found
 
 
-def run_lengths(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Mask:
+def run_lengths(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Part:
     """{"size": [h, w], "counts": a list or COCO's text} as a mask. Raises ValueError, or DatasetError for a size."""
     check_size(where, (int(tree["size"][0]), int(tree["size"][1])), size)
     counts = tree["counts"]
@@ -31,7 +31,7 @@ def run_lengths(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Mask
     return mask_of(np.array(counts, np.int64), size)
 
 
-def flat_polygon(points: Any, size: tuple[int, int]) -> Mask:
+def flat_polygon(points: Any, size: tuple[int, int]) -> Part:
     """[x, y, x, y, ...] as a mask, as COCO paints it."""
     if not isinstance(points, list) or len(points) % 2:
         raise ValueError("a polygon that is not a list of x, y, x, y, ...")

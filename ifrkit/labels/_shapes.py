@@ -24,16 +24,26 @@ _FAR = 1e6
 """Coordinates beyond this cannot be a drawing."""
 
 
-class Shape(NamedTuple):
-    """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of the frame's size.
+class Part(NamedTuple):
+    """A boolean mask of a part of the frame. at: (row, column) of its upper left corner."""
 
-    sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it is instead, "a cuboid":
-    it has no area, and is not painted. unclear: why nobody can say which class it is; what is under it is ignored.
+    mask_hw: NDArray[np.bool_]
+    at: tuple[int, int]
+
+
+class Shape(NamedTuple):
+    """A class and where it is: points [(x, y), ...] of a polygon in pixels, or a boolean mask of a part of the frame.
+
+    at: (row, column) of the mask's upper left corner; it lies inside the frame. A mask is as large as what it shows: a
+    frame may have thousands. sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it
+    is instead, "a cuboid": it has no area, and is not painted. unclear: why nobody can say which class it is; what is
+    under it is ignored.
     """
 
     name: str
     points: list[tuple[float, float]] | None = None
     mask_hw: NDArray[np.bool_] | None = None
+    at: tuple[int, int] = (0, 0)
     sparse: bool = False
     stray: str = ""
     unclear: str = ""
@@ -74,15 +84,31 @@ def scribble(name: str, points: Any, size: tuple[int, int], joined: bool) -> Sha
     xy_n2 = np.asarray(points, np.float64)
     if xy_n2.ndim != 2 or xy_n2.shape[0] < 1 or xy_n2.shape[1] != 2 or not (np.abs(xy_n2) < _FAR).all():
         raise ValueError(f"points of shape {xy_n2.shape}, expected (x, y) inside the frame")
-    canvas = np.zeros(size, np.uint8)
     dots = np.floor(xy_n2).astype(np.int32)
+    at, around = part_around(dots, size, PEN // 2)
+    canvas = np.zeros(around, np.uint8)
+    dots -= at[::-1]
     if joined:
         cv2.polylines(canvas, [dots], False, 1)
-    inside = dots[(dots >= 0).all(1) & (dots < size[::-1]).all(1)]
+    inside = dots[(dots >= 0).all(1) & (dots < around[::-1]).all(1)]
     canvas[inside[:, 1], inside[:, 0]] = 1
     # A thick line has ends that differ from one version of OpenCV to the next.
     drawn = cv2.dilate(canvas, np.ones((PEN, PEN), np.uint8))
-    return Shape(name, mask_hw=np.asarray(drawn, np.uint8).view(np.bool_), sparse=True)
+    return Shape(name, mask_hw=np.asarray(drawn, np.uint8).view(np.bool_), at=at, sparse=True)
+
+
+def part_around(
+    xy_n2: NDArray[np.int32] | NDArray[np.int64], size: tuple[int, int], margin: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(row, column) and (height, width) of the part of a frame that holds these pixels, and `margin` around them.
+
+    It ends where the frame ends, so what is drawn into it is cut off as in the frame. It has a pixel at least.
+    """
+    last = np.array(size[::-1])
+    begin = np.clip(xy_n2.min(0) - margin, 0, last - 1)
+    end = np.clip(xy_n2.max(0) + margin + 1, begin + 1, last)
+    (left, top), (width, height) = begin.tolist(), (end - begin).tolist()
+    return (top, left), (height, width)
 
 
 def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: ClassTable) -> Label:
@@ -110,7 +136,7 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
         elif shape.points is not None:
             pen.polygon(shape.points, fill=index)
         elif shape.mask_hw is not None:
-            canvas.paste(index, mask=Image.fromarray(shape.mask_hw))
+            canvas.paste(index, shape.at[::-1], Image.fromarray(shape.mask_hw))
     if unknown:
         (first, count), *rest = unknown.most_common()
         more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""

@@ -5,6 +5,7 @@ A format that gets a reader of its own leaves this table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,6 +43,14 @@ def _json(*keys: str) -> Callable[[LabelFiles, str], bool]:
     return fits
 
 
+_NUMBERS = re.compile(rb"\s*\d+((\s*[,;]\s*|\s+)-?[\d.]+([eE][-+]?\d+)?){4,}[\s,;]*")
+
+
+def _commas(files: LabelFiles, name: str) -> bool:
+    first = files.head(name).lstrip().partition(b"\n")[0]
+    return name.endswith(".txt") and _NUMBERS.fullmatch(first) is not None
+
+
 TABLE = (
     Unread("CVAT's XML (CVAT for images or video)", "export Segmentation mask 1.1", _xml(b"<annotations", b"<task")),
     Unread("CVAT's XML", "export Segmentation mask 1.1", _xml(b"<annotations", b"<image ")),
@@ -61,6 +70,7 @@ TABLE = (
         "name its directory of PNGs (labels/) instead, with the colours of its config in classes.yaml",
         _json("width", "height", "objects"),
     ),
+    Unread("YOLO's text with commas between the numbers (line 1)", "put blanks in their place", _commas),
     Unread("Supervisely's JSON", "export masks, or COCO", _json("size", "objects")),
     Unread("a project of the VGG Image Annotator", "export COCO", _json("_via_img_metadata")),
     Unread("Labelbox's JSON", "export masks, or COCO", _json("data_row")),

@@ -82,7 +82,8 @@ class LabelReader(ABC):
     def survey(self, labels: Mapping[str, tuple[int, int] | None]) -> None:
         """Look at all labels in use together, before `table` and `read`; what it finds is pickled along.
 
-        labels: key -> (height, width) of its frame, None where that is not known. Faults are for `read` to say.
+        labels: key -> (height, width) of its frame, None where that is not known. Raises DatasetError where all of them
+        together are at fault; a fault of one is for `read` to say.
         """
         return
 
@@ -149,6 +150,7 @@ def open_labels(path: Path, name: str, below: Collection[str] = ()) -> Export:
         name, notes = _guess(files) if files.names else ("png", [])
     reader = load("labels", name)(files)
     if files.names and not reader.entries():
+        _refuse_unread(files)
         raise DatasetError(f"{files.path}: holds no {name} labels", "give another --label-format, or auto")
     return Export(name, reader, notes)
 
@@ -159,14 +161,19 @@ def _guess(files: LabelFiles) -> tuple[str, list[str]]:
     claimed = [name for name, labels in formats.items() if labels.claims(files)]
     if len(claimed) > 1 and "png" in claimed:
         claimed.remove("png")  # other formats bring images along
-    if not claimed and (other := unread(files)):
-        what, first = other
-        raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
     if not claimed:
+        _refuse_unread(files)
         raise _unknown(files, formats, notes)
     if len(claimed) > 1:
         raise DatasetError(f"{files.path}: may be {' or '.join(claimed)}", "say which with --label-format")
     return claimed[0], notes
+
+
+def _refuse_unread(files: LabelFiles) -> None:
+    """Raises DatasetError where the files are of a tool whose format is known and not read."""
+    if other := unread(files):
+        what, first = other
+        raise DatasetError(f"{files.where(first)}: this is {what.title}, which is not read", what.advice)
 
 
 def _unknown(files: LabelFiles, formats: Collection[str], notes: Collection[str]) -> DatasetError:

@@ -6,25 +6,27 @@
                      {"image_id": 1, "category_id": 2, "segmentation": {"size": [h, w], "counts": "..." or [...]}},
                      {"image_id": 1, "file_name": "street_000031.png", "segments_info": [{"id": 7, "category_id": 1}]}]}
 
-Annotations are painted in order, a later one over the earlier ones; polygons as COCO's own tool paints them. In a
-panoptic PNG a pixel holds the id of its segment as R + 256 G + 65536 B; 0 is not labeled.
+Annotations are painted in order, a later one over the earlier ones; polygons as COCO's own tool paints them. Those with
+a box and no outline are left out. In a panoptic PNG a pixel holds the id of its
+segment as R + 256 G + 65536 B; 0 is not labeled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
-from ifrkit.labels._coco_mask import Mask
 from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
+from ifrkit.labels._shapes import Part
 from ifrkit.labels._to_coco import Writer
 from ifrkit.labels.base import Entry, LabelFiles, Shape, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
@@ -118,17 +120,22 @@ class Labels(DrawnLabels):
         """pixels: whether masks are wanted, too."""
         for annotation in image.annotations:
             if "segments_info" in annotation:
-                yield from self._segments(where, image, annotation) if pixels else ()
+                yield from self._segments(where, image, annotation, pixels)
                 continue
             name = _named(image.classes, annotation)
             drawn = annotation.get("segmentation")
-            if isinstance(drawn, list) and drawn and all(isinstance(flat, list) and len(flat) < 6 for flat in drawn):
-                yield Shape(name, stray=f"a polygon of {len(drawn[0]) // 2} points")
+            if stray := _stray(annotation, drawn):
+                yield Shape(name, stray=stray)
+            elif not pixels:
+                yield Shape(name)
             else:
-                yield Shape(name, mask_hw=_mask(where, annotation, image.size) if pixels else None)
+                yield from (Shape(name, None, *part) for part in _parts(where, drawn, image.size))
 
-    def _segments(self, where: str, image: _Image, annotation: dict[str, Any]) -> Iterator[Shape]:
+    def _segments(self, where: str, image: _Image, annotation: dict[str, Any], pixels: bool) -> Iterator[Shape]:
         """The segments of a panoptic PNG."""
+        if not pixels:
+            yield from (Shape(_named(image.classes, segment)) for segment in annotation["segments_info"])
+            return
         png = str(annotation["file_name"])
         found = [name for name in self.files.names if f"/{name}".endswith(f"/{png}")]
         beside = [name for name in found if PurePosixPath(image.file).stem in name] or found
@@ -137,8 +144,12 @@ class Labels(DrawnLabels):
             raise DatasetError(fault, "put the directory of panoptic PNGs beside the JSON")
         label = read_label_image(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
         ids_hw = _panoptic_ids(label)
+        ids, places = np.unique(ids_hw, return_inverse=True)
+        part_of = dict(zip(ids.tolist(), find_objects(places.reshape(ids_hw.shape) + 1), strict=True))
         for segment in annotation["segments_info"]:
-            yield Shape(_named(image.classes, segment), mask_hw=ids_hw == segment["id"])
+            name = _named(image.classes, segment)
+            if (part := part_of.get(segment["id"])) is not None:
+                yield Shape(name, None, ids_hw[part] == segment["id"], (part[0].start, part[1].start))
 
 
 def _categories(written: list[dict[str, Any]]) -> dict[int, str]:
@@ -175,14 +186,24 @@ def _panoptic_ids(label: LabelImage) -> NDArray[np.int32]:
     return ids_hw
 
 
-def _mask(where: str, annotation: dict[str, Any], size: tuple[int, int]) -> Mask:
-    drawn = annotation.get("segmentation")
+def _stray(annotation: dict[str, Any], drawn: Any) -> str:
+    """What an annotation is that has no area; "" for all others."""
+    if not drawn:
+        return "a box" if annotation.get("bbox") else "an annotation without an outline"
+    if isinstance(drawn, list) and all(isinstance(flat, list) and len(flat) < 6 for flat in drawn):
+        return f"a polygon of {len(drawn[0]) // 2} points"
+    return ""
+
+
+def _parts(where: str, drawn: Any, size: tuple[int, int]) -> Iterator[Part]:
+    """The masks that an annotation joins."""
     if isinstance(drawn, dict):
-        return run_lengths(where, drawn, size)
-    if not isinstance(drawn, list) or not drawn:
-        raise ValueError("an annotation without a mask, perhaps a box alone; export masks or polygons")
-    outlines = (points for points in drawn if not isinstance(points, list) or len(points) >= 6)
-    return reduce(np.logical_or, (flat_polygon(points, size) for points in outlines))
+        yield run_lengths(where, drawn, size)
+    elif isinstance(drawn, list):
+        outlines = (points for points in drawn if not isinstance(points, list) or len(points) >= 6)
+        yield from (flat_polygon(points, size) for points in outlines)
+    else:
+        raise ValueError("a segmentation that is neither polygons nor run lengths")
 
 
 def _names(stem: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@
        [{"type": "mask", "label_id": 0, "z_order": 0, "rle": {"size": [h, w], "counts": "..."}},
         {"type": "polygon", "label_id": 1, "z_order": 1, "points": [x, y, x, y, ...]}]}, ...]}
 
-Shapes of a higher z_order lie over the others, a later one over the earlier ones.
+What has no outline (boxes, points, lines) is left out. Shapes of a higher z_order lie over the others, a later one over
+the earlier ones.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from typing import Any, NamedTuple
 
 from ifrkit.core.records import Label
 from ifrkit.labels._coco_mask import counts_of, text_of
+from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
-from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, paint, table_of_names, well_formed
+from ifrkit.labels.base import Entry, LabelFiles, Shape, of_class, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
 from ifrkit.media.images import check_size
 
 _TITLE = "Datumaro"
 _NOTHING_DRAWN = ("label", "caption", "hash_key", "feature_vector")
+_CALLED = {"bbox": "box", "points": "point", "polyline": "line"}
 
 
 class _Item(NamedTuple):
@@ -37,7 +40,7 @@ class _Item(NamedTuple):
     classes: list[str]
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """Every item is labeled, one without annotations too: it shows none of the classes."""
 
     @classmethod
@@ -52,6 +55,12 @@ class Labels(LabelReader):
         where = str(self.files.path)
         names = list(dict.fromkeys(name for key in keys for name in self._items[key].classes))
         return named_table(where, names) if names else table_of_names(where, [])
+
+    def drawn(self, key: str) -> list[Shape]:
+        item = self._items[key]
+        where = f"{self.files.where(item.file)}: item {item.id}"
+        with well_formed(where, _TITLE):
+            return list(_shapes(where, item, None))
 
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         item = self._items[key]
@@ -91,15 +100,25 @@ class Labels(LabelReader):
         return found
 
 
-def _shapes(where: str, item: _Item, size: tuple[int, int]) -> Iterator[Shape]:
+def _shapes(where: str, item: _Item, size: tuple[int, int] | None) -> Iterator[Shape]:
+    """size: (height, width) of the frame; None: without pixels."""
     for drawn in sorted(item.annotations, key=lambda annotation: int(annotation.get("z_order", 0))):
         kind = drawn["type"]
         if kind in _NOTHING_DRAWN:
             continue
+        number = drawn.get("label_id")
+        name = None if number is None else item.classes[int(number)]
         if kind not in ("mask", "polygon"):
-            raise ValueError(f"a {kind} has no outline; export masks or polygons")
-        mask_hw = run_lengths(where, drawn["rle"], size) if kind == "mask" else flat_polygon(drawn["points"], size)
-        yield Shape(item.classes[int(drawn["label_id"])], mask_hw=mask_hw)
+            shape = Shape("", stray=f"a {_CALLED.get(kind, kind)}")
+        elif kind == "polygon" and len(drawn["points"]) < 6:
+            shape = Shape("", stray=f"a polygon of {len(drawn['points']) // 2} points")
+        elif size is None:
+            shape = Shape("")
+        else:
+            is_mask = kind == "mask"
+            part = run_lengths(where, drawn["rle"], size) if is_mask else flat_polygon(drawn["points"], size)
+            shape = Shape("", None, *part)
+        yield of_class(name, shape)
 
 
 def _documents(files: LabelFiles) -> list[str]:

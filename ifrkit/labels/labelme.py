@@ -130,8 +130,6 @@ def _shape(where: str, tree: dict[str, Any], size: tuple[int, int]) -> Shape:
     if not isinstance(tree.get("mask"), str):
         raise ValueError(f"a mask of class {name!r} without its pixels")
     data = base64.b64decode(tree["mask"], validate=True)
-    mask_hw = np.zeros(size, np.bool_)
     if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
         raise ValueError(f"a mask of class {name!r} lies outside the frame")
-    mask_hw[top : bottom + 1, left : right + 1] = read_label_image(f"{where}: a mask", data, inside).codes_hw > 0
-    return Shape(name, mask_hw=mask_hw)
+    return Shape(name, None, read_label_image(f"{where}: a mask", data, inside).codes_hw > 0, (top, left))

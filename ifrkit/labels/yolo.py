@@ -4,6 +4,7 @@
     labels/train/street_000031.txt    1 0.25 0.5 0.3 0.5 0.3 0.75: class, then x and y as shares of width and height
     images/train/street_000031.jpg    need not be there; where it is, it must have the size of the frame
 
+A line of four numbers is a box, which has no outline: it is left out.
 Painted as Ultralytics paints for semantic segmentation: corners cut to whole pixels, the border counts, a smaller
 polygon over a larger one.
 """
@@ -23,10 +24,13 @@ from numpy.typing import NDArray
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.limits import limit
 from ifrkit.core.records import Label
+from ifrkit.labels._drawn import DrawnLabels
+from ifrkit.labels._shapes import Part, part_around
 from ifrkit.labels._ultralytics import NAME_LISTS, class_names, frame_names
-from ifrkit.labels.base import Entry, LabelFiles, LabelReader, Shape, outlines, paint, polygon, well_formed
+from ifrkit.labels.base import Entry, LabelFiles, Shape, outlines, paint, polygon, well_formed
 from ifrkit.media.classes import MOST, ClassTable, named_table
 from ifrkit.media.images import check_size, image_size, png_bytes
+from ifrkit.media.litter import shown
 from ifrkit.media.names import IMAGES
 
 _TITLE = "YOLO"
@@ -35,7 +39,7 @@ _LEAST = -0.5
 _LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+([eE][-+]?\d+)?){4,}\s*")
 
 
-class Labels(LabelReader):
+class Labels(DrawnLabels):
     """A file without a line is a frame that shows none of the classes."""
 
     @classmethod
@@ -56,14 +60,25 @@ class Labels(LabelReader):
             names = {index: _unnamed(index) for index in range(most + 1)}
         return named_table(str(self.files.path), list(names.values()))
 
+    def drawn(self, key: str) -> list[Shape]:
+        where = self.files.where(key)
+        return [
+            Shape(self._name(where, i), stray="" if xy_n2 is not None else "a box") for i, xy_n2 in self._lines(key)
+        ]
+
+    def notes(self) -> list[str]:
+        other = [name for name in self._beside if name not in self._files]
+        what = f"{len(other)} text files left out, their first line is not a class and numbers: {shown(other)}"
+        return super().notes() + ([what] if other else [])
+
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         if (image := self._image(key)) is not None:
             check_size(where, image_size(self.files.where(image), self.files.read(image)), size)
         drawn = [(self._name(where, index), xy_n2) for index, xy_n2 in self._polygons(key)]
         if len(drawn) <= limit("SHAPES"):  # `paint` says it, else
-            drawn.sort(key=lambda shape: -int(_filled(shape[1], size).sum()))
-        return paint(where, size, (Shape(name, mask_hw=_filled(xy_n2, size)) for name, xy_n2 in drawn), table)
+            drawn.sort(key=lambda shape: -int(_filled(shape[1], size).mask_hw.sum()))
+        return paint(where, size, (Shape(name, None, *_filled(xy_n2, size)) for name, xy_n2 in drawn), table)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
@@ -80,10 +95,14 @@ class Labels(LabelReader):
 
     @cached_property
     def _files(self) -> list[str]:
-        found = [name for name in self.files.ending(".txt") if _is_label(self.files, name)]
-        places = {PurePosixPath(name).parent for name in found}
-        empty = [name for name in self.files.ending(".txt") if PurePosixPath(name).parent in places]
-        return [name for name in empty if name in found or not self.files.head(name).strip()]
+        return [n for n in self._beside if _is_label(self.files, n) or not self.files.head(n).strip()]
+
+    @cached_property
+    def _beside(self) -> list[str]:
+        """Text files in directories of labels, the labels among them."""
+        places = {PurePosixPath(name).parent for name in self.files.ending(".txt") if _is_label(self.files, name)}
+        texts = (PurePosixPath(name) for name in self.files.ending(".txt"))
+        return [str(path) for path in texts if path.parent in places and path.name not in NAME_LISTS]
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -107,28 +126,33 @@ class Labels(LabelReader):
         return set(self.files.names)
 
     def _polygons(self, key: str) -> list[tuple[int, NDArray[np.float64]]]:
-        """Classes and outlines (n, 2) in shares of the size."""
-        found = []
+        return [(index, xy_n2) for index, xy_n2 in self._lines(key) if xy_n2 is not None]
+
+    def _lines(self, key: str) -> list[tuple[int, NDArray[np.float64] | None]]:
+        """Classes and outlines (n, 2) in shares of the size; None for a box."""
+        found: list[tuple[int, NDArray[np.float64] | None]] = []
         with well_formed(self.files.where(key), _TITLE):
             for number, line in enumerate(self.files.text(key).splitlines(), start=1):
                 if not line.strip():
                     continue
                 index, *numbers = line.split()
-                if len(numbers) == 4:
-                    raise ValueError(f"line {number}: a box, not an outline; export segmentation")
                 if len(numbers) % 2:
                     raise ValueError(f"line {number}: an odd number of values; is the last value a confidence?")
                 if not all(_LEAST <= float(value) <= 1 - _LEAST for value in numbers):
                     far = "x and y are shares of width and height, from 0 to 1, not pixels"
                     raise ValueError(f"line {number}: {far}")
-                found.append((int(index), np.array(polygon(np.reshape(np.array(numbers, np.float64), (-1, 2))))))
+                box = len(numbers) == 4
+                points = np.reshape(np.array(numbers, np.float64), (-1, 2))
+                found.append((int(index), None if box else np.array(polygon(points))))
         return found
 
 
-def _filled(xy_n2: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    canvas = np.zeros(size, np.uint8)
-    cv2.fillPoly(canvas, [(xy_n2 * (size[1], size[0])).astype(np.int32)], 1)
-    return canvas.view(np.bool_)
+def _filled(xy_n2: NDArray[np.float64], size: tuple[int, int]) -> Part:
+    corners = (xy_n2 * (size[1], size[0])).astype(np.int32)
+    at, around = part_around(corners, size, 0)
+    canvas = np.zeros(around, np.uint8)
+    cv2.fillPoly(canvas, [corners - at[::-1]], 1)
+    return Part(canvas.view(np.bool_), at)
 
 
 def _unnamed(index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 import tracemalloc
@@ -58,6 +59,17 @@ def _coco(annotations: list[dict], **more: object) -> dict[str, bytes]:
     return {"a.json": json.dumps(tree).encode()}
 
 
+def _datumaro(*annotations: dict) -> dict[str, bytes]:
+    item = {"id": "street_000003", "annotations": annotations, "image": {"path": "street_000003.png", "size": SIZE}}
+    labels = [{"name": "road"}]
+    return {"a.json": json.dumps({"categories": {"label": {"labels": labels}}, "items": [item]}).encode()}
+
+
+def _yolo(*lines: str) -> dict[str, bytes]:
+    return {"data.yaml": b"names: [road]", "labels/street_000003.txt": "\n".join(lines).encode()}
+
+
+ROAD_DATUMARO = {"type": "polygon", "label_id": 0, "points": [0, 0, 40, 0, 40, 24, 0, 24]}
 ROAD_COCO = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 40, 0, 40, 24, 0, 24]]}
 PERCENT = {"points": [[0, 0], [100, 0], [100, 100], [0, 100]]}
 ROAD = exports.labelme_shape("road", WHOLE)
@@ -73,6 +85,14 @@ STRAYS = {
     "a rectangle of 0 points": _labelme(ROAD, exports.labelme_shape("car", [], "rectangle")),
     "a circle of 3 points": _labelme(ROAD, exports.labelme_shape("car", [[3, 4], [5, 6], [7, 8]], "circle")),
     "a polygon of 2 points of COCO": _coco([ROAD_COCO, {**ROAD_COCO, "segmentation": [[3, 4, 5, 6]]}]),
+    "a box of COCO": _coco([ROAD_COCO, {"image_id": 1, "category_id": 1, "segmentation": [], "bbox": [3, 4, 5, 6]}]),
+    "an annotation without an outline of COCO": _coco([ROAD_COCO, {**ROAD_COCO, "segmentation": None}]),
+    "a box of Datumaro": _datumaro(ROAD_DATUMARO, {"type": "bbox", "label_id": 0, "bbox": [3, 4, 5, 6]}),
+    "a line of Datumaro": _datumaro({"type": "polyline", "label_id": 0, "points": [3, 4, 5, 6]}, ROAD_DATUMARO),
+    "a polygon of 2 points of Datumaro": _datumaro(
+        {"type": "polygon", "label_id": 0, "points": [3, 4, 5, 6]}, ROAD_DATUMARO
+    ),
+    "a box of YOLO": _yolo("0 0 0 1 0 1 1 0 1", "0 0.5 0.5 0.1 0.1"),
     "a polygon of 0 points": {
         "street_000003_gtFine_polygons.json": exports.cityscapes([("road", WHOLE), ("car", [])]),
     },
@@ -87,9 +107,34 @@ def test_one_stray_shape_does_not_block_the_others(opened: Open, kind: str, tabl
     assert (dataset.label("street/000003")[1:-1, 1:-1] == 0).all()
     assert dataset.label_space().names == ("road",)
     (note,) = (line for line in dataset.summary() if "without an area" in line)
-    what = "a point" if kind.endswith("Studio") else kind.removesuffix(" of COCO")
-    name = "road" if kind.endswith("COCO") else "car"  # its categories all are classes
+    what = re.sub(" of (COCO|Datumaro|YOLO|Label Studio)$", "", kind)
+    name = "road" if kind.endswith(("COCO", "Datumaro", "YOLO")) else "car"  # all that they list are classes
     assert note.startswith(f"1 shapes without an area left out: {what} of class {name!r} in ")
+
+
+@pytest.mark.parametrize("kind", ["COCO", "Datumaro", "YOLO", "LabelMe"])
+def test_strays_alone_are_refused(opened: Open, kind: str) -> None:
+    """Also with a class that is background: what they mean would be learned as that."""
+    boxes = {
+        "COCO": _coco([{"image_id": 1, "category_id": 1, "bbox": [3, 4, 5, 6]}]),
+        "Datumaro": _datumaro({"type": "bbox", "label_id": 0, "bbox": [3, 4, 5, 6]}),
+        "YOLO": _yolo("0 0.5 0.5 0.1 0.1"),
+        "LabelMe": _labelme(exports.labelme_shape("road", [[3, 4]], "point")),
+    }
+    dataset = opened(boxes[kind], "classes: {background: , road: }\n")
+    what = "a point" if kind == "LabelMe" else "a box"
+    with pytest.raises(DatasetError, match=f"none of its 1 shapes has an area: {what} of class 'road' in ") as error:
+        dataset.summary()
+    assert "boxes, lines and points do not say which pixels" in (error.value.remedy or "")
+
+
+def test_labels_of_yolo_that_begin_with_something_else(opened: Open) -> None:
+    files = _yolo("0 0 0 1 0 1 1 0 1") | {
+        "labels/street_000006.txt": b"road 0 0 1 0 1 1\n",
+        "labels/classes.txt": b"road",
+    }
+    text = "1 text files left out, their first line is not a class and numbers: labels/street_000006.txt"
+    assert text in opened(files).summary()
 
 
 UNCLEAR = {
@@ -265,6 +310,7 @@ UNREAD = {
     "Mapillary's polygons": ("a.json", b'{"properties": {}, "width": 4, "height": 3, "objects": [{"polygon": []}]}'),
     "Supervisely's JSON": ("a.json", b'{"description": "", "size": {"height": 3}, "objects": []}'),
     "a project of the VGG Image Annotator": ("via.json", b'{"_via_settings": {}, "_via_img_metadata": {}}'),
+    "YOLO's text with commas between the numbers (line 1)": ("labels/a.txt", b"0,0.5, 0.25,0.75 0.5;1e-1,-0,1\n"),
     "Labelbox's JSON": ("a.ndjson", b'{"data_row": {"id": "x"}, "projects": {}}'),
     "Label Studio's JSON-MIN": ("a.json", b'[{"image": "a.png", "id": 1, "label": [], "annotator": 1}]'),
     "Label Studio's CSV": ("a.csv", b"image,id,label,annotator,annotation_id\n"),

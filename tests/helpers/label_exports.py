@@ -16,6 +16,7 @@ from PIL import Image
 
 from data_prep._toys import save
 from ifrkit.labels._rle import encode
+from ifrkit.labels._shapes import Part
 
 Ids = NDArray[np.uint8]
 Polygon = Sequence[tuple[float, float]]
@@ -157,3 +158,11 @@ def cityscapes(shapes: Sequence[tuple[str, Polygon]], size: tuple[int, int] = SI
     """One *_gtFine_polygons.json."""
     objects = [{"label": label, "polygon": [list(point) for point in points]} for label, points in shapes]
     return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": objects}).encode()
+
+
+def whole(part: Part, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A part of a frame in its frame."""
+    mask_hw = np.zeros(size, np.bool_)
+    (top, left), (height, width) = part.at, part.mask_hw.shape
+    mask_hw[top : top + height, left : left + width] = part.mask_hw
+    return mask_hw
