@@ -335,6 +335,8 @@ class Report(Index):
     """95 % intervals of the headlines over videos, by system and metric."""
     leakage: str = ""
     """How close the judged labels are to training, in words; empty where it was not measured."""
+    cross_fitted: dict[str, Any] = {}
+    """Temperatures that did not see what they judge; see `ifrkit/evaluation/cross_fit.py`."""
     triage: list[dict[str, Any]] = []
     """Thresholds of a frame's mean confidence; see `ifrkit/evaluation/triage.py`."""
     corruptions: dict[str, Any] = {}

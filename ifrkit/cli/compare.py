@@ -69,6 +69,8 @@ def command(references: tuple[str, ...], workspace: Path, power: bool, as_json: 
     terminal.show(title, ["model", "passes", "seeds", *tables.titles(metrics)], cells)
     if leak := reports[0].get("leakage"):  # of the clips, which all reports share
         say.line(leak)
+    for said in dict.fromkeys(filter(None, map(tables.calibration, reports))):
+        say.line(said)
     if "differences" in rows[0] and len(rows) > 1:
         terminal.show(*verdicts.against(rows))
         for line in verdicts.verdicts(rows):

@@ -33,8 +33,9 @@ Draw = Callable[[int, int, Ids, Mapping[str, Seen]], None]
 
 def _result(name: str, seen: Mapping[int, Seen], **truth: Any) -> ClipResult:
     """What was seen of a clip beside what is true of it."""
-    sure = {index: one.confidence_hw for index, one in seen.items() if one.confidence_hw is not None}
-    return ClipResult(name, {index: one.ids_hw for index, one in seen.items()}, confidences=sure, **truth)
+    sure = {index: one.confidence_hw if one.judged_hw is None else one.judged_hw for index, one in seen.items()}
+    known = {index: sure_hw for index, sure_hw in sure.items() if sure_hw is not None}
+    return ClipResult(name, {index: one.ids_hw for index, one in seen.items()}, confidences=known, **truth)
 
 
 class Judge:

@@ -6,7 +6,7 @@ Predictions are class ids of whole frames, (h, w) uint8, with their probabilitie
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,10 +24,14 @@ CACHED = 64
 
 
 class Seen(NamedTuple):
-    """A predicted frame. confidence_hw: None where nobody asked for it."""
+    """A predicted frame. confidence_hw: None where nobody asked for it.
+
+    judged_hw: the confidence by a temperature that did not see this clip; None where the model's own did not, either.
+    """
 
     ids_hw: Ids
     confidence_hw: Confidence | None = None
+    judged_hw: Confidence | None = None
 
 
 class System(Protocol):
@@ -45,21 +49,32 @@ class System(Protocol):
 
 
 class PerFrame:
-    """A branch on every frame by itself. confidences: whether they are asked for; scale: of what it sees."""
+    """A branch on every frame by itself. confidences: whether they are asked for; scale: of what it sees.
+
+    temperature: None where nobody asks. held_out: clip -> one that did not see it, where the branch's own did.
+    """
 
     def __init__(
         self, name: str, network: Network, device: torch.device, confidences: bool = False, scale: float = 1.0
     ) -> None:
         self.name, self.network, self.device, self.scale = name, network.to(device).eval(), device, scale
-        self._temperature = network.temperature if confidences else None
-        self._seen: OrderedDict[tuple[ClipStore, str, tuple[int, int]], Seen] = OrderedDict()
+        self.temperature = network.temperature if confidences else None
+        self.held_out: Mapping[int, float] = {}
+        self._seen: OrderedDict[tuple[ClipStore, str, tuple[int, int], float | None], Seen] = OrderedDict()
+
+    def logits(self, store: ClipStore, clip: int, index: int, key: int, scale: float = 1.0) -> Tensor:
+        """(1, k, h, w) of a frame; at scale 1 as training looks at it to fit the temperature."""
+        frame_13hw = frame_tensor(store, clip, index, self.device, scale)
+        logits_1khw: Tensor = self.network(self.network.normalise(frame_13hw))
+        return logits_1khw
 
     def predict(self, store: ClipStore, clip: int, index: int, size: tuple[int, int]) -> Seen:
         """The prediction of one frame."""
-        key = store, store.clips[clip].frames[index], size
+        held_out = self.held_out.get(clip)
+        key = store, store.clips[clip].frames[index], size, held_out
         if key not in self._seen:
-            frame_13hw = frame_tensor(store, clip, index, self.device, self.scale)
-            self._seen[key] = seen(self.network(self.network.normalise(frame_13hw)), size, self._temperature)
+            logits_1khw = self.logits(store, clip, index, index, self.scale)
+            self._seen[key] = seen(logits_1khw, size, self.temperature, held_out)
             if len(self._seen) > CACHED:
                 self._seen.popitem(last=False)
         return self._seen[key]
@@ -92,18 +107,24 @@ class CopyKey:
 
 
 class Video:
-    """A video model. confidences: whether they are asked for; scale: of what it sees."""
+    """A video model. Confidences, scale, temperature and held_out are as those of PerFrame."""
 
     def __init__(
         self, name: str, model: VideoModel, device: torch.device, confidences: bool = False, scale: float = 1.0
     ) -> None:
         self.name, self.model, self.device, self.scale = name, model.to(device).eval(), device, scale
-        self._temperature = model.temperature if confidences else None
+        self.temperature = model.temperature if confidences else None
+        self.held_out: Mapping[int, float] = {}
+
+    def logits(self, store: ClipStore, clip: int, index: int, key: int, scale: float = 1.0) -> Tensor:
+        """(1, k, h, w) of a frame with its key frame; at scale 1 as training looks at it to fit the temperature."""
+        frames = [frame_tensor(store, clip, i, self.device, scale) for i in range(key, index + 1)]
+        return self.model.forward_clip(torch.stack(frames, 1))
 
     def scored(self, store: ClipStore, clip: int, index: int, key: int, size: tuple[int, int]) -> Seen:
         """See System."""
-        frames = [frame_tensor(store, clip, i, self.device, self.scale) for i in range(key, index + 1)]
-        return seen(self.model.forward_clip(torch.stack(frames, 1)), size, self._temperature)
+        logits_1khw = self.logits(store, clip, index, key, self.scale)
+        return seen(logits_1khw, size, self.temperature, self.held_out.get(clip))
 
     def stream(self, store: ClipStore, clip: int, interval: int) -> Iterator[Seen]:
         """See System."""
@@ -111,7 +132,7 @@ class Video:
         for index in range(len(store.clips[clip].frames)):
             frame = frame_tensor(store, clip, index, self.device, self.scale)
             logits, state = self.model.step(frame, state) if index % interval else self.model.start(frame)
-            yield seen(logits, store.size, self._temperature)
+            yield seen(logits, store.size, self.temperature)
 
 
 def scaled_name(scale: float) -> str:
@@ -130,7 +151,9 @@ def to_ids(logits_1khw: Tensor, size: tuple[int, int]) -> Ids:
     return seen(logits_1khw, size).ids_hw
 
 
-def seen(logits_1khw: Tensor, size: tuple[int, int], temperature: float | None = None) -> Seen:
+def seen(
+    logits_1khw: Tensor, size: tuple[int, int], temperature: float | None = None, held_out: float | None = None
+) -> Seen:
     """What logits say at this size; with a temperature also the probability of the class that they say."""
     if logits_1khw.shape[-2:] != size:
         logits_1khw = F.interpolate(logits_1khw, size, mode="bilinear", align_corners=False)
@@ -139,7 +162,12 @@ def seen(logits_1khw: Tensor, size: tuple[int, int], temperature: float | None =
     ids: Ids = ids_hw.to(torch.uint8).cpu().numpy()
     if temperature is None:
         return Seen(ids)
-    # exp(highest - log of the sum) is the largest softmax; rounding must not lift it above 1.
-    scores_khw, best_hw = logits_1khw[0].float() / temperature, highest_hw.float() / temperature
-    sure_hw = (best_hw - scores_khw.logsumexp(0)).exp().clamp(max=1)
-    return Seen(ids, sure_hw.cpu().numpy())
+    sure = (None if t is None else _sure(logits_1khw[0], highest_hw, t) for t in (temperature, held_out))
+    return Seen(ids, *sure)
+
+
+def _sure(logits_khw: Tensor, highest_hw: Tensor, temperature: float) -> Confidence:
+    """exp(highest - log of the sum) is the largest softmax; rounding must not lift it above 1."""
+    scores_khw, best_hw = logits_khw.float() / temperature, highest_hw.float() / temperature
+    sure: Confidence = (best_hw - scores_khw.logsumexp(0)).exp().clamp(max=1).cpu().numpy()
+    return sure

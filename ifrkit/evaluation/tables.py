@@ -32,6 +32,21 @@ def evidence(videos: int) -> str:
     return f"95 % intervals over {videos} independent videos{few}"
 
 
+def calibration(report: Mapping[str, Any]) -> str:
+    """Whether the split that judges confidences is the one that a temperature was fitted on; empty: it is not."""
+    kinds = [load("metrics", name) for name in next(iter(report["systems"].values()))]
+    judged = " and ".join(kind.title for kind in kinds if "confidences" in kind.needs)
+    if not judged or report["split"] != "val" or not report["model"].get("temperature"):
+        return ""
+    fitted = f"{judged}: the model's temperature was fitted on this split"
+    found = report.get("cross_fitted")
+    if not found:
+        return f"{fitted}, which flatters"
+    if found["halves"]:
+        return f"{fitted}, so each half of its one video is judged by one fitted on the other half; halves are alike"
+    return f"{fitted}, so each of {found['groups']} groups of videos is judged by one fitted on the others"
+
+
 def headlines(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """The one number of each metric, for each system."""
     return {

@@ -82,7 +82,8 @@ def _numbers(facts: Facts) -> str:
     if facts["videos"]:
         row = facts["videos"][0]
         worst += f"Worst video: {row['video']}, mIoU {_percent(row['miou'])} %."
-    return f"## Evaluation\n\n{where}\n\n{table}\n{worst}\n"
+    judged_by = (facts["calibration"] or {}).get("judged_by")
+    return f"## Evaluation\n\n{where}{f' {judged_by}.' if judged_by else ''}\n\n{table}\n{worst}\n"
 
 
 def _limits(facts: Facts) -> str:

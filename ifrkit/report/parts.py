@@ -8,7 +8,7 @@ from typing import Any
 
 from ifrkit.core.text import file_name
 from ifrkit.evaluation.records import EXTREMES
-from ifrkit.evaluation.tables import evidence, headlines, measured, percent, titles
+from ifrkit.evaluation.tables import calibration, evidence, headlines, measured, percent, titles
 from ifrkit.report import html
 from ifrkit.report.curves import INK, draw, draw_distances, svg
 from ifrkit.report.gather import Model, command_line, trainings
@@ -43,7 +43,8 @@ def summary(judged: Sequence[Model]) -> str:
         return ""
     videos = min(model.tree.get("videos", 0) for model in judged)
     leak = judged[0].tree.get("leakage", "")  # of the clips, which all models share
-    caption = "; ".join(filter(None, ("Percent", evidence(videos) if videos else "", leak)))
+    calibrated = dict.fromkeys(calibration(model.tree) for model in judged)
+    caption = "; ".join(filter(None, ("Percent", evidence(videos) if videos else "", leak, *calibrated)))
     return html.section("Results", html.table(["model", *titles(metrics)], rows, caption), note)
 
 

@@ -11,6 +11,7 @@ from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plugins import load
 from ifrkit.data.store.class_pixels import class_pixels
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.evaluation import tables
 from ifrkit.evaluation.intervals import FEW
 from ifrkit.evaluation.records import Records, read_records
 
@@ -89,7 +90,7 @@ def _leakage(store: ClipStore, labeled: set[str], tree: Facts, measured: Mapping
         said.append(str(measured["headline"]))
     if split == "val":
         chosen = ["the checkpoint was chosen"] if tree["model"]["checkpoint"] == "best" else []
-        chosen += ["the temperature was fitted"] if tree["model"].get("temperature") else []
+        chosen += ["the temperature was fitted"] if _fitted_here(tree) else []
         if chosen:
             said.append(f"{' and '.join(chosen)} on this split: a split that nothing was chosen on is more honest")
     return said
@@ -138,8 +139,14 @@ def _calibration(tree: Facts, numbers: Facts) -> Facts | None:
         "classes": classes,
         "aurc": numbers["aurc"]["aurc"] if "aurc" in numbers else None,
         "triage": tree.get("triage", []),
-        "fitted_here": tree["split"] == "val" and bool(tree["model"].get("temperature")),
+        "fitted_here": _fitted_here(tree),
+        "judged_by": tables.calibration(tree),
     }
+
+
+def _fitted_here(tree: Facts) -> bool:
+    """Whether the confidences are judged by a temperature that was fitted on the very frames."""
+    return tree["split"] == "val" and bool(tree["model"].get("temperature")) and not tree.get("cross_fitted")
 
 
 def _stability(report: Artifact, tree: Facts, numbers: Facts) -> Facts | None:

@@ -114,9 +114,7 @@ def _calibration(found: Facts | None) -> str:
         f"Mean confidence {percent(found['confidence'])} %, right {percent(found['accuracy'])} %; calibration error "
         f"{percent(found['ece'])} %."
     )
-    said += (
-        " The temperature was fitted on the same frames, so this is rather too good." if found["fitted_here"] else ""
-    )
+    said += f" {found['judged_by']}." if found["judged_by"] else ""
     return html.section(title, inner, said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ifrkit.config.network import branch_title
 from ifrkit.config.training import LabeledSet
 from ifrkit.core.text import file_name
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.evaluation import tables
+from ifrkit.evaluation import cross_fit, tables
 from ifrkit.evaluation.corruptions import Robustness
 from ifrkit.evaluation.intervals import intervals
 from ifrkit.evaluation.judge import Judge
@@ -43,6 +44,7 @@ def run(job: Job) -> None:
     flow = source_of(config, store, job.inputs)
     scored = [(clip, index) for clip in clips for index in scored_frames(store.clips[clip], config.frames)]
     _warn_of_own_flow(job)
+    crossed = _cross_fitted(job, store, systems)
     pictures = _Pictures(job, store, scored, systems[0])
     judge = Judge(store, config, systems, flow, pictures)
     pictures.recorder = recorder = Recorder(judge, clips, scored)
@@ -70,6 +72,8 @@ def run(job: Job) -> None:
         "systems": judge.results(),
         "leakage": _leakage(config.split, job.input("clips").manifest.metrics.get("leakage", {})),
     }
+    if crossed:
+        report["cross_fitted"] = crossed
     if config.distances:
         report["distances"] = judge.distances.results()
     if config.corruptions:
@@ -98,6 +102,30 @@ def _leakage(split: str, measured: Mapping[str, Any]) -> str:
     return str(measured["headline"]) + (", which flatters their scores" if flatters else "")
 
 
+def _cross_fitted(job: Job, store: ClipStore, systems: list[System]) -> dict[str, Any]:
+    """Have confidences judged by temperatures that did not see the judged clips, where the models' own did.
+
+    Returns how the clips were cut, and the temperatures of each system; nothing where none was fitted here.
+    """
+    if job.config.split != "val" or not needs("confidences", job.config):
+        return {}
+    given = job.inputs[0]
+    before = given.manifest.config["key_interval"] - 1 if given.kind == "video-model" else 0
+    found = {}
+    for system in systems:
+        if isinstance(system, PerFrame | Video) and system.temperature not in (None, 1.0):
+            system.held_out = cross_fit.temperatures_of_others(store, partial(_logits, store, system, before))
+            found[system.name] = sorted(set(system.held_out.values()))
+    count = len(set(cross_fit.groups(store).values()))
+    videos = len({store.clips[clip].video for clip in store.clips_of("val")})
+    return {"groups": count, "halves": videos == 1, "temperatures": found} if all(found.values()) and found else {}
+
+
+def _logits(store: ClipStore, system: PerFrame | Video, before: int, clip: int, index: int) -> torch.Tensor:
+    """Of a whole frame, its key frame so many frames before it."""
+    return system.logits(store, clip, index, max(0, index - before))
+
+
 def _warn_of_own_flow(job: Job) -> None:
     """A video model that carries its scores along a flow is steady along that flow, right or wrong."""
     given, flow = job.inputs[0], next((artifact for artifact in job.inputs[1:] if artifact.kind == "flow"), None)
@@ -122,8 +150,9 @@ def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, s
     Report.model_validate(report).write(job.directory)
     job.display.table(*tables.summary(report))
     job.display.info(tables.evidence(report["videos"]))
-    if report["leakage"]:
-        job.display.info(report["leakage"])
+    for said in (report["leakage"], tables.calibration(report)):
+        if said:
+            job.display.info(said)
     if "miou" in judge.metrics[system]:
         job.display.table(*tables.per_class(report))
         matrix = judge.metrics[system]["miou"].counts["confusion"]

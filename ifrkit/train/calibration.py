@@ -6,9 +6,9 @@ One number, fitted at the end of training on held-out labels. It changes no clas
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,13 @@ Logits = Callable[[int, int], Tensor]
 """(clip, position) -> logits (1, k, h, w) of the frame, at its own size."""
 
 
+class Sample(NamedTuple):
+    """Labeled pixels: their logits, and their true classes."""
+
+    logits_nk: NDArray[np.float32]
+    truth_n: NDArray[np.int64]
+
+
 def temperatures(
     store: ClipStore, weights: Mapping[str, Path], use: Callable[[Path], None], logits: Logits, display: Display
 ) -> dict[str, float]:
@@ -42,7 +49,7 @@ def temperatures(
 
     weights: file of each; use: makes `logits` those of that file. Every rank fits the same: val is small.
     """
-    places = _spread(validation.annotated(store))
+    places = spread(store)
     distributed.largest(0)  # rank 0 has written the files when it comes here
     found: dict[str, float] = {}
     for name, path in weights.items() if places else ():
@@ -51,7 +58,7 @@ def temperatures(
             found[name] = found[same]
             continue
         use(path)
-        value = _of_frames(store, places, logits)
+        value = fit(*together([sampled(store, place, logits) for place in places]))
         if value is not None:
             found[name] = value
     if found:
@@ -60,23 +67,28 @@ def temperatures(
     return found
 
 
-def _spread(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def spread(store: ClipStore) -> list[tuple[int, int]]:
+    """(clip, position) of the val frames that temperatures are fitted on."""
+    places = validation.annotated(store)
     count = min(FRAMES, len(places))
     return [places[i * len(places) // count] for i in range(count)]
 
 
 @torch.inference_mode()
-def _of_frames(store: ClipStore, places: list[tuple[int, int]], logits: Logits) -> float | None:
-    rows, truth = [], []
-    for clip, index in places:
-        label = torch.from_numpy(store.label(clip, index, hidden=True)).flatten()
-        known = (label < store.labels.num_classes).nonzero()[:, 0]
-        count = min(PIXELS, len(known))
-        chosen = known[torch.arange(count) * len(known) // max(1, count)]
-        seen_kn = logits(clip, index)[0].flatten(1).float().cpu()
-        rows.append(seen_kn[:, chosen].T.numpy())
-        truth.append(label[chosen].numpy())
-    return fit(np.concatenate(rows), np.concatenate(truth).astype(np.int64))
+def sampled(store: ClipStore, place: tuple[int, int], logits: Logits, most: int = PIXELS) -> Sample:
+    """At most so many labeled pixels of a frame, spread evenly."""
+    label = torch.from_numpy(store.label(*place, hidden=True)).flatten()
+    known = (label < store.labels.num_classes).nonzero()[:, 0]
+    count = min(most, len(known))
+    chosen = known[torch.arange(count) * len(known) // max(1, count)]
+    seen_kn = logits(*place)[0].flatten(1).float().cpu()
+    return Sample(seen_kn[:, chosen].T.numpy(), label[chosen].numpy().astype(np.int64))
+
+
+def together(samples: Sequence[Sample]) -> Sample:
+    """Of several frames; at least one."""
+    logits_nk, truth_n = zip(*samples, strict=True)
+    return Sample(np.concatenate(logits_nk), np.concatenate(truth_n))
 
 
 def fit(logits_nk: NDArray[np.float32], truth_n: NDArray[np.int64]) -> float | None:
