@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ifrkit.config import fields
     from ifrkit.init import next_frames
     from ifrkit.init import project as projects
-    from ifrkit.init.project import Project
     from ifrkit.labels import base as labels
 else:
     store, terminal, fields = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.display"), lazy("ifrkit.config.fields")
@@ -54,12 +53,13 @@ _TITLES = {
     shell_complete=completion.plugins("labels"),
     help="Predictions as pre-labels for a tool: coco, cvat, labelme, label-studio, ...",
 )
+@click.option("-n", "--dry-run", is_flag=True, help="Choose and tell, but write nothing.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where networks run.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of torch.")
 @click.option("--json", "as_json", is_flag=True, help="Print the project and the scores as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks for every error.")
-def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -> None:
+def command(path: Path, count: int, dry_run: bool, as_json: bool, quiet: bool, **values: Any) -> None:
     """Choose the frames to label next: those that stand for many others that a trained model is unsure about.
 
     Reads `branches` and their clips; each training clip can give one frame, first those without a label. Makes, in
@@ -82,19 +82,21 @@ def command(path: Path, count: int, as_json: bool, quiet: bool, **values: Any) -
     project, display = projects.Project(path), terminal.TerminalDisplay("label-next", quiet=quiet)
     chooser = next_frames.NextFrames(branches, chosen_device(values["device"], values["threads"]))
     chosen = chooser.choose(count, project.proposed(), display)
-    next_frames.write_round(project, chooser, chosen, formats, display)
-    _tell(project, chosen, count, display)
+    if not dry_run:
+        next_frames.write_round(project, chooser, chosen, formats, display)
+    _tell(chosen, count, display)
+    if not dry_run:
+        display.info(f"next: label {project.to_label}/*.png; {project.path / 'unsure'}/ shows where the model is unsure")
     where = project.path.resolve()
     say.result_path(where, as_json, {"path": str(where), "to_label": [choice._asdict() for choice in chosen]})
 
 
-def _tell(project: Project, chosen: list[Chosen], count: int, display: Display) -> None:
+def _tell(chosen: list[Chosen], count: int, display: Display) -> None:
     columns = [name for name in _TITLES if name in chosen[0].parts]
     rows = [[c.name, f"{c.score:.2f}", *(f"{c.parts[name]:.2f}" for name in columns)] for c in chosen]
     display.table("Label next", ["frame", "score", *(_TITLES[name] for name in columns)], rows)
     if len(chosen) < count:
         display.warn(f"{len(chosen)} of {count} frames: each training clip gives one, first those without a label")
-    display.info(f"next: label {project.to_label}/*.png; {project.path / 'unsure'}/ shows where the model is unsure")
 
 
 command.params.append(WORKSPACE)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import cv2
@@ -67,7 +69,8 @@ class NextFrames:
         Where every clip has a known frame, the frame farthest from those of its clip can be chosen.
         """
         free, known, far = dict[str, Place](), dict[str, Place](), dict[str, Place]()
-        waiting = set(taken)
+        held = (self.store.clips[clip] for split in ("val", "test") for clip in self.store.clips_of(split))
+        waiting = meant(taken, self._frames.keys(), {name for clip in held for name in clip.frames})
         for clip in self.store.clips_of("train"):
             record = self.store.clips[clip]
             own = {i for i, name in enumerate(record.frames) if name in waiting}
@@ -102,6 +105,16 @@ class NextFrames:
     def stored(self, name: str) -> Frame:
         """The pixels of a frame as the store has them."""
         return self.store.frame(*self._frames[name])
+
+
+def meant(names: Sequence[str], training: Collection[str], held_out: Collection[str]) -> set[str]:
+    """The training frames of these names. Of one that no frame has, as on a list of labels, the one of that last part:
+    a project may call a video otherwise than the dataset does.
+    """
+    lost = {PurePosixPath(name).name for name in names if name not in training and name not in held_out}
+    found = [name for name in training if PurePosixPath(name).name in lost] if lost else []
+    count = Counter(PurePosixPath(name).name for name in found)
+    return {*names} | {name for name in found if count[PurePosixPath(name).name] == 1}
 
 
 def write_round(
@@ -141,11 +154,21 @@ def _pixels(
         return
     footage = Footage(project.frames, project.labels, display)
     footage.tell(display)
-    if missing := [name for name in names if name not in footage.sources]:
-        fault = f"{project.frames}: has no frame {missing[0]!r}, which the clips of the model have"
+    own = {_in_footage(project, footage, name): name for name in names}
+    for name, frame in footage.frames(name for name in footage.sources if name in own):
+        yield own[name], f"{footage.file_name(name)}.png", frame
+
+
+def _in_footage(project: Project, footage: Footage, name: str) -> str:
+    """What the project's videos call a frame of the store; datasets may call its video otherwise."""
+    if name in footage.sources:
+        return name
+    last = PurePosixPath(name).name
+    alike = [other for other in footage.sources if PurePosixPath(other).name == last]
+    if len(alike) != 1:
+        fault = f"{project.frames}: has no frame {name!r}, which the clips of the model have"
         raise ConfigError(fault, "name a model of this project with --from, or another project")
-    for name, frame in footage.frames(name for name in footage.sources if name in set(names)):
-        yield name, f"{footage.file_name(name)}.png", frame
+    return alike[0]
 
 
 def _drawn(frame: Frame, look: Look) -> Frame:

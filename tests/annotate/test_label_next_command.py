@@ -12,12 +12,14 @@ import tiny_run
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from ifrkit.artifacts.job import Silent
 from ifrkit.artifacts.store import Artifact
 from ifrkit.cli.label_next import command
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.init.next_frames import NextFrames
+from ifrkit.init.next_frames import NextFrames, meant, write_round
+from ifrkit.init.project import Project
 from ifrkit.labels.base import open_labels
 from ifrkit.media.classes import named_table
 from ifrkit.media.images import image_size, read_rgb
@@ -40,12 +42,15 @@ def branches(workspace: Path) -> Artifact:
 def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: Artifact) -> None:
     given = ["--from", str(branches.path), "--workspace", str(workspace)]
     project = tmp_path / "project"
+    dry = json.loads(invoke(str(project), *given, "--count", "2", "--dry-run").stdout)
+    assert not project.exists()
     first = json.loads(invoke(str(project), *given, "--count", "2", "--write", "cvat,label-studio").stdout)
     names = [row["name"] for row in first["to_label"]]
     clips = branches.ancestor("clips")
     assert clips is not None
     store = ClipStore.of(clips)
     assert len(set(names)) == 2
+    assert first == dry
     assert set(first["to_label"][0]["parts"]) == {"uncertain", "disagree", "unsteady", "stands_for", "apart"}
     assert json.loads((project / "label_next.json").read_text()) == first["to_label"]
     files = [f"{name.replace('/', '_')}.png" for name in names]
@@ -67,6 +72,14 @@ def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: 
     assert not (project / "pre_labels").exists()
     (third,) = json.loads(invoke(str(project), *given, "--count", "1").stdout)["to_label"]
     assert third["name"].endswith("/000000")  # every clip has a known frame, its last one: the farthest is the first
+
+
+def test_frames_whose_video_the_clips_call_otherwise() -> None:
+    """As on a list of labels, the last part of a name will do where it fits one frame."""
+    training = {"a/a_01": 0, "a/a_02": 0, "b/f1": 0, "c/f1": 0}
+    assert meant(["a/a_01", "x/a_02"], training, {}) == {"a/a_01", "x/a_02", "a/a_02"}
+    assert meant(["x/f1"], training, {}) == {"x/f1"}, "two frames end so"
+    assert meant(["v/a_02"], training, {"v/a_02"}) == {"v/a_02"}, "a held-out frame is none of training"
 
 
 def test_a_project_gives_frames_of_their_own_size(tmp_path: Path) -> None:
@@ -94,6 +107,21 @@ def test_a_project_gives_frames_of_their_own_size(tmp_path: Path) -> None:
         assert np.array_equal(frame, read_rgb(own))
         assert image_size(project / "pre_labels/png" / file) == (48, 72)
         assert image_size(project / "unsure" / file) == (48, 72)
+
+
+def test_a_dataset_that_calls_the_videos_otherwise(tmp_path: Path, branches: Artifact) -> None:
+    """Frames come out of the videos, at their own size, where the last part of a name fits one."""
+    chooser = NextFrames(branches, "cpu")
+    (choice,) = chooser.choose(1, [], Silent())
+    project = Project(tmp_path / "project")
+    own_videos.write_folder(project.frames / "walk", own_videos.street(3, (48, 72)))
+    for path in project.frames.rglob("*.png"):
+        path.rename(path.with_stem(f"{int(path.stem[1:]):06}"))
+    write_round(project, chooser, [choice], (), Silent())
+    assert image_size(next(project.to_label.iterdir())) == (48, 72)
+    (project.frames / "walk" / f"{Path(choice.name).name}.png").unlink()
+    with pytest.raises(ConfigError, match="has no frame"):
+        write_round(project, chooser, [choice], (), Silent())
 
 
 def test_formats_are_checked_before_anything_is_looked_at(tmp_path: Path) -> None:

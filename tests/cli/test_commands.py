@@ -67,7 +67,7 @@ def test_flags_of_init_are_frozen() -> None:
 
 
 def test_flags_of_label_next_are_frozen() -> None:
-    own = "--count --from --write --device --threads --json --quiet --verbose --workspace"
+    own = "--count --from --write --dry-run --device --threads --json --quiet --verbose --workspace"
     assert _long(load("label-next")) == set(own.split())
 
 

@@ -240,6 +240,8 @@ def shrunk(words: list[str]) -> list[str]:
         from tiny_tables import FLAGS
 
         extra = FLAGS
+    if stage in ("init", "label-next") and "camvid-loop" in words:  # the toy has five clips for three rounds
+        extra += ["--count", "1"]
     said = [added for word, added in _IF_SAID.items() if any(word in given for given in words)]
     return words if "--help" in words else [*words, *extra, *(word for added in said for word in added.split())]
 
