@@ -7,13 +7,13 @@ well a network remembers, not how well it will do on the next video.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ifrkit.core.lazy import cv2, np
-from ifrkit.core.records import ClipRecord, Frame
+from ifrkit.core.records import ClipRecord, Frame, Split
 from ifrkit.media.numbering import last_number
 
 if TYPE_CHECKING:
@@ -40,17 +40,27 @@ class Pair(NamedTuple):
 class Leakage(NamedTuple):
     """held_out: labels that are scored. nearest: of those with a training frame in their video, the nearest in time.
 
-    alike: held-out frames that look nearly as a labeled training frame, the nearest first.
+    looks: of each held-out frame the labeled training frame that looks most like it, the most alike first.
     """
 
     held_out: int
     nearest: tuple[Pair, ...]
-    alike: tuple[Pair, ...]
+    looks: tuple[Pair, ...]
 
     @property
     def near(self) -> int:
         """Held-out labels within NEAR frames of a training frame."""
         return sum(pair.distance <= NEAR for pair in self.nearest)
+
+    @property
+    def alike(self) -> tuple[Pair, ...]:
+        """Those that look nearly the same."""
+        return tuple(pair for pair in self.looks if pair.distance < ALIKE)
+
+    def of(self, names: Collection[str]) -> Leakage:
+        """That of some of the held-out frames: of one split."""
+        nearest, looks = (tuple(pair for pair in pairs if pair.held_out in names) for pairs in self[1:])
+        return Leakage(len(names), nearest, looks)
 
     def headline(self) -> str:
         """One line; empty where nothing is held out."""
@@ -64,17 +74,24 @@ class Leakage(NamedTuple):
         if not self.held_out:
             return []
         found = [f"leakage: {self.headline()}"]
-        if self.near:
+        if self.nearest:
             worst = min(self.nearest, key=lambda pair: pair.distance)
             where = f"{worst.held_out} is {worst.distance:g} frames from {worst.training}"
-            found.append(f"leakage: {where}; --set options.gap=SECONDS keeps training away in `folders`")
+            away = "; --set options.gap=SECONDS keeps training away in `folders`" if self.near else ""
+            found.append(f"leakage: nearest in time: {where}{away}")
+        if self.looks and not self.alike:
+            pair = self.looks[0]
+            found.append(
+                f"leakage: most alike: {pair.held_out} and {pair.training}, {pair.distance:g} grey levels apart"
+            )
         found += [f"leakage: {pair.held_out} looks like {pair.training}" for pair in self.alike[:NAMED]]
         return found
 
     def metrics(self) -> dict[str, Any]:
         """For the manifest of the clips."""
-        nearest = sorted(self.nearest, key=lambda pair: pair.distance)[:NAMED]
-        told = {"nearest": [list(pair) for pair in nearest], "alike": [list(pair) for pair in self.alike[:NAMED]]}
+        nearest = sorted(self.nearest, key=lambda pair: pair.distance)
+        worst = {"nearest": nearest, "looks": self.looks, "alike": self.alike}
+        told = {name: [list(pair) for pair in pairs[:NAMED]] for name, pairs in worst.items()}
         return {"held_out": self.held_out, "near": self.near, "headline": self.headline(), **told}
 
 
@@ -82,10 +99,15 @@ def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame] | None) -
     """The leakage of a division into clips. frame: reads the pixels of a frame by its name; asked for once each, in the
     order of the names, so that a video file is decoded once. None: by time alone.
     """
-    held = {clip.frames[i]: clip.video for clip in clips if clip.split != "train" for i in clip.labeled}
+    held = {name: video for split in ("val", "test") for name, video in held_out(clips, split).items()}
     labeled = {clip.frames[i] for clip in clips if clip.split == "train" for i in clip.labeled}
-    alike = _alike(sorted(held), sorted(labeled), frame) if frame else ()
-    return Leakage(len(held), tuple(_nearest(clips, held)), tuple(alike))
+    looks = _most_alike(sorted(held), sorted(labeled), frame) if frame else ()
+    return Leakage(len(held), tuple(_nearest(clips, held)), tuple(looks))
+
+
+def held_out(clips: Sequence[ClipRecord], split: Split) -> dict[str, str]:
+    """The labeled frames of a split, each with its video."""
+    return {clip.frames[i]: clip.video for clip in clips if clip.split == split for i in clip.labeled}
 
 
 def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair]:
@@ -107,7 +129,7 @@ def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair
             yield Pair(name, training[video][near], abs(near - number) / step)
 
 
-def _alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -> list[Pair]:
+def _most_alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -> list[Pair]:
     held, labeled = (names[:: -(-len(names) // _MOST)] if names else [] for names in (held, labeled))
     if not held or not labeled:
         return []
@@ -117,8 +139,7 @@ def _alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -
     for name in held:
         difference = np.abs(rows - small[name]).mean(1)
         best = int(difference.argmin())
-        if difference[best] < ALIKE:
-            found.append(Pair(name, labeled[best], round(float(difference[best]), 2)))
+        found.append(Pair(name, labeled[best], round(float(difference[best]), 2)))
     return sorted(found, key=lambda pair: pair.distance)
 
 

@@ -86,7 +86,9 @@ def command(path: Path, count: int, dry_run: bool, as_json: bool, quiet: bool, *
         next_frames.write_round(project, chooser, chosen, formats, display)
     _tell(chosen, count, display)
     if not dry_run:
-        display.info(f"next: label {project.to_label}/*.png; {project.path / 'unsure'}/ shows where the model is unsure")
+        display.info(
+            f"next: label {project.to_label}/*.png; {project.path / 'unsure'}/ shows where the model is unsure"
+        )
     where = project.path.resolve()
     say.result_path(where, as_json, {"path": str(where), "to_label": [choice._asdict() for choice in chosen]})
 

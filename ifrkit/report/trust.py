@@ -86,8 +86,9 @@ def _leakage(store: ClipStore, labeled: set[str], tree: Facts, measured: Mapping
             f"{len(shared)} of {len({clip.video for clip in judged})} judged videos were trained on as well "
             f"({len(with_labels)} of them with labels; the first is {shared[0]}): neighbouring frames are alike"
         )
-    if measured.get("near") or measured.get("alike"):
-        said.append(str(measured["headline"]))
+    own = measured.get("splits", {}).get(split, measured)
+    if own.get("near") or own.get("alike"):
+        said.append(str(own["headline"]))
     if split == "val":
         chosen = ["the checkpoint was chosen"] if tree["model"]["checkpoint"] == "best" else []
         chosen += ["the temperature was fitted"] if _fitted_here(tree) else []

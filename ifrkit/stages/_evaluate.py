@@ -98,8 +98,9 @@ def _leakage(split: str, measured: Mapping[str, Any]) -> str:
     """How close the judged labels are to training, as `prepare` measured it; empty where it did not."""
     if split == "train" or not measured:
         return ""
-    flatters = measured.get("near") or measured.get("alike")
-    return str(measured["headline"]) + (", which flatters their scores" if flatters else "")
+    own = measured.get("splits", {}).get(split, measured)  # older clips know all splits together alone
+    flatters = own.get("near") or own.get("alike")
+    return str(own["headline"]) + (", which flatters their scores" if flatters else "")
 
 
 def _cross_fitted(job: Job, store: ClipStore, systems: list[System]) -> dict[str, Any]:

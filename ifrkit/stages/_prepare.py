@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from data_prep._leakage import measure
+from data_prep._leakage import held_out, measure
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
@@ -53,7 +53,9 @@ def run(job: Job) -> None:
     places = {clip.frames[i]: (c, i) for c, clip in enumerate(store.clips) for i in clip.labeled}
     leak = measure(clips, lambda name: store.frame(*places[name]))
     if leak.held_out:
-        job.metrics["leakage"] = leak.metrics()
+        parts = {split: leak.of(held_out(clips, split)) for split in SPLITS if split != "train"}
+        own = {split: part.metrics() for split, part in parts.items() if part.held_out}
+        job.metrics["leakage"] = {**leak.metrics(), "splits": own}
         job.display.info(leak.headline())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep._leakage import Leakage, Pair, measure
+from data_prep._leakage import Leakage, Pair, held_out, measure
 from data_prep.folders import Dataset
 from data_prep.folders.cut import Owners, cut
 from data_prep.folders.gap import keep_away
@@ -37,8 +37,13 @@ def test_distance_in_time_counts_frames_of_the_video() -> None:
     assert found.held_out == 2
     assert found.nearest == (Pair("a/0040", "a/0035", 1), Pair("b/0009", "b/0020", 11))
     assert (found.near, found.alike) == (1, ())
+    assert [pair.held_out for pair in found.looks] == [pair[0] for pair in found.metrics()["looks"]]
+    assert {pair.held_out for pair in found.looks} == {"a/0040", "b/0009"}
+    assert found.lines()[2].startswith(f"leakage: most alike: {found.looks[0].held_out} and a/0035, ")
     assert found.headline() == "1 of 2 held-out labels lie within 2 frames of a training frame"
-    assert found.lines()[1].startswith("leakage: a/0040 is 1 frames from a/0035; --set options.gap=SECONDS")
+    assert found.lines()[1].startswith(
+        "leakage: nearest in time: a/0040 is 1 frames from a/0035; --set options.gap=SECONDS"
+    )
     assert found.metrics()["nearest"][0] == ["a/0040", "a/0035", 1]
 
 
@@ -47,8 +52,22 @@ def test_frames_that_look_alike_are_named() -> None:
     found = measure(clips, grey)
     (pair,) = found.alike
     assert pair[:2] == ("c2/0003", "c1/0003")
+    assert found.looks[0] == pair
+    assert [pair.held_out for pair in found.looks] == ["c2/0003", "d/0006"]
     assert found.lines()[-1] == "leakage: c2/0003 looks like c1/0003"
     assert found.nearest == ()  # no training frame in their videos
+
+
+def test_each_split_by_itself() -> None:
+    """Test frames of another video have nothing to do with val frames that stand beside training."""
+    clips = [record("train", "c1", range(4)), record("val", "c1", range(4, 8), 0), record("test", "d", range(7))]
+    found = measure(clips, grey)
+    val, test = (found.of(held_out(clips, split)) for split in ("val", "test"))
+    assert val.headline() == (
+        "1 of 1 held-out labels lie within 2 frames of a training frame, 1 look nearly like a training label"
+    )
+    assert test.headline() == "0 of 1 held-out labels lie within 2 frames of a training frame"
+    assert (found.held_out, found.near, len(found.alike)) == (2, 1, 1)
 
 
 def test_each_frame_is_read_once_and_in_order() -> None:

@@ -254,6 +254,8 @@ def test_leakage_stands_beside_the_numbers(workspace: Path, branches: Artifact) 
     assert found["leakage"] in told.said
     measured = {"near": 2, "alike": 0, "headline": "2 of 3"}
     assert _leakage("val", measured) == "2 of 3, which flatters their scores"
+    own = {**measured, "splits": {"test": {"near": 0, "alike": [], "headline": "0 of 1"}}}
+    assert (_leakage("test", own), _leakage("val", own)) == ("0 of 1", _leakage("val", measured))
     assert _leakage("train", measured) == _leakage("val", {}) == ""
 
 
