@@ -1,5 +1,5 @@
 """Shared by all tests: helpers are importable by name, torch keeps to one thread, also in what a test starts, and a
-module that wants them gets a workspace of its own with the tiny clips in it.
+module that wants them gets a workspace of its own with the tiny clips in it. No IFRKIT_ variable of the shell counts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from ifrkit.artifacts.store import Artifact
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in [name for name in os.environ if name.startswith("IFRKIT_")]:
+    del os.environ[name]  # a workspace or a limit of whoever runs the tests
 
 
 @pytest.fixture(scope="module")

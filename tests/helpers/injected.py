@@ -42,6 +42,7 @@ import cv2
 import numpy as np
 import tiny_run
 import torch
+from tqdm import tqdm
 
 from data_prep.synthetic import video
 from ifrkit.artifacts import store
@@ -395,8 +396,10 @@ def write_video(path: Path) -> None:
 
 def in_one_order() -> None:
     """`predict` reads ahead and writes in threads, and saves by the clock: two runs would have their operations in two
-    orders. Here it does one thing after the other, and saves after each frame.
+    orders. Here it does one thing after the other, and saves after each frame. The progress bar of torch.export would
+    start a thread, too.
     """
+    tqdm.monitor_interval = 0
     resume.SECONDS = -1.0
     _predict.ahead = _predict.afterwards = contextlib.nullcontext  # type: ignore[assignment]
 
