@@ -13,13 +13,9 @@ removed. Files older than BatchNorm's `num_batches_tracked` may lack it; every o
 
 from __future__ import annotations
 
-import warnings
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,20 +23,13 @@ from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
 from ifrkit.models.public import AUTO
-from ifrkit.models.weight_limits import require_size
+from ifrkit.models.torch_files import load_torch_file
 from ifrkit.models.weights import load_weights
 
 _NAMED = 3
 """How many keys of each sort an error names."""
-
-_make_scalar: Any = np.float64(0).__reduce__()[0]
-_NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_make_scalar, "numpy.core.multiarray.scalar"),
-    (_make_scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
-]
-"""Plain numbers that mmcv leaves in `meta` (the best score); torch refuses them unless they are named."""
+_DIMENSIONS = 8
+"""A shape of more is not written out."""
 
 
 def load_pretrained(network: Network, path: str | Path) -> None:
@@ -88,41 +77,41 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ConfigError(f"no pretrained weights at {path}", "download them, or leave `pretrained` empty")
     if path.suffix == ".safetensors":
         return load_weights(path)
-    require_size(path)
-    try:
-        if zipfile.is_zipfile(path):  # torch itself does not look at the checksums
-            with zipfile.ZipFile(path) as archive:
-                require_size(path, sum(entry.file_size for entry in archive.infolist()))
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise ArtifactError(f"{path} is a packed archive, and no file of torch", "unpack it first")
-                if damaged := archive.testzip():
-                    raise zipfile.BadZipFile(damaged)
-        with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings(action="ignore"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (ArtifactError, MemoryError):
-        raise
-    except Exception as error:  # a damaged pickle can fail in any way
-        fault = f"{path} is damaged, or holds more than tensors and plain values"
-        raise ArtifactError(fault, "download it again, or save its state dict alone") from error
+    content = load_torch_file(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not state or not all(_plain(value) for value in state.values()):
         raise ArtifactError(f"{path} holds no state dict of tensors", "save `model.state_dict()`")
     return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _plain(value: object) -> bool:
+    """Whether it is a tensor that holds its numbers: sparse, quantized and meta ones cannot become weights."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_meta)
 
 
 def _fit(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str) -> None:
     own = module.state_dict()
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
-    misshapen = [
-        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}"
-        for k, v in state.items()
-        if k in own and v.shape != own[k].shape
+    both = [(k, v, own[k]) for k, v in state.items() if k in own]
+    misshapen = [f"{k} {_size(v)} instead of {_size(wanted)}" for k, v, wanted in both if v.shape != wanted.shape]
+    same = [(k, v, wanted) for k, v, wanted in both if v.shape == wanted.shape]
+    mistyped = [k for k, v, wanted in same if wanted.is_floating_point() and not v.is_floating_point()]
+    broken = [k for k, v, _ in same if v.is_floating_point() and not v.float().isfinite().all()]
+    faults = [
+        _count(missing, "missing"),
+        _count(unexpected, "unexpected"),
+        _count(misshapen, "of another shape"),
+        _count(mistyped, "of another type"),
+        _count(broken, "with values that are no finite numbers"),
     ]
-    faults = [_count(missing, "missing"), _count(unexpected, "unexpected"), _count(misshapen, "of another shape")]
     if any(faults):
         raise ArtifactError(f"{path} does not fit: {', '.join(f for f in faults if f)}", remedy)
     module.load_state_dict(state, strict=False)
+
+
+def _size(value: Tensor) -> str:
+    return str(tuple(value.shape)) if value.dim() <= _DIMENSIONS else f"of {value.dim()} dimensions"
 
 
 def _count(keys: list[str], what: str) -> str:

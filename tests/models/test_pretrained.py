@@ -124,6 +124,22 @@ def test_the_other_backbone_names_counts_and_first_keys(tmp_path: Path) -> None:
     assert "missing" not in message
 
 
+def test_values_that_no_network_has(tmp_path: Path) -> None:
+    """They would train, or not, without a word."""
+    state = released()
+    name = "backbone.layer1.0.conv1.weight"
+    odd = {
+        "1 with values that are no finite numbers": state[name] * torch.tensor(float("nan")),
+        "1 of another type": state[name].long(),
+        "of 9 dimensions instead of": torch.zeros([1] * 9),
+    }
+    for message, value in odd.items():
+        torch.save({**state, name: value}, tmp_path / "odd.pth")
+        found = fault(tmp_path / "odd.pth")
+        assert message in found
+        assert name in found
+
+
 def test_names_that_nobody_knows_are_shown_as_they_are(tmp_path: Path) -> None:
     torch.save({**imagenet(), "attention.weight": torch.zeros(1)}, tmp_path / "other.pth")
     assert "does not fit: 1 unexpected (attention.weight); " in fault(tmp_path / "other.pth")

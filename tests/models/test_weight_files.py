@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -76,9 +77,10 @@ def _hostile(path: Path, header: str, size: int = 0) -> Path:
 
 def test_more_tensors_than_any_network_has_are_refused_by_the_header(tmp_path: Path) -> None:
     entry = '"t%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
-    path = _hostile(tmp_path / "many", "{" + ",".join(entry % n for n in range(300_000)) + "}")
-    with pytest.raises(ArtifactError, match="300000 tensors are not the weights of a network"):
-        load_weights(path)
+    for written in (entry, entry.replace("data_offsets", r"data\u005foffsets")):
+        path = _hostile(tmp_path / "many", "{" + ",".join(written % n for n in range(300_000)) + "}")
+        with pytest.raises(ArtifactError, match="300000 tensors are not the weights of a network"):
+            load_weights(path)
 
 
 def test_larger_files_than_the_limit_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +110,53 @@ def test_an_archive_that_unfolds_to_more_than_the_limit(tmp_path: Path, monkeypa
     with pytest.raises(ArtifactError, match="is a packed archive"):
         read_state(tmp_path / "bomb.pth")
     assert read_state(tmp_path / "sound.pth").keys() == STATE.keys()
+
+
+def _archive(path: Path, *entries: tuple[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings(action="ignore"):
+        for name, data in entries:
+            archive.writestr(name, data)
+    return path
+
+
+def test_files_of_torch_that_would_take_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pickle nearly each byte is a step, in both formats of torch; so is each entry of an archive."""
+    monkeypatch.setenv("IFRKIT_MAX_TENSORS", "10")
+    many = {str(n): torch.zeros(0) for n in range(11)}
+    torch.save(many, tmp_path / "many.pth")
+    with pytest.raises(ArtifactError, match=r"1\d tensors are not the weights of a network; set IFRKIT_MAX_TENSORS"):
+        read_state(tmp_path / "many.pth")
+    steps = b"\x80\x02" + b"(" * 2000
+    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert read_state(tmp_path / "old.pth").keys() == STATE.keys()
+    start = (tmp_path / "old.pth").read_bytes().index(b"}q\x00(X\x01")  # of its third object, the dict
+    (tmp_path / "long.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:start] + b"(" * 2000)
+    for path in (_archive(tmp_path / "long.zip", ("a/data.pkl", steps), ("a/version", b"3")), tmp_path / "long.pth"):
+        with pytest.raises(ArtifactError, match="its pickle is too long for the weights of a network; set "):
+            read_state(path)
+        monkeypatch.setenv("IFRKIT_MAX_TENSORS", "1000")
+        with pytest.raises(ArtifactError, match="is damaged"):
+            read_state(path)
+        monkeypatch.setenv("IFRKIT_MAX_TENSORS", "10")
+
+
+def test_archives_that_torch_did_not_write(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as archive:
+        own = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    good = (tmp_path / "good.pth").read_bytes()
+    (tmp_path / "cut").write_bytes(good[:-30])
+    for path in (_archive(tmp_path / "twice", *own, *own), _archive(tmp_path / "none", ("a", b"x")), tmp_path / "cut"):
+        with pytest.raises(ArtifactError, match="is damaged, or holds more than tensors"):
+            read_state(path)
+
+
+def test_tensors_that_cannot_be_weights(tmp_path: Path) -> None:
+    odd = {
+        "sparse": torch.eye(3).to_sparse(),
+        "meta": torch.ones(2, device="meta"),
+    }
+    for name, tensor in odd.items():
+        torch.save({**STATE, "x": tensor}, tmp_path / name)
+        with pytest.raises(ArtifactError, match="holds no state dict of tensors"):
+            read_state(tmp_path / name)
