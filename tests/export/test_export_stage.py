@@ -116,6 +116,14 @@ def test_a_video_model_in_onnx_streams_as_in_torch(models: dict[str, Artifact], 
     frames = tiny_video.moving_clip((32, 48), 4, batch=3, seed=5)
     found = check.compare(model, exported, [frames])
     assert max(d.relative for d in found.values()) < 1e-4
+    # The softmax of the graphs' logits is the probability that eval measures: the temperature is inside.
+    assert model.temperature != 1
+    key, frame = frames[:, 0], frames[:, 1]
+    with torch.inference_mode():
+        (wanted, state), (found_key, found_state) = model.start(key), exported.start(key)
+        torch.testing.assert_close(found_key, wanted / model.temperature, rtol=1e-4, atol=1e-4)
+        wanted, found_step = model.step(frame, state)[0], exported.step(frame, found_state)[0]
+    torch.testing.assert_close(found_step, wanted / model.temperature, rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="uses both"):
         runtime.open_exported(artifact, "update")
     file = artifact.path / "update-step.onnx"

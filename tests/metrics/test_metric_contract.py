@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged import CLASSES, LENGTH, random_clip, steady
+from numpy.typing import NDArray
 
 from ifrkit.core.plugins import load, names
 from ifrkit.metrics.base import NEEDS, ClipResult, Metric
@@ -93,6 +95,24 @@ def test_merging_leaves_the_other_shard_alone(name: str) -> None:
     one.merge(other.counts)
     one.update(random_clip(3))
     assert json.dumps(other.compute()) == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS, share=st.sampled_from([0.01, 0.1, 0.5]))
+def test_what_is_predicted_where_nothing_is_known_counts_nowhere(name: str, seed: int, share: float) -> None:
+    """Scribbles and points: of a label a hundredth of the pixels is known."""
+    if "labels" not in load("metrics", name).needs:
+        pytest.skip("it reads no label, or as VSPW's code 255 like any other")
+    clip, rng = random_clip(seed, size=(12, 20)), np.random.default_rng(seed)
+    labels = {i: np.where(rng.random(ids.shape) < share, ids, 255).astype(np.uint8) for i, ids in clip.labels.items()}
+    thin = replace(clip, labels=labels)
+
+    def noise(i: int, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        other = rng.integers(0, CLASSES, ids.shape).astype(np.uint8)
+        return np.where(labels[i] == 255, other, ids).astype(np.uint8)
+
+    other = replace(thin, predictions={i: noise(i, ids) for i, ids in thin.predictions.items()})
+    assert made(name, thin).compute() == made(name, other).compute()
 
 
 def test_perfect_predictions_of_a_moving_scene_score_best(name: str) -> None:
