@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,36 @@ def _group(directory: Path, name: str) -> Callable[[Any, tuple[int, ...]], None]
     return lambda file, shape: file.create_group(name)
 
 
+def _unwritten(directory: Path, name: str) -> Callable[[Any, tuple[int, ...]], None]:
+    """HDF5 reads zeros, which are a class."""
+
+    def edit(file: Any, shape: tuple[int, ...]) -> None:
+        file.create_dataset(name, shape, "u1", chunks=(1, *shape[1:]), fletcher32=name == "labels")
+
+    return edit
+
+
+def _terabytes(directory: Path, name: str) -> Callable[[Any, tuple[int, ...]], None]:
+    def edit(file: Any, shape: tuple[int, ...]) -> None:
+        file.create_dataset(name, (1 << 40, *shape[1:]), "u1", chunks=(1, *shape[1:]), fletcher32=name == "labels")
+
+    return edit
+
+
+def _wide(directory: Path, name: str) -> Callable[[Any, tuple[int, ...]], None]:
+    """A few bytes are packed into a chunk of gigabytes."""
+
+    def edit(file: Any, shape: tuple[int, ...]) -> None:
+        options = {"maxshape": (None,) * len(shape), "chunks": (60_000,) * len(shape[-2:]), "fletcher32": True}
+        options["chunks"] = (1,) * (len(shape) - len(options["chunks"])) + options["chunks"]
+        file.create_dataset(name, shape, "u1", **options)
+
+    return edit
+
+
 @pytest.mark.parametrize("codec", ["raw", "png"])
 @pytest.mark.parametrize("name", ["labels", "frames"])
-@pytest.mark.parametrize("how", [_external, _virtual, _raw_file, _soft, _group])
+@pytest.mark.parametrize("how", [_external, _virtual, _raw_file, _soft, _group, _unwritten, _terabytes, _wide])
 def test_data_from_elsewhere_is_refused(tmp_path: Path, how: Any, name: str, codec: str) -> None:
     store = _edited(tmp_path, name, how(tmp_path, name), codec)
     with pytest.raises(ArtifactError, match=r"frames-00000\.h5: the file is corrupt"):
@@ -106,3 +134,27 @@ def test_labels_without_checksums_and_too_few_are_refused(tmp_path: Path) -> Non
         store = _edited(tmp_path / name, "labels", edit, "raw")
         with pytest.raises(ArtifactError, match=told):
             store.label(0, 3)
+
+
+def test_which_frame_a_label_belongs_to_has_to_be_written(tmp_path: Path) -> None:
+    """All zeros would give every frame the first label."""
+
+    def unwritten(file: Any, shape: tuple[int, ...]) -> None:
+        file.create_dataset("label_rows", shape, "i4", chunks=shape, fletcher32=True)
+
+    def plain(file: Any, shape: tuple[int, ...]) -> None:
+        file["label_rows"] = np.zeros(shape, "i4")
+
+    for name, edit, told in (("unwritten", unwritten, "was never written"), ("plain", plain, "has no checksums")):
+        store = _edited(tmp_path / name, "label_rows", edit, "raw")
+        with pytest.raises(ArtifactError, match=told):
+            store.label(0, 3)
+
+
+def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """To open it would wait for ever."""
+    write_store(tmp_path / "store", [clip(0)], SIZE, codec="raw", per_file=8)
+    (tmp_path / "store/frames-00000.h5").unlink()
+    os.mkfifo(tmp_path / "store/frames-00000.h5")
+    with pytest.raises(ArtifactError, match=r"frames-00000\.h5: the file is corrupt \(it is no plain file\)"):
+        ClipStore(tmp_path / "store").frame(0, 0)

@@ -16,14 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.records import IGNORE, Frame, Label, TrueFlow, Window
 from ifrkit.data.store.layout import REMAKE, Layout
 from ifrkit.data.store.new_file import NewFile
-from ifrkit.data.store.own import CorruptRow, own, packed
+from ifrkit.data.store.own import CorruptRow, open_file, packed
 from ifrkit.data.store.rows import EncodedReader, EncodedWriter, RawReader, RawWriter
 
 NO_FLOW = 2
@@ -106,14 +105,14 @@ class StoreFileReader:
         self.path, self._layout = path, layout
         height, width = layout.size
         try:
-            self._file = file = h5py.File(path, "r", locking=False)
+            self._file = file = open_file(path)
             self._frames: RawReader | EncodedReader
             if layout.codec == "raw":
                 self._frames = RawReader(path, file, "frames", (count, height, width, 3), "u1")
             else:
                 self._frames = EncodedReader(file, "frames", count, layout.size)
             self._labels = packed(file, "labels", (None, height, width))
-            self._label_rows = own(file, "label_rows", (count,), "i4")[:]
+            self._label_rows = packed(file, "label_rows", (count,), "i4")[:]
             if self._label_rows.max() >= len(self._labels):
                 raise CorruptRow(f"there are {len(self._labels)} labels, not {self._label_rows.max() + 1}")
             self._flows = {

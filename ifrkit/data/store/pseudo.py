@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ from ifrkit.core.keyed import key_rng
 from ifrkit.core.records import IGNORE, Window
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.new_file import NewFile
-from ifrkit.data.store.own import CorruptRow, packed
+from ifrkit.data.store.own import CorruptRow, open_file, packed
 
 PER_FILE = 256
 COUNTED = 2000
@@ -83,7 +82,7 @@ class PseudoWriter:
 
 def read_rows(path: Path, rows: int) -> Iterator[tuple[Ids, Ids]]:
     """(h, w) uint8 labels and floor(255 * probability) of the first rows of a file that was just written."""
-    with h5py.File(path, "r") as file:
+    with open_file(path) as file:
         for row in range(rows):
             yield file["labels"][row], file["confidence"][row]
 
@@ -165,7 +164,7 @@ class PseudoLabels:
         if os.getpid() != self._process:  # HDF5 handles do not survive a fork
             self._files, self._process = {}, os.getpid()
         if number not in self._files:
-            file = h5py.File(self.path / file_name(number), "r")
+            file = open_file(self.path / file_name(number))
             rows = min(self._per_file, len(self._rows) - number * self._per_file)
             datasets = [packed(file, name, (rows, *self._store.size)) for name in ("labels", "confidence")]
             self._files[number] = datasets[0], datasets[1]
