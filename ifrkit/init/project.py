@@ -52,9 +52,11 @@ class Chooser(NamedTuple):
 
 
 class Project:
-    """A project directory; its parts may or may not be there."""
+    """A project directory; its parts may or may not be there. Raises ConfigError where a file has its name."""
 
     def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path}: a file, not a project", "name a directory, which may be new")
         self.path = path
         self.frames, self.labels = path / "frames", path / "labels"
         self.to_label, self.list, self.classes = path / "to_label", path / "to_label.txt", path / "classes.yaml"

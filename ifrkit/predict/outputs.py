@@ -1,7 +1,8 @@
-"""What `predict` writes for a video: palette PNGs, and grey ones of the confidence."""
+"""What `predict` writes for a video: palette PNGs, and grey ones of the confidence with their means."""
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 
@@ -30,3 +31,13 @@ def load_label(path: Path) -> Ids:
 def save_confidence(path: Path, confidence_hw: NDArray[np.uint8]) -> None:
     """A grey PNG: 255 is certain."""
     write_atomic(path, png_bytes(confidence_hw), durable=False)
+
+
+def list_confidences(place: Path) -> None:
+    """Write PLACE.csv: of each PNG in the directory its name and its mean, from 0 to 1; `eval` has thresholds."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["frame", "confidence"])
+    for path in sorted(place.glob("*.png")):
+        rows.writerow([path.stem, f"{load_label(path).mean(dtype=np.float64) / 255:.4f}"])
+    write_atomic(place.with_suffix(".csv"), text.getvalue().encode(errors="surrogateescape"), durable=False)

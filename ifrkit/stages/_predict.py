@@ -23,7 +23,7 @@ from ifrkit.media.probe import Facts
 from ifrkit.media.resize import resize_frame
 from ifrkit.metrics.base import Ids
 from ifrkit.predict.for_tools import tool_writer
-from ifrkit.predict.outputs import load_label, save_confidence
+from ifrkit.predict.outputs import list_confidences, load_label, save_confidence
 from ifrkit.predict.overlap import afterwards, ahead
 from ifrkit.predict.overlay import Look, Overlay, unplayable
 from ifrkit.predict.resume import Progress
@@ -108,6 +108,8 @@ class _Run:
                 self.progress.save_sometimes(record, item.number)
                 self._tell(begun, before)
         self._seconds += time.perf_counter() - begun
+        if CONFIDENCE in self.job.config.write:
+            list_confidences(self.job.directory / source.name / CONFIDENCE)
         self.progress.finish(record)
         self._summary(record, time.perf_counter() - begun)
 

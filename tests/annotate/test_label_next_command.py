@@ -124,6 +124,12 @@ def test_a_dataset_that_calls_the_videos_otherwise(tmp_path: Path, branches: Art
         write_round(project, chooser, [choice], (), Silent())
 
 
+def test_a_file_is_no_project(tmp_path: Path, branches: Artifact) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file: a file, not a project"):
+        invoke(str(tmp_path / "file"), "--from", str(branches.path))
+
+
 def test_formats_are_checked_before_anything_is_looked_at(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="read only"):
         invoke(str(tmp_path), "--write", "yolo")

@@ -322,7 +322,7 @@ def test_a_damaged_confidence_of_an_interrupted_run_is_made_again(tmp_path: Path
     _flip(kept, 0.5)
     done = own_videos.run(tmp_path / "ws", model, video, resume=True, **changes)
     assert done.manifest.files == whole.manifest.files
-    assert "a/confidence/000001.png" in [entry.path for entry in whole.manifest.files]
+    assert {"a/confidence/000001.png", "a/confidence.csv"} <= {entry.path for entry in whole.manifest.files}
 
 
 def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(
@@ -357,6 +357,8 @@ def test_confidence_is_the_probability_of_the_class(tmp_path: Path, clips: Artif
     assert network.temperature != 1, "it is fitted at the end of training"
     names = sorted(path.name for path in (done.path / "clip/labels").iterdir())
     assert sorted(path.name for path in (done.path / "clip/confidence").iterdir()) == names
+    first, *listed = (done.path / "clip/confidence.csv").read_text().splitlines()
+    assert (first, [row.split(",")[0] for row in listed]) == ("frame,confidence", [name[:-4] for name in names])
     for index, name in enumerate(names):
         frame = torch.from_numpy(store.frame(2, index).transpose(2, 0, 1)[None].copy())
         with torch.inference_mode():
@@ -366,6 +368,7 @@ def test_confidence_is_the_probability_of_the_class(tmp_path: Path, clips: Artif
         with Image.open(done.path / "clip/confidence" / name) as image:
             assert image.mode == "L"
             assert np.abs(np.asarray(image) - wanted).max() <= 0.51
+        assert float(listed[index].split(",")[1]) == pytest.approx(wanted.mean() / 255, abs=1e-3)
 
 
 def test_times_of_a_video_of_varying_rate_are_kept(tmp_path: Path, branches: Artifact) -> None:
