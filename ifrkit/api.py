@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ifrkit.artifacts import store
 from ifrkit.artifacts.job import Job
 from ifrkit.config.predict import PredictConfig
-from ifrkit.core.errors import ConfigError
+from ifrkit.config.resolve import resolve
+from ifrkit.core.errors import ConfigError, ResourceError
 from ifrkit.core.records import Frame
 from ifrkit.media.images import read_rgb
 from ifrkit.media.names import IMAGES
@@ -85,7 +87,9 @@ class Model:
             yield frame, self._one(frame)
 
     def _one(self, frame: Frame) -> Ids:
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        if not isinstance(frame, np.ndarray):
+            raise ConfigError(f"an image is an array of numpy, not {type(frame).__name__}", "name files one by one")
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             fault = f"an image is (height, width, 3) uint8, not {frame.shape} {frame.dtype}"
             raise ConfigError(fault, "convert it to RGB of 8 bits")
         size = (frame.shape[0], frame.shape[1])
@@ -98,15 +102,26 @@ def load(model: str | Path, *, workspace: str | Path | None = None, device: str 
     """A model: what a stage printed, its path, its name or the beginning of its id, or its kind (the newest one).
 
     workspace: where names, ids and kinds are looked up (default: $IFRKIT_WORKSPACE, else ./ifrkit_artifacts). device:
-    "cpu" or "cuda". options: fields of `ifrkit predict --print-config`, such as branch="update", key_interval=5,
-    checkpoint="last". Raises ArtifactError where there is none, ConfigError for options that do not fit it.
+    "cpu" or "cuda" (or "cuda:1"). options: fields of `ifrkit predict --print-config`, such as branch="update",
+    key_interval=5, checkpoint="last". Raises ArtifactError where there is none, ConfigError for options that do not fit
+    it, and ResourceError where the device is not there.
     """
+    _check_device(device)
     place = Path(workspace or os.environ.get("IFRKIT_WORKSPACE", "ifrkit_artifacts"))
     artifact = store.resolve(place, str(model).rstrip("\n"), KINDS)
     fixed: Sequence[str] = [name for name in _COMMAND if name in options]
     if fixed:
         raise ConfigError(f"{fixed[0]} is an option of the command alone", "leave it out")
-    return Model(artifact, PredictConfig.model_validate({"videos": ("-",), **options}), device)
+    given = {name: (value, "") for name, value in {"videos": ("-",), **options}.items()}
+    return Model(artifact, resolve(PredictConfig, "predict", flags=given)[0], device)
+
+
+def _check_device(device: str) -> None:
+    kind, _, number = str(device).partition(":")
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
+        raise ConfigError(f"no device {device!r}", "use cpu, cuda, or cuda:1")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ResourceError(f"torch sees no device {device}", "use cpu, or a CUDA build of torch")
 
 
 def _decoded(path: str) -> Iterator[Frame]:

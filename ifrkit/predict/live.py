@@ -54,6 +54,6 @@ def frames_of(text: str) -> Iterator[tuple[Frame, float]]:
 def _open(text: str) -> Any:
     try:
         return open_capture(int(text) if text.isdigit() else text)
-    except DatasetError as error:
+    except (DatasetError, cv2.error) as error:  # OpenCV takes no number beyond 32 bits
         what = f"camera {text}" if text.isdigit() else text
         raise DatasetError(f"{what}: cannot be opened", "check that it is there and sends a video") from error

@@ -13,7 +13,7 @@ from PIL import Image
 
 import ifrkit
 from ifrkit.artifacts.store import Artifact
-from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError, IfrkitError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.predict.outputs import load_label
 
@@ -97,8 +97,30 @@ def test_what_it_refuses(workspace: Path, model: Artifact, tmp_path: Path) -> No
     loaded = ifrkit.load(model.path, workspace=workspace)
     with pytest.raises(ConfigError, match="uint8"):
         loaded.predict(np.zeros((4, 5, 3), np.float32))
+    with pytest.raises(ConfigError, match=r"uint8, not \(0, 5, 3\)"):
+        loaded.predict(np.zeros((0, 5, 3), np.uint8))
     with pytest.raises(ConfigError, match="cannot predict int"):
         loaded.predict(3)
+    for odd in (["a.png", "b.png"], b"a.png", {"a": 1}):
+        with pytest.raises(ConfigError, match="an image is an array of numpy, not "):
+            list(loaded.predict(odd))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key_intervall": 5}, "key_intervall: unknown key; did you mean 'key_interval'"),
+        ({"scale": -1}, "scale: input should be greater than 0, got -1"),
+        ({"size": [0, 0]}, "size"),
+        ({"device": "tpu"}, "no device 'tpu'; use cpu, cuda"),
+        ({"device": "cuda:99"}, "torch sees no device cuda:99"),
+    ],
+)
+def test_options_that_do_not_fit(workspace: Path, model: Artifact, options: dict, message: str) -> None:
+    """As the command says it, in one line."""
+    with pytest.raises(IfrkitError, match=message) as error:
+        ifrkit.load(model.path, workspace=workspace, **options)
+    assert "\n" not in str(error.value)
 
 
 def test_nothing_heavy_is_imported_before_load() -> None:
