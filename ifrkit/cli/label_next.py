@@ -64,7 +64,8 @@ def command(path: Path, count: int, dry_run: bool, as_json: bool, quiet: bool, *
 
     Reads `branches` and their clips; each training clip can give one frame, first those without a label. Makes, in
     PROJECT, what `init` makes, to_label/*.png and to_label.txt, and unsure/*.png with what the model is unsure about
-    in red, label_next.json with the parts of each score, and with --write its predictions in pre_labels/FORMAT/.
+    in red, predicted/*.png with what it says, label_next.json with the parts of each score, and with --write its
+    predictions in pre_labels/FORMAT/.
 
     How unsure the model is of a frame: how uncertain the prediction is, where the branches differ, where it differs
     from the frame before along the flow. The score: how much of that lies, in features, nearer to this frame than to

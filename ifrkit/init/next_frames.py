@@ -3,6 +3,7 @@
     PROJECT/to_label/NAME.png         the frame, of the video's own size where the project has the videos
     PROJECT/to_label.txt              its name, after those of earlier rounds
     PROJECT/unsure/NAME.png           the frame with what the model is unsure about in red
+    PROJECT/predicted/NAME.png        the frame with the classes' colours over it, as the model has them
     PROJECT/pre_labels/FORMAT/        its prediction, as the labeling tool imports it
     PROJECT/label_next.json           the score of each chosen frame, and its parts
 
@@ -37,6 +38,7 @@ from ifrkit.init.footage import Footage
 from ifrkit.init.project import Project
 from ifrkit.labels.base import writer_of
 from ifrkit.media.images import png_bytes
+from ifrkit.media.pictures import colored
 from ifrkit.media.resize import resize_label
 
 _RED = np.array([235, 40, 40], np.float32)
@@ -123,8 +125,8 @@ def write_round(
     """Write what the module's page says."""
     names = [choice.name for choice in chosen]
     before = project.proposed()
-    unsure, drafts = project.path / "unsure", project.path / "pre_labels"
-    for directory in (project.to_label, project.labels, unsure):
+    unsure, predicted, drafts = (project.path / name for name in ("unsure", "predicted", "pre_labels"))
+    for directory in (project.to_label, project.labels, unsure, predicted):
         directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(drafts, ignore_errors=True)
     labels = next_frames.store.labels
@@ -136,9 +138,11 @@ def write_round(
             size = frame.shape[0], frame.shape[1]
             if not (project.to_label / file).exists():
                 write_atomic(project.to_label / file, png_bytes(frame))
+            ids_hw = resize_label(look.ids_hw, size)
             write_atomic(unsure / file, png_bytes(_drawn(frame, look)))
+            write_atomic(predicted / file, png_bytes(np.asarray(frame * 0.5 + colored(ids_hw, labels) * 0.5, np.uint8)))
             for writer in writers:
-                writer.write(file, resize_label(look.ids_hw, size))
+                writer.write(file, ids_hw)
     rows = [choice._asdict() for choice in chosen]
     write_atomic(project.path / "label_next.json", (json.dumps(rows, indent=1) + "\n").encode())
     write_atomic(project.list, "".join(f"{name}\n" for name in [*before, *names]).encode())

@@ -126,4 +126,6 @@ def _pictures(project: Path, chosen: list[dict[str, Any]]) -> str:
         if any(name.endswith(path.stem) for name in wanted):  # a video's directory may be left out of the file's name
             alt = f"{path.stem}, redder where the model is less sure"
             drawn += html.figure(html.photo(path), alt, f"{path.stem}: what is unsure, in red")
+            if (predicted := project / "predicted" / path.name).is_file():  # older rounds have none
+                drawn += html.figure(html.photo(predicted), f"{path.stem}, predicted", f"{path.stem}: what it says")
     return html.details("What the model is unsure about", drawn, shown=True) if drawn else ""

@@ -23,6 +23,7 @@ from ifrkit.init.project import Project
 from ifrkit.labels.base import open_labels
 from ifrkit.media.classes import named_table
 from ifrkit.media.images import image_size, read_rgb
+from ifrkit.media.pictures import colored
 from ifrkit.stages import prepare
 from ifrkit.stages.runner import Run, execute
 
@@ -59,6 +60,8 @@ def test_rounds_from_the_clips_alone(tmp_path: Path, workspace: Path, branches: 
         assert np.array_equal(read_rgb(project / "to_label" / file), chooser.stored(name))
         drawn = read_rgb(project / "unsure" / file).astype(int)
         assert drawn.shape == (32, 48, 3)
+        said = chooser.stored(name) * 0.5 + colored(chooser.look(name).ids_hw, store.labels) * 0.5
+        assert np.array_equal(read_rgb(project / "predicted" / file), said.astype(np.uint8))
         redder = (drawn - chooser.stored(name)).mean((0, 1))
         assert redder[0] > redder[2]
         for kind in ("cvat", "label-studio"):

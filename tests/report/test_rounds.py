@@ -27,12 +27,18 @@ def project(place: Path) -> Path:
 
 
 def test_the_frames_that_come_next(tmp_path: Path) -> None:
-    text = section(project(tmp_path / "p"), tmp_path)
+    place = project(tmp_path / "p")
+    text = section(place, tmp_path)
     assert "<h2>The loop</h2>" in text
     assert "3 frames were proposed so far" in text
     assert '<td class="bar" style="--v:75.0%">0.75</td>' in text
     assert text.count("<figure>") == 2  # those of this round alone
     assert "walk_0007: what is unsure, in red" in text
+    (place / "predicted").mkdir()
+    Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(place / "predicted/walk_0007.png")
+    text = section(place, tmp_path)
+    assert text.count("<figure>") == 3
+    assert text.index("walk_0007: what is unsure") < text.index("walk_0007: what it says")
 
 
 def test_a_list_that_windows_saved(tmp_path: Path) -> None:
