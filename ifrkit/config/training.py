@@ -78,8 +78,7 @@ class BalanceConfig(Config):
     """No class weighs more; 1 is the mean over the labeled pixels."""
     pseudo: float = Field(0.0, ge=0, le=1)
     """Where methods learn from labels that a network gave, the weights count to this power; 0: not at all. A network
-    that learned with weights calls rare classes often; weights on its own labels, too, let them grow without end.
-    `blend`, whose views hold true and given labels side by side, has a power of its own (`method.blend.balance`)."""
+    that learned with weights calls rare classes often; weights on its own labels, too, let them grow without end."""
 
 
 class LoopConfig(Config):

@@ -37,10 +37,12 @@ PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.
 """Failures that say nothing about the file which was to be read."""
 _MEMORY = re.compile(
     r"(can't|cannot|unable to|failed to|could not) (allocate|mmap|map segment)|alloc_failed|bad.?alloc"
-    r"|out of memory|(not enough|insufficient) (shared )?memory|can't start new thread|killed by signal",
+    r"|out of memory|(not enough|insufficient) (shared )?memory|can't start new thread|killed by signal: killed",
     re.I,
 )
 """What torch, CUDA, OpenCV, ONNX Runtime, the loader of libraries and Python's threads say when memory is short."""
+_STOPPED = re.compile(r"killed by signal: ([^.]+)")
+"""What torch says of a loading process that somebody ended; `Killed` is most often the system, short of memory."""
 _LESS = "use a smaller batch, crop or network, fewer workers, or raise the limit (ulimit -v)"
 
 
@@ -64,6 +66,8 @@ def resource_error(error: BaseException, what: str) -> ResourceError | None:
     if isinstance(error, MemoryError) or number == errno.ENOMEM or _short_of_memory(error):
         reason = _first_line(error) or "no more to be had"
         return ResourceError(f"{what}: out of memory ({reason})", _LESS)
+    if stopped := _STOPPED.search(str(error)):
+        return ResourceError(f"{what}: one of its processes was ended by a signal ({stopped[1]})", "run it again")
     if number is None:
         return None
     path = _path(error) or what

@@ -53,14 +53,17 @@ def chosen_classes(label_bhw: Tensor, weight_k: Tensor) -> Tensor:
     return chosen_bk.gather(1, known_bhw.flatten(1)).view_as(label_bhw) & (label_bhw == known_bhw)
 
 
-def trusted_cross_entropy(
-    logits_bkhw: Tensor, label_bhw: Tensor, trust_bhw: Tensor, weight_k: Tensor | None = None
-) -> Tensor:
-    """Mean over all pixels of trust * cross entropy; 255 = ignore. trust: 0..1."""
-    logits_bkhw = at_least_float32(logits_bkhw)
-    weight_k = None if weight_k is None else weight_k.to(logits_bkhw.dtype)
-    ce_bhw = F.cross_entropy(logits_bkhw, label_bhw, weight_k, ignore_index=IGNORE, reduction="none")
+def trusted_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, trust_bhw: Tensor) -> Tensor:
+    """Mean over all pixels of trust * cross entropy; 255 = ignore. trust: >= 0."""
+    ce_bhw = F.cross_entropy(at_least_float32(logits_bkhw), label_bhw, ignore_index=IGNORE, reduction="none")
     return (ce_bhw * trust_bhw).mean()
+
+
+def weight_of(label_bhw: Tensor, weight_k: Tensor | None) -> Tensor:
+    """(b, h, w): the weight of each pixel's class; 1 where there are none and where the label is 255."""
+    if weight_k is None:
+        return torch.ones_like(label_bhw, dtype=torch.float32)
+    return torch.where(label_bhw == IGNORE, 1.0, weight_k[label_bhw.clamp(max=len(weight_k) - 1)])
 
 
 class Method(MeanTeacher):
@@ -78,8 +81,6 @@ class Method(MeanTeacher):
         """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
         sureness: float = Field(2.0, ge=0)
         """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
-        balance: float = Field(0.5, ge=0, le=1)
-        """Class weights of the supervised loss count here to this power."""
 
     config: Config
     OPEN = {"start": 0}
@@ -96,11 +97,14 @@ class Method(MeanTeacher):
         weak_b3hw, strong_b3hw = batch.views["v1_0"], batch.views["v1_0_b"]
         confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)
         base.guess(batch, "v1_0", label_bhw)
-        weight_k = batch.class_weights
-        odds_k = torch.ones(network.num_classes, device=label_bhw.device) if weight_k is None else weight_k
-        own = strong_b3hw, label_bhw, confidence_bhw**c.sureness
+        odds_k = batch.class_weights
+        if odds_k is None:
+            odds_k = torch.ones(network.num_classes, device=label_bhw.device)
+        trust_bhw = confidence_bhw**c.sureness * weight_of(label_bhw, batch.pseudo_weights)
+        own = strong_b3hw, label_bhw, trust_bhw
         given = [x[partners(batch.clips["unlabeled"])] for x in own]
-        true = (batch.views["v0_0"], batch.labels["v0_0"], torch.ones_like(confidence_bhw))
+        known_bhw = batch.labels["v0_0"]
+        true = batch.views["v0_0"], known_bhw, weight_of(known_bhw, batch.class_weights)
         from_true_b = torch.rand(len(label_bhw), device=label_bhw.device) < c.labeled
         donor = [
             torch.where(from_true_b.view(-1, *(1,) * (x.dim() - 1)), t, x) for t, x in zip(true, given, strict=True)
@@ -108,6 +112,5 @@ class Method(MeanTeacher):
         mask_bhw = chosen_classes(donor[1], odds_k)
         seen_b3hw, label_bhw, trust_bhw = (mix(x, other, mask_bhw) for x, other in zip(own, donor, strict=True))
         logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
-        scaled_k = None if weight_k is None else weight_k**c.balance
-        loss = trusted_cross_entropy(logits_bkhw, label_bhw, trust_bhw, scaled_k)
+        loss = trusted_cross_entropy(logits_bkhw, label_bhw, trust_bhw)
         return {"blend": c.weight * ramp_up(step - c.start, c.ramp_up) * loss}

@@ -105,7 +105,10 @@ class Method(base.Method):
         ):
             if not weight:
                 continue
-            label_bhw = batch.labels[target] if clip == "labeled" else self._own_label(network, batch, encode)
+            if clip == "labeled":
+                label_bhw, weight_k = batch.labels[target], batch.class_weights
+            else:
+                label_bhw, weight_k = self._own_label(network, batch, encode), batch.pseudo_weights
             pseudo_bhw = self._pseudo_logits(network, encode(source)).argmax(1)  # Eq. (3)
             # The copy shows the same pixels, so the label of the clean frame tells its classes.
             for copy, view, share in (("", source, 1.0), ("_strong", f"{source}_s", c.strong)):
@@ -113,9 +116,7 @@ class Method(base.Method):
                     means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
                     rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
                     logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
-                    loss = cross_entropy(
-                        logits_bkhw / c.logit_temperature, label_bhw, c.mean, batch.pseudo_weights
-                    )  # Eq. (8)
+                    loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean, weight_k)  # Eq. (8)
                     terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms
 

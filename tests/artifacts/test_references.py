@@ -139,6 +139,13 @@ def test_a_full_disk_and_no_memory_are_resource_errors(error: Exception) -> None
         raise error
 
 
+def test_a_loading_process_that_was_ended_is_not_called_short_of_memory() -> None:
+    ended = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+    with pytest.raises(ResourceError) as caught, resource_errors("the output"):
+        raise ended
+    assert caught.value.message == "the output: one of its processes was ended by a signal (Terminated)"
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOENT, errno.ESTALE])
 @pytest.mark.parametrize("path", [None, "/some/where"])
 def test_what_the_system_refuses_names_the_path_and_a_remedy(number: int, path: str | None) -> None:

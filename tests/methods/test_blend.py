@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ifrkit.artifacts.store import Artifact
-from ifrkit.methods.blend import chosen_classes, trusted_cross_entropy
+from ifrkit.methods.blend import chosen_classes, trusted_cross_entropy, weight_of
 from ifrkit.testing.methods import terms_of, toy_clips, toy_task, train
 
 
@@ -47,10 +47,16 @@ def test_a_class_without_weight_comes_last() -> None:
 def test_trust_weighs_each_pixel_and_ignored_ones_count_only_in_the_mean() -> None:
     torch.manual_seed(0)
     logits, label = torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[0, 1], [255, 2]]])
-    trust, weight = torch.tensor([[[1.0, 0.25], [1.0, 0.0]]]).double(), torch.tensor([1.0, 4.0, 9.0])
+    trust = torch.tensor([[[1.0, 0.25], [1.0, 0.0]]]).double()
     ce = F.cross_entropy(logits, label, ignore_index=255, reduction="none")
-    expected = (ce[0, 0, 0] + 0.25 * 4 * ce[0, 0, 1]) / 4
-    torch.testing.assert_close(trusted_cross_entropy(logits, label, trust, weight), expected)
+    expected = (ce[0, 0, 0] + 0.25 * ce[0, 0, 1]) / 4
+    torch.testing.assert_close(trusted_cross_entropy(logits, label, trust), expected)
+
+
+def test_each_pixel_has_the_weight_of_its_class() -> None:
+    label = torch.tensor([[[0, 1], [255, 2]]])
+    assert weight_of(label, torch.tensor([2.0, 4.0, 9.0])).tolist() == [[[2.0, 4.0], [1.0, 9.0]]]
+    assert weight_of(label, None).tolist() == [[[1.0, 1.0], [1.0, 1.0]]]
 
 
 def test_before_its_start_it_trains_as_none_does(clips: Artifact) -> None:
