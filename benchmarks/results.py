@@ -5,7 +5,8 @@
     python benchmarks/results.py synthetic --labels 6
 
 Every cell is a chain of the project's own commands (-v prints them), so finished ones are up to date and a killed run
-goes on. The update branch alone, its last weights, so the validation sequence chooses nothing. Each seed has its own
+goes on. The update branch alone, or both with `--branch both` (the reference branch then labels frames for the update
+branch of `blend`); their last weights, so the validation sequence chooses nothing. Each seed has its own
 draw of the labeled clips, the same for all methods. Numbers are mIoU and TC on val and the inner-video gap on train
 (mIoU of annotated frames less that of all others of the labeled clips). `--tables` prints what is finished.
 """
@@ -47,8 +48,8 @@ def command(args: argparse.Namespace, *words: str) -> Path:
 
 
 def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> Path:
-    """The update branch of one cell. Self-training and dars have a teacher, which shares the budget at equal passes."""
-    words = ["train-branches", "--recipe", "compact", "--branch", "update", "--threads", "1", "--resume"]
+    """The branches of one cell. Self-training and dars have a teacher, which shares the budget at equal passes."""
+    words = ["train-branches", "--recipe", "compact", "--branch", args.branch, "--threads", "1", "--resume"]
     words += ["--seed", str(seed), "--labeled-count", str(labels), "--set", f"labeled.seed={seed}", *args.extra]
     steps, source = args.steps, clips
     if ssl.partition(":")[0] in ("self-training", "dars"):
@@ -61,36 +62,36 @@ def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: in
     return command(args, *words, "--ssl", name, "--steps", str(steps), "--budget", args.budget, "--from", str(source))
 
 
-def cell(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> dict[str, Any]:
-    """Numbers of one run: fractions, steps, passes; kept in the workspace as they come."""
+def cell(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> None:
+    """Numbers of one run, for each branch: fractions, steps, passes; kept in the workspace as they come."""
     branches = train(args, clips, ssl, labels, seed)
     shared = ["eval", "--from", str(branches), "--set", "checkpoint=last", "--set", "pictures=0"]
     report = command(args, *shared, "--metric", "mIoU,TC")
     val = json.loads((report / "report.json").read_text())
     inner = command(args, *shared, "--metric", "mIoU", "--split", "train", "--frames", "all")
-    video = next(iter(json.loads((inner / "report.json").read_text())["inner_video"].values()))
+    videos = json.loads((inner / "report.json").read_text())["inner_video"]
     tree = json.loads((branches / "branches.json").read_text())
-    lines = (branches / "update.events.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    seconds = [(record["seconds"], record["step"]) for record in records if "seconds" in record]
-    passes = tree["passes"]["update"]
-    name, system = next(iter(val["systems"].items()))
-    found = {
-        "key": [ssl, labels, args.budget, seed],
-        "steps": max(step for _, step in seconds),
-        "minutes": statistics.mean(s for s, _ in seconds) * max(step for _, step in seconds) / 60,
-        "passes": f"{passes['trained']:g} FB" + (f" + {passes['plain']:g} F" if passes["plain"] else ""),
-        "miou": system["miou"]["miou"],
-        "iou": system["miou"]["iou"],
-        "tc": system["tc"]["tc"],
-        "gap": video["annotated"] - video["others"] if video["others"] is not None else None,
-        "curve": curves.read_run(branches / "update.events.jsonl").metric,
-        "report": str(report),
-        "system": name,
-    }
-    with (args.workspace / "results.jsonl").open("a") as file:
-        file.write(json.dumps(found) + "\n")
-    return found
+    for branch, passes in tree["passes"].items():
+        lines = (branches / f"{branch}.events.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        seconds = [(record["seconds"], record["step"]) for record in records if "seconds" in record]
+        name = f"{branch}, every frame"
+        system, video = val["systems"][name], videos[name]
+        found = {
+            "key": [ssl, labels, args.budget, seed, branch],
+            "steps": max(step for _, step in seconds),
+            "minutes": statistics.mean(s for s, _ in seconds) * max(step for _, step in seconds) / 60,
+            "passes": f"{passes['trained']:g} FB" + (f" + {passes['plain']:g} F" if passes["plain"] else ""),
+            "miou": system["miou"]["miou"],
+            "iou": system["miou"]["iou"],
+            "tc": system["tc"]["tc"],
+            "gap": video["annotated"] - video["others"] if video["others"] is not None else None,
+            "curve": curves.read_run(branches / f"{branch}.events.jsonl").metric,
+            "report": str(report),
+            "system": name,
+        }
+        with (args.workspace / "results.jsonl").open("a") as file:
+            file.write(json.dumps(found) + "\n")
 
 
 def without(root: Path, sequence: str, target: Path) -> Path:
@@ -142,14 +143,15 @@ def finished(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def tables(args: argparse.Namespace, figures: Figures) -> None:
-    """Print a table for each number of labels and budget; the baseline's row stands in both budgets."""
+    """Print a table for each branch, number of labels and budget; the baseline's row stands in both budgets."""
     cells = finished(args)
-    for labels, budget in sorted({(c["key"][1], c["key"][2]) for c in cells.values()}):
+    for branch, labels, budget in sorted({(c["key"][4], c["key"][1], c["key"][2]) for c in cells.values()}):
         groups: dict[str, list[dict[str, Any]]] = {}
         for found in sorted(cells.values(), key=lambda c: c["key"][3]):
-            if found["key"][1] == labels and (found["key"][2] == budget or found["key"][0] == "none"):
+            fits = (found["key"][4], found["key"][1]) == (branch, labels)
+            if fits and (found["key"][2] == budget or found["key"][0] == "none"):
                 groups.setdefault(found["key"][0], []).append(found)
-        print(f"\n{labels} labels, equal {budget}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+        print(f"\n{branch}, {labels} labels, equal {budget}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         for ssl, rows in sorted(groups.items(), key=lambda item: item[0] != "none"):
             minutes = f"{statistics.median(row['minutes'] for row in rows):.1f}"
             numbers = [
@@ -161,7 +163,11 @@ def tables(args: argparse.Namespace, figures: Figures) -> None:
             first = [f"`{ssl}` ({len(rows)})", rows[0]["passes"], str(rows[0]["steps"]), minutes]
             print("| " + " | ".join(first + numbers) + " |")
             mean = statistics.mean(row["miou"] for row in rows)
-            figures.add(f"{ssl}, {labels} labels, {budget}", larger={"mIoU": mean}, smaller={"minutes": float(minutes)})
+            figures.add(
+                f"{ssl}, {branch}, {labels} labels, {budget}",
+                larger={"mIoU": mean},
+                smaller={"minutes": float(minutes)},
+            )
         if (count := len(groups) - ("none" in groups)) > 1:
             level = f"{100 * together(count):.4g} %"
             print(f"\n{count} comparisons with `none`: to hold together at 95 %, each has to at {level} (Bonferroni).")
@@ -169,7 +175,8 @@ def tables(args: argparse.Namespace, figures: Figures) -> None:
 
 def picture(args: argparse.Namespace, path: Path) -> None:
     """Validation mIoU over minutes of training, mean over seeds; dotted: where the baseline ends."""
-    cells = [c for c in finished(args).values() if c["key"][1] == args.labels[0] and c["key"][2] == args.budget]
+    shown = [args.labels[0], args.budget]
+    cells = [c for c in finished(args).values() if c["key"][1:3] == shown and c["key"][4] == "update"]
     figure = plots.new_figure(7, 4)
     axes = figure.subplots()
     names = sorted({c["key"][0] for c in cells}, key=lambda name: (name != "none", name))
@@ -198,6 +205,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[15])
     parser.add_argument("--workspace", type=Path, default=Path("work"))
     parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME", help="NAME[:OPTION=VALUE...]")
+    parser.add_argument("--branch", choices=["update", "both"], default="update")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600, help="of the baseline")
     parser.add_argument("--budget", choices=["steps", "passes"], default="steps")

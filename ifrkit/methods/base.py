@@ -33,6 +33,10 @@ class Method:
             """Artifacts that the method reads beside the clips: kind -> reference (path, id, or the kind itself)."""
             return {}
 
+        def welcome(self) -> tuple[str, ...]:
+            """Kinds of artifacts that it reads where they come through the pipe, and does without where they do not."""
+            return ()
+
     OFF: ClassVar[Mapping[str, Any]] = {}
     """Options under which every term is off: all weights 0. Training then equals `none` bit for bit (a test checks)."""
 
@@ -40,7 +44,8 @@ class Method:
     """Options under which every pixel counts, however unsure the network is (tests of untrained networks use them)."""
 
     trained: Network | None = None
-    """The trained network of the `branches` that `artifacts` names, in eval mode; there before `build`."""
+    """A teacher in eval mode, there before `build`: of the `branches` that came as input, else, for the update branch,
+    the reference branch that the same run has trained; None where there is neither."""
 
     def __init__(self, config: base.Config) -> None:
         self.config = config

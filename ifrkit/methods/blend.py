@@ -2,8 +2,9 @@
 
 A few labels fix the large classes and leave the small ones to chance, and pseudo labels then repeat the chance. So:
 
-- a mean teacher labels the plain view of an unlabeled frame, and its average is what is kept (Tarvainen and Valpola,
-  NeurIPS 2017);
+- the average of the weights over steps is what is kept (mean teacher; Tarvainen and Valpola, NeurIPS 2017). For the
+  reference branch it labels the plain view of an unlabeled frame; for the update branch the finished reference branch
+  does, which sees finer maps and makes other mistakes;
 - half of the classes of a labeled frame, or of another clip's frame, are pasted into the strong view, as in ClassMix
   (Olsson et al., WACV 2021), but rare classes are chosen more often: where the donor is labeled, the pasted pixels are
   true in a place where the network never saw them;
@@ -28,10 +29,11 @@ from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
 from ifrkit.methods._mean_teacher import MeanTeacher
 from ifrkit.methods._mixing import mix, partners
+from ifrkit.models import parts
 from ifrkit.models.losses import ramp_up, upsample
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ifrkit.data.loading.batch import Batch
     from ifrkit.models.network import Network
@@ -77,13 +79,27 @@ class Method(MeanTeacher):
         """The first step with the term."""
         ramp_up: int = Field(50, ge=0)
         """Steps over which its weight grows from then on."""
+        teacher: Literal["reference", "own"] = "reference"
+        """Who labels the frames. reference: the branches that come through the pipe, else, for the update branch, the
+        reference branch of the same run; where there is neither, and with `own`, the average of its weights."""
         labeled: float = Field(1.0, ge=0, le=1)
         """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
         sureness: float = Field(2.0, ge=0)
         """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
 
+        def welcome(self) -> tuple[str, ...]:
+            return ("branches",) if self.teacher == "reference" else ()
+
     config: Config
     OPEN = {"start": 0}
+
+    def build(self, network: Network) -> nn.Module | None:
+        own = super().build(network)
+        if self.trained is None or self.config.teacher == "own":
+            self.labeler = self.teacher
+            return own
+        self.labeler = parts.Teacher(self.trained, decay=1.0, warm=False)
+        return torch.nn.ModuleDict({"average": self.teacher, "labeler": self.labeler})
 
     def views(self) -> list[View]:
         strong = Copy("v1_0", Jitter(*JITTER, blur_probability=0.3))
@@ -95,7 +111,7 @@ class Method(MeanTeacher):
         if step < c.start:
             return {}
         weak_b3hw, strong_b3hw = batch.views["v1_0"], batch.views["v1_0_b"]
-        confidence_bhw, label_bhw = self.teacher.probabilities(weak_b3hw).max(1)
+        confidence_bhw, label_bhw = at_least_float32(self.labeler.logits(weak_b3hw, network)).softmax(1).max(1)
         base.guess(batch, "v1_0", label_bhw)
         odds_k = batch.class_weights
         if odds_k is None:

@@ -90,7 +90,7 @@ class Method(base.Method):
         """weight * (soft loss + temporal * temporal loss)."""
         c, size = self.config, batch.views["v1_0"].shape[-2:]
         z_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0")), size)
-        teacher_bkhw = self._taught(network, batch.views["v1_0"])
+        teacher_bkhw = self.frozen.logits(batch.views["v1_0"], network)
         base.guess(batch, "v1_0", teacher_bkhw.argmax(1))
         terms = {"soft": c.weight * soft_loss(z_bkhw, teacher_bkhw, c.temperature)}
         if c.temporal:
@@ -101,12 +101,3 @@ class Method(base.Method):
             v_bhw = visibility(rgb_b3hw, near_b3hw, flow_b3hw)
             terms["temporal"] = c.weight * c.temporal * temporal_loss(q_bkhw, near_bkhw, flow_b3hw, v_bhw)
         return terms
-
-    @torch.no_grad()
-    def _taught(self, network: Network, images_b3hw: Tensor) -> Tensor:
-        """The teacher's logits, of images as it normalises them."""
-        teacher = self.frozen.network
-        if teacher.normalisation != network.normalisation:
-            images_b3hw = teacher.normalise(network.denormalise(images_b3hw).round().clamp(0, 255).to(torch.uint8))
-        logits_bkhw: Tensor = teacher(images_b3hw)
-        return logits_bkhw

@@ -38,6 +38,15 @@ class Teacher(nn.Module):
                 mine.copy_(student[name])
 
     @torch.no_grad()
+    def logits(self, images_b3hw: Tensor, seen_by: Network) -> Tensor:
+        """(b, k, h, w), at the size of the images, which are normalised as `seen_by` wants them."""
+        own = self.network
+        if own.normalisation != seen_by.normalisation:
+            images_b3hw = own.normalise(seen_by.denormalise(images_b3hw).round().clamp(0, 255).to(torch.uint8))
+        logits_bkhw: Tensor = own(images_b3hw)
+        return logits_bkhw
+
+    @torch.no_grad()
     def probabilities(self, images_b3hw: Tensor) -> Tensor:
         """(b, k, h, w), at least float32, at the size of the images."""
         probabilities_bkhw: Tensor = at_least_float32(self.network(images_b3hw)).softmax(1)

@@ -23,9 +23,10 @@ def _extra_inputs(config: TrainBranchesConfig, inputs: list[store.Artifact], wor
     wanted: dict[str, str] = {}
     for options in config.method.values():
         wanted |= options.artifacts()  # type: ignore[attr-defined]
-    if given.kind not in ("clips", *wanted):
+    welcome = {kind for options in config.method.values() for kind in options.welcome()}  # type: ignore[attr-defined]
+    if given.kind not in ("clips", *wanted, *welcome):
         fault = f"--ssl {','.join(config.ssl)} reads no {given.kind}, and {given.path} came as input"
-        fitting = "distill" if given.kind == "branches" else "self-training or dars"
+        fitting = "distill or blend" if given.kind == "branches" else "self-training or dars"
         raise ConfigError(fault, f"add {fitting} to --ssl, or give clips")
     others = [store.resolve(workspace, ref, (kind,)) for kind, ref in wanted.items() if kind != given.kind]
     clips = given.ancestor("clips")

@@ -40,10 +40,16 @@ def merged_views(methods: Mapping[str, Method], unlabeled: Literal["all", "annot
     return list(views.values())
 
 
+def taught_methods(config: TrainBranchesConfig) -> list[str]:
+    """Those that learn from trained branches where there are some, and do without them else."""
+    options = {name: method.config for name, method in chosen_methods(config).items()}
+    return [name for name, own in options.items() if isinstance(own, Method.Config) and "branches" in own.welcome()]
+
+
 def teacher_of(artifact: Artifact, store: ClipStore) -> tuple[str, str]:
     """Which branch teaches, and which of its weights. Raises ConfigError if it tells other classes apart."""
     index, classes = Branches.read(artifact), store.labels.num_classes
     if index.num_classes != classes:
         fault = f"{artifact.path} tells {index.num_classes} classes apart, {store.name} has {classes}"
         raise ConfigError(fault, "name a teacher of the same classes")
-    return index.named(None), "best"
+    return index.named(None), "last"  # not the best: what is held out chooses no labels

@@ -36,7 +36,7 @@ from ifrkit.models.public import AUTO
 from ifrkit.models.teacher import Teacher
 from ifrkit.train import distributed, validation
 from ifrkit.train.calibration import temperatures
-from ifrkit.train.chosen import chosen_methods, merged_views, teacher_of
+from ifrkit.train.chosen import chosen_methods, merged_views, taught_methods, teacher_of
 from ifrkit.train.judging import Judge
 from ifrkit.train.layerwise import shares
 from ifrkit.train.loop import FitResult, Task, fit
@@ -67,7 +67,9 @@ def run(job: Job) -> None:
     results: dict[str, FitResult] = {}
     passes: dict[str, Passes] = {}
     warmth: dict[str, dict[str, float]] = {}
-    for branch in config.branches:
+    if len(config.branches) == 2 and "branches" not in sources and (taught := taught_methods(config)):
+        job.display.info(f"reference comes first: it labels frames for the update branch of {','.join(taught)}")
+    for branch in sorted(config.branches):  # the reference first: it may teach the update branch
         network = build_network(getattr(config, branch), classes, key_seed(config.seed, "network", branch))
         task = BranchTask(network, config, store, labeled, device, sources).measured()
         loop = config.loop.model_copy(update={"steps": task.steps})
@@ -75,6 +77,10 @@ def run(job: Job) -> None:
         passes[branch] = task.passes
         files = {kept: job.directory / f"{branch}.{kept}.safetensors" for kept in ("best", "last")}
         warmth[branch] = temperatures(store, files, task.use, task.logits, job.display)
+        if branch == "reference":
+            task.use(files["last"])  # as `teacher_of` has it
+            sources = {"branches": task.exported, **sources}
+    results = {branch: results[branch] for branch in config.branches}
     index = Branches(
         num_classes=classes,
         branches={name: _entry(getattr(config, name), result, warmth[name]) for name, result in results.items()},

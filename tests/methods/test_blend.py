@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import tiny_run
 import torch
 from torch.nn import functional as F
 
+from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact
+from ifrkit.core.errors import ConfigError
 from ifrkit.methods.blend import chosen_classes, trusted_cross_entropy, weight_of
+from ifrkit.stages import train_branches
+from ifrkit.stages.runner import Run, execute
 from ifrkit.testing.methods import terms_of, toy_clips, toy_task, train
 
 
@@ -63,6 +69,30 @@ def test_before_its_start_it_trains_as_none_does(clips: Artifact) -> None:
     task, plain = toy_task("blend", clips, method={"blend": {"start": 10}}), toy_task("none", clips)
     assert train(task) == train(plain)
     assert all(map(torch.equal, task.network.state_dict().values(), plain.network.state_dict().values()))
+
+
+@pytest.mark.parametrize("teacher", ["reference", "own"])
+def test_who_labels_the_frames_of_the_update_branch(tmp_path: Path, teacher: str) -> None:
+    """The reference branch of the same run as well as one that came through the pipe; or the branch's own average."""
+    clips = tiny_run.make_clips(tmp_path)
+    shared = {
+        "ssl": "blend",
+        "method": {"blend": {"teacher": teacher}},
+        "loop": {"steps": 3, "batch": 2, "eval_every": 1},
+    }
+    both = tiny_run.train(tmp_path, tiny_run.branches_config(**shared, branches="update,reference"), clips)
+    first = tiny_run.train(tmp_path, tiny_run.branches_config(**shared, branches="reference"), clips)
+    alone = tiny_run.branches_config(**shared, branches="update")
+    if teacher == "own":
+        second = tiny_run.train(tmp_path, alone, clips)
+        with pytest.raises(ConfigError, match="reads no branches"):
+            execute(train_branches.STAGE, alone, Run(workspace=tmp_path, inputs=[first]))
+    else:
+        second = execute(train_branches.STAGE, alone, Run(workspace=tmp_path, inputs=[first]))
+    for name, source in (("reference", first), ("update", second)):
+        file = f"{name}.last.safetensors"
+        assert both.file(file).read_bytes() == source.file(file).read_bytes(), name
+    assert tuple(Branches.read(both).branches) == ("update", "reference")
 
 
 def test_all_from_labeled_frames_pastes_true_labels(clips: Artifact) -> None:

@@ -104,5 +104,5 @@ def test_a_trained_network_teaches(tmp_path: Path) -> None:
     given = execute(train_branches.STAGE, config, Run(workspace=tmp_path / "other", inputs=[teacher]))
     assert given.id == found.id
     assert given.file("update.last.safetensors").read_bytes() == found.file("update.last.safetensors").read_bytes()
-    with pytest.raises(ConfigError, match=r"reads no branches, .*; add distill to --ssl"):
+    with pytest.raises(ConfigError, match=r"reads no branches, .*; add distill or blend to --ssl"):
         execute(train_branches.STAGE, plain, Run(workspace=tmp_path, inputs=[teacher]))
