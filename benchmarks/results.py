@@ -5,10 +5,11 @@
     python benchmarks/results.py synthetic --labels 6
 
 Every cell is a chain of the project's own commands (-v prints them), so finished ones are up to date and a killed run
-goes on. The update branch alone, or both with `--branch both` (the reference branch then labels frames for the update
-branch of `blend`); their last weights, so the validation sequence chooses nothing. Each seed has its own
-draw of the labeled clips, the same for all methods. Numbers are mIoU and TC on val and the inner-video gap on train
-(mIoU of annotated frames less that of all others of the labeled clips). `--tables` prints what is finished.
+goes on. The update branch alone, or both with `--branch both`, where the reference branch labels frames for the update
+branch of `blend`; none+NAME gets the branches of `none` through the pipe. Last weights, so the validation sequence
+chooses nothing. Each seed has its own draw of the labeled clips, the same for all methods. Numbers are mIoU and TC on
+val and the inner-video gap on train (mIoU of annotated frames less that of all others of the labeled clips).
+`--tables` prints what is finished.
 """
 
 from __future__ import annotations
@@ -48,10 +49,18 @@ def command(args: argparse.Namespace, *words: str) -> Path:
 
 
 def train(args: argparse.Namespace, clips: Path, ssl: str, labels: int, seed: int) -> Path:
-    """The branches of one cell. Self-training and dars have a teacher, which shares the budget at equal passes."""
-    words = ["train-branches", "--recipe", "compact", "--branch", args.branch, "--threads", "1", "--resume"]
+    """The branches of one cell. Self-training and dars have a teacher, which shares the budget at equal passes.
+
+    ssl: NAME:OPTION=VALUE..., or none+NAME, which gets the branches of `none` through the pipe.
+    """
+    first, plus, ssl = ssl.rpartition("+")
+    branch = "update" if plus else args.branch
+    words = ["train-branches", "--recipe", "compact", "--threads", "1", "--resume"]
     words += ["--seed", str(seed), "--labeled-count", str(labels), "--set", f"labeled.seed={seed}", *args.extra]
     steps, source = args.steps, clips
+    if plus:
+        source = command(args, *words, "--ssl", first, "--branch", "both", "--steps", str(steps), "--from", str(clips))
+    words += ["--branch", branch]
     if ssl.partition(":")[0] in ("self-training", "dars"):
         steps = steps // 2 if args.budget == "passes" else steps
         teacher = command(args, *words, "--ssl", "none", "--steps", str(steps), "--from", str(clips))
@@ -204,7 +213,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, help="frames of this height and width")
     parser.add_argument("--labels", type=int, nargs="+", default=[15])
     parser.add_argument("--workspace", type=Path, default=Path("work"))
-    parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME", help="NAME[:OPTION=VALUE...]")
+    parser.add_argument("--only", nargs="+", default=METHODS, metavar="NAME", help="[none+]NAME[:OPTION=VALUE...]")
     parser.add_argument("--branch", choices=["update", "both"], default="update")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600, help="of the baseline")
