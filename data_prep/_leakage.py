@@ -26,7 +26,7 @@ ALIKE = 4.0
 NAMED = 5
 _THUMBNAIL = 16
 _MOST = 100
-"""So many frames of each side are compared by how they look; every n-th of more."""
+"""So many held-out, labeled and unlabeled frames are compared by how they look; every n-th of more."""
 
 
 class Pair(NamedTuple):
@@ -40,7 +40,8 @@ class Pair(NamedTuple):
 class Leakage(NamedTuple):
     """held_out: labels that are scored. nearest: of those with a training frame in their video, the nearest in time.
 
-    looks: of each held-out frame the labeled training frame that looks most like it, the most alike first.
+    looks: of each held-out frame the training frame that looks most like it, the most alike first. Labeled frames of
+    training count, and the middle one of each clip without a label, from which semi-supervised methods learn, too.
     """
 
     held_out: int
@@ -67,7 +68,7 @@ class Leakage(NamedTuple):
         if not self.held_out:
             return ""
         line = f"{self.near} of {self.held_out} held-out labels lie within {NEAR} frames of a training frame"
-        return line + (f", {len(self.alike)} look nearly like a training label" if self.alike else "")
+        return line + (f", {len(self.alike)} look nearly like a training frame" if self.alike else "")
 
     def lines(self) -> list[str]:
         """For `prepare --dry-run`: the headline, and the worst by name."""
@@ -100,8 +101,10 @@ def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame] | None) -
     order of the names, so that a video file is decoded once. None: by time alone.
     """
     held = {name: video for split in ("val", "test") for name, video in held_out(clips, split).items()}
-    labeled = {clip.frames[i] for clip in clips if clip.split == "train" for i in clip.labeled}
-    looks = _most_alike(sorted(held), sorted(labeled), frame) if frame else ()
+    training = [clip for clip in clips if clip.split == "train"]
+    labeled = {clip.frames[i] for clip in training for i in clip.labeled}
+    plain = {clip.frames[len(clip.frames) // 2] for clip in training if not clip.labeled}
+    looks = _most_alike(_some(held), _some(labeled) + _some(plain - labeled), frame) if frame else ()
     return Leakage(len(held), tuple(_nearest(clips, held)), tuple(looks))
 
 
@@ -129,17 +132,21 @@ def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair
             yield Pair(name, training[video][near], abs(near - number) / step)
 
 
-def _most_alike(held: list[str], labeled: list[str], frame: Callable[[str], Frame]) -> list[Pair]:
-    held, labeled = (names[:: -(-len(names) // _MOST)] if names else [] for names in (held, labeled))
-    if not held or not labeled:
+def _some(names: Collection[str]) -> list[str]:
+    """At most _MOST of them, spread evenly over their order."""
+    return sorted(names)[:: max(1, -(-len(names) // _MOST))]
+
+
+def _most_alike(held: list[str], training: list[str], frame: Callable[[str], Frame]) -> list[Pair]:
+    if not held or not training:
         return []
-    small = {name: _thumbnail(frame(name)) for name in sorted({*held, *labeled})}
-    rows = np.stack([small[name] for name in labeled])
+    small = {name: _thumbnail(frame(name)) for name in sorted({*held, *training})}
+    rows = np.stack([small[name] for name in training])
     found = []
     for name in held:
         difference = np.abs(rows - small[name]).mean(1)
         best = int(difference.argmin())
-        found.append(Pair(name, labeled[best], round(float(difference[best]), 2)))
+        found.append(Pair(name, training[best], round(float(difference[best]), 2)))
     return sorted(found, key=lambda pair: pair.distance)
 
 

@@ -7,6 +7,7 @@ The commands of docs/annotate.md make both; $IFRKIT_WORKSPACE is the workspace.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -22,9 +23,11 @@ from ifrkit.artifacts.store import Artifact, artifacts, newest
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.pseudo import PseudoLabels, training_frames
+from ifrkit.media import figures
 from ifrkit.media.lists import read_list
 from ifrkit.media.pictures import colored
-from ifrkit.report.rounds import SCORES
+from ifrkit.report.curves import line, one_plot
+from ifrkit.report.rounds import SCORES, rounds
 
 FIRST = 4
 """Frames of the first round."""
@@ -80,6 +83,19 @@ def carried(found: Artifact) -> Image.Image:
     return grid(rows, ["labeled", *(f"{steps} frame{'s' * (steps > 1)} away" for steps in STEPS)], scale=1)
 
 
+def curve(project: Path, workspace: Path) -> Image.Image:
+    """mIoU of each round over its labels, in the order of time: what `report --project` draws."""
+    found = [one for one in rounds(project, workspace) if one.miou is not None]
+    figure = figures.new_figure(5, 3)
+    axes = one_plot(figure, "labels", "black")
+    axes.plot([one.labels for one in found], [100 * (one.miou or 0) for one in found], marker="o", **line(0))
+    axes.locator_params(axis="x", integer=True)
+    axes.set_ylabel("held-out mIoU (%)")
+    with io.BytesIO() as file:
+        figures.save(figure, file, dpi=110, format="png")
+        return Image.open(file).convert("RGB")
+
+
 def _reach(origins: dict[str, Any], source: str) -> int:
     return max(frame.steps[0] for frame in origins.values() if frame.origins[0] == source)
 
@@ -98,6 +114,7 @@ def main(project: Path, directory: Path, workspace: Path) -> None:
     if made is None or report is None:
         raise SystemExit(f"gallery_loop.py: {workspace} lacks artifacts; run the commands of docs/annotate.md first")
     pictures = {"begin": begin(project), "unsure": unsure(project), "carried": carried(made)}
+    pictures["curve"] = curve(project, workspace)
     pictures["result"] = Image.open(sorted((report.path / "pictures").iterdir())[0]).convert("RGB")
     for name, drawn in pictures.items():
         drawn.save(directory / f"loop-{name}.jpg", quality=82)

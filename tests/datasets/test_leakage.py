@@ -39,7 +39,9 @@ def test_distance_in_time_counts_frames_of_the_video() -> None:
     assert (found.near, found.alike) == (1, ())
     assert [pair.held_out for pair in found.looks] == [pair[0] for pair in found.metrics()["looks"]]
     assert {pair.held_out for pair in found.looks} == {"a/0040", "b/0009"}
-    assert found.lines()[2].startswith(f"leakage: most alike: {found.looks[0].held_out} and a/0035, ")
+    most = found.looks[0]
+    assert most.training in {"a/0035", "b/0025"}
+    assert found.lines()[2].startswith(f"leakage: most alike: {most.held_out} and {most.training}, ")
     assert found.headline() == "1 of 2 held-out labels lie within 2 frames of a training frame"
     assert found.lines()[1].startswith(
         "leakage: nearest in time: a/0040 is 1 frames from a/0035; --set options.gap=SECONDS"
@@ -58,13 +60,20 @@ def test_frames_that_look_alike_are_named() -> None:
     assert found.nearest == ()  # no training frame in their videos
 
 
+def test_a_clip_without_a_label_leaks_as_well() -> None:
+    """Semi-supervised methods learn from it."""
+    clips = [record("train", "e", range(4)), record("train", "c1", range(5), None), record("val", "c2", range(4))]
+    (pair,) = measure(clips, grey).alike
+    assert pair[:2] == ("c2/0003", "c1/0002")
+
+
 def test_each_split_by_itself() -> None:
     """Test frames of another video have nothing to do with val frames that stand beside training."""
     clips = [record("train", "c1", range(4)), record("val", "c1", range(4, 8), 0), record("test", "d", range(7))]
     found = measure(clips, grey)
     val, test = (found.of(held_out(clips, split)) for split in ("val", "test"))
     assert val.headline() == (
-        "1 of 1 held-out labels lie within 2 frames of a training frame, 1 look nearly like a training label"
+        "1 of 1 held-out labels lie within 2 frames of a training frame, 1 look nearly like a training frame"
     )
     assert test.headline() == "0 of 1 held-out labels lie within 2 frames of a training frame"
     assert (found.held_out, found.near, len(found.alike)) == (2, 1, 1)
