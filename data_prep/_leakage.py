@@ -103,9 +103,14 @@ def measure(clips: Sequence[ClipRecord], frame: Callable[[str], Frame] | None) -
     held = {name: video for split in ("val", "test") for name, video in held_out(clips, split).items()}
     training = [clip for clip in clips if clip.split == "train"]
     labeled = {clip.frames[i] for clip in training for i in clip.labeled}
-    plain = {clip.frames[len(clip.frames) // 2] for clip in training if not clip.labeled}
+    plain = {clip.frames[i] for clip in training if not clip.labeled for i in compared(clip)}
     looks = _most_alike(_some(held), _some(labeled) + _some(plain - labeled), frame) if frame else ()
     return Leakage(len(held), tuple(_nearest(clips, held)), tuple(looks))
+
+
+def compared(clip: ClipRecord) -> tuple[int, ...]:
+    """Which frames of a clip `measure` may ask for."""
+    return tuple(clip.labeled) or (len(clip.frames) // 2,)
 
 
 def held_out(clips: Sequence[ClipRecord], split: Split) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from data_prep._leakage import held_out, measure
+from data_prep._leakage import compared, held_out, measure
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
@@ -50,7 +50,7 @@ def run(job: Job) -> None:
     _report(job, index, list(finished.values()))
     writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
     store = ClipStore(job.directory)
-    places = {clip.frames[i]: (c, i) for c, clip in enumerate(store.clips) for i in clip.labeled}
+    places = {clip.frames[i]: (c, i) for c, clip in enumerate(store.clips) for i in compared(clip)}
     leak = measure(clips, lambda name: store.frame(*places[name]))
     if leak.held_out:
         parts = {split: leak.of(held_out(clips, split)) for split in SPLITS if split != "train"}
