@@ -1,7 +1,7 @@
 """Files of torch from strangers: nothing in them is executed, and what they cost is bounded before they are opened.
 
-Newer files are zip archives that are not packed: `data.pkl`, and an entry for each tensor. Older ones are pickles, with
-the tensors behind them. torch takes a step in Python for nearly each byte of a pickle, whatever comes of it.
+Newer files are zip archives that are not packed: `data.pkl`, and an entry for each tensor. Older ones are pickles, and
+the tensors follow them. torch takes a step in Python for nearly each byte of a pickle, whatever comes of it.
 """
 
 from __future__ import annotations
