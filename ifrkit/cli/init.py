@@ -83,14 +83,15 @@ def command(path: Path, count: int, clip_length: int, as_json: bool, quiet: bool
     found = footage.Footage(project.place(values["frames"]), project.labels, display)
     found.tell(display)
     proposal = project.propose(found, clip_length, count, projects.Chooser(chosen_by, display))
-    project.create(values["frames"])
-    if names is None and chosen_by is not None:
-        project.write_classes(chosen_by.labels.names, chosen_by.labels.colors)
-    else:
-        written = project.write_classes(names or _EXAMPLE)
-        if written and names is None:
-            display.info(f"{project.classes} holds an example: write your classes there before you label")
-    project.write(found, proposal)
+    with project.whole():
+        project.create(values["frames"])
+        if names is None and chosen_by is not None:
+            project.write_classes(chosen_by.labels.names, chosen_by.labels.colors)
+        else:
+            written = project.write_classes(names or _EXAMPLE)
+            if written and names is None:
+                display.info(f"{project.classes} holds an example: write your classes there before you label")
+        project.write(found, proposal)
     _tell(project, proposal, count, clip_length, display)
     where = project.path.resolve()
     say.result_path(where, as_json, {"path": str(where), "to_label": proposal.names, "classes": project.class_names()})

@@ -22,7 +22,7 @@ _REMEDIES = {
     errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
     errno.EACCES: _PLACE,
     errno.EPERM: _PLACE,
-    errno.EROFS: "name a --workspace or --out where writing is allowed",
+    errno.EROFS: "name a place where writing is allowed (--workspace, --out, or another project)",
     errno.EIO: "the disk or its connection fails: look into the system's log, then run it again",
     errno.ESTALE: "mount the file system again, then run it again",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",

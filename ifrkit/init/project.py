@@ -11,8 +11,10 @@ Nothing that is there is ever replaced, so that the user's edits and labels are 
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +88,17 @@ class Project:
             link.unlink(missing_ok=True)
             link.symlink_to(own)
         return self.frames if link.exists() else frames
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """A project that is new is made whole, or not at all: what stops inside takes away what was made."""
+        new = not self.path.exists()
+        try:
+            yield
+        except BaseException:
+            if new:
+                shutil.rmtree(self.path, ignore_errors=True)  # the link to the frames goes, not what it leads to
+            raise
 
     def create(self, frames: Path | None) -> None:
         """Make the directories and the link to the frames. Call `place` first, which may refuse."""

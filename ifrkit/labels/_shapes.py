@@ -36,7 +36,8 @@ class Shape(NamedTuple):
 
     at: (row, column) of the mask's upper left corner; it lies inside the frame. A mask is as large as what it shows: a
     frame may have thousands. sparse: a scribble or a point, which says nothing of the pixels around it. stray: what it
-    is instead, "a cuboid": it has no area, and is not painted. unclear: why nobody can say which class it is; what is
+    is instead, "a cuboid": it has no area, and is not painted; its points, if any, are two corners of a box that holds
+    it, in which what nobody drew is not background. unclear: why nobody can say which class it is; what is
     under it is ignored.
     """
 
@@ -121,11 +122,14 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
     pen = ImageDraw.Draw(canvas)
     unknown: Counter[str] = Counter()
     points, sparse = 0, False
+    doubtful_hw = np.zeros(size, np.bool_)
     for number, shape in enumerate(shapes, start=1):  # one at a time: each may hold a mask
         if number > limit("SHAPES"):
             raise DatasetError(f"{where}: more than {limit('SHAPES')} shapes", raised("SHAPES"))
         sparse |= shape.sparse
         if shape.stray:
+            if shape.points:
+                doubtful_hw[_inside(shape.points, size)] = True
             continue
         points += len(shape.points or ())
         if points > limit("POINTS"):
@@ -142,8 +146,28 @@ def paint(where: str, size: tuple[int, int], shapes: Iterable[Shape], table: Cla
         more = f" (and {', '.join(repr(name) for name, _ in rest[:4])})" if rest else ""
         raise table.lacks(f"{where}: {count} shapes of class {first!r}{more}", first)
     ids_hw = np.array(canvas)
-    ids_hw[ids_hw == _UNTOUCHED] = IGNORE if sparse else table.unlabeled
+    untouched_hw = ids_hw == _UNTOUCHED
+    ids_hw[untouched_hw] = IGNORE if sparse else table.unlabeled
+    ids_hw[untouched_hw & doubtful_hw] = IGNORE
     return ids_hw
+
+
+def boxed(name: str, x: Any, y: Any, width: Any, height: Any) -> Shape:
+    """A box in pixels that holds an object nobody outlined: a stray. Raises ValueError for what is not four numbers."""
+    corners = np.array([[x, y], [x, y]], np.float64)
+    corners[1] += np.array([width, height], np.float64)
+    if not np.isfinite(corners).all():
+        raise ValueError(f"a box of {x}, {y}, {width}, {height}")
+    (left, top), (right, bottom) = corners.tolist()
+    return Shape(name, [(left, top), (right, bottom)], stray="a box")
+
+
+def _inside(corners: list[tuple[float, float]], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of every pixel that a box touches."""
+    xy_22 = np.array(corners)
+    left, top = np.clip(np.floor(xy_22.min(0)), 0, size[::-1]).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(xy_22.max(0)), 0, size[::-1]).astype(int).tolist()
+    return slice(top, bottom), slice(left, right)
 
 
 def outlines(ids_hw: Label) -> Iterator[tuple[int, list[tuple[int, int]]]]:

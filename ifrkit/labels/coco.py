@@ -7,7 +7,7 @@
                      {"image_id": 1, "file_name": "street_000031.png", "segments_info": [{"id": 7, "category_id": 1}]}]}
 
 Annotations are painted in order, a later one over the earlier ones; polygons as COCO's own tool paints them. Those with
-a box and no outline are left out. In a panoptic PNG a pixel holds the id of its
+a box and no outline are left out; what nobody drew in the box is ignored. In a panoptic PNG a pixel holds the id of its
 segment as R + 256 G + 65536 B; 0 is not labeled.
 """
 
@@ -26,7 +26,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.records import Label
 from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
-from ifrkit.labels._shapes import Part
+from ifrkit.labels._shapes import Part, boxed
 from ifrkit.labels._to_coco import Writer
 from ifrkit.labels.base import Entry, LabelFiles, Shape, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
@@ -125,7 +125,7 @@ class Labels(DrawnLabels):
             name = _named(image.classes, annotation)
             drawn = annotation.get("segmentation")
             if stray := _stray(annotation, drawn):
-                yield Shape(name, stray=stray)
+                yield boxed(name, *annotation["bbox"]) if stray == "a box" else Shape(name, stray=stray)
             elif not pixels:
                 yield Shape(name)
             else:

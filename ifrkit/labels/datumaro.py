@@ -5,8 +5,8 @@
        [{"type": "mask", "label_id": 0, "z_order": 0, "rle": {"size": [h, w], "counts": "..."}},
         {"type": "polygon", "label_id": 1, "z_order": 1, "points": [x, y, x, y, ...]}]}, ...]}
 
-What has no outline (boxes, points, lines) is left out. Shapes of a higher z_order lie over the others, a later one over
-the earlier ones.
+What has no outline (boxes, points, lines) is left out; what nobody drew in a box is ignored. Shapes of a higher z_order
+lie over the others, a later one over the earlier ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ifrkit.core.records import Label
 from ifrkit.labels._coco_mask import counts_of, text_of
 from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
+from ifrkit.labels._shapes import boxed
 from ifrkit.labels.base import Entry, LabelFiles, Shape, of_class, paint, table_of_names, well_formed
 from ifrkit.media.classes import ClassTable, named_table
 from ifrkit.media.images import check_size
@@ -108,7 +109,9 @@ def _shapes(where: str, item: _Item, size: tuple[int, int] | None) -> Iterator[S
             continue
         number = drawn.get("label_id")
         name = None if number is None else item.classes[int(number)]
-        if kind not in ("mask", "polygon"):
+        if kind == "bbox" and drawn.get("bbox"):
+            shape = boxed("", *drawn["bbox"])
+        elif kind not in ("mask", "polygon"):
             shape = Shape("", stray=f"a {_CALLED.get(kind, kind)}")
         elif kind == "polygon" and len(drawn["points"]) < 6:
             shape = Shape("", stray=f"a polygon of {len(drawn['points']) // 2} points")

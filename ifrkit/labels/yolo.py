@@ -4,15 +4,16 @@
     labels/train/street_000031.txt    1 0.25 0.5 0.3 0.5 0.3 0.75: class, then x and y as shares of width and height
     images/train/street_000031.jpg    need not be there; where it is, it must have the size of the frame
 
-A line of four numbers is a box, which has no outline: it is left out.
+A line of four numbers is a box, which has no outline: it is left out, and what nobody drew in it is ignored.
 Painted as Ultralytics paints for semantic segmentation: corners cut to whole pixels, the border counts, a smaller
 polygon over a larger one.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -25,7 +26,7 @@ from ifrkit.core.errors import DatasetError
 from ifrkit.core.limits import limit
 from ifrkit.core.records import Label
 from ifrkit.labels._drawn import DrawnLabels
-from ifrkit.labels._shapes import Part, part_around
+from ifrkit.labels._shapes import Part, boxed, part_around
 from ifrkit.labels._ultralytics import NAME_LISTS, class_names, frame_names
 from ifrkit.labels.base import Entry, LabelFiles, Shape, outlines, paint, polygon, well_formed
 from ifrkit.media.classes import MOST, ClassTable, named_table
@@ -62,9 +63,7 @@ class Labels(DrawnLabels):
 
     def drawn(self, key: str) -> list[Shape]:
         where = self.files.where(key)
-        return [
-            Shape(self._name(where, i), stray="" if xy_n2 is not None else "a box") for i, xy_n2 in self._lines(key)
-        ]
+        return [Shape(self._name(where, i), stray="a box" if len(xy_n2) == 2 else "") for i, xy_n2 in self._lines(key)]
 
     def notes(self) -> list[str]:
         other = [name for name in self._beside if name not in self._files]
@@ -78,7 +77,8 @@ class Labels(DrawnLabels):
         drawn = [(self._name(where, index), xy_n2) for index, xy_n2 in self._polygons(key)]
         if len(drawn) <= limit("SHAPES"):  # `paint` says it, else
             drawn.sort(key=lambda shape: -int(_filled(shape[1], size).mask_hw.sum()))
-        return paint(where, size, (Shape(name, None, *_filled(xy_n2, size)) for name, xy_n2 in drawn), table)
+        outlined = (Shape(name, None, *_filled(xy_n2, size)) for name, xy_n2 in drawn)
+        return paint(where, size, itertools.chain(self._boxes(key, size), outlined), table)
 
     @classmethod
     def make_toy(cls, labels: Mapping[str, Label], classes: Sequence[str]) -> dict[str, bytes]:
@@ -126,11 +126,17 @@ class Labels(DrawnLabels):
         return set(self.files.names)
 
     def _polygons(self, key: str) -> list[tuple[int, NDArray[np.float64]]]:
-        return [(index, xy_n2) for index, xy_n2 in self._lines(key) if xy_n2 is not None]
+        return [(index, xy_n2) for index, xy_n2 in self._lines(key) if len(xy_n2) > 2]
 
-    def _lines(self, key: str) -> list[tuple[int, NDArray[np.float64] | None]]:
-        """Classes and outlines (n, 2) in shares of the size; None for a box."""
-        found: list[tuple[int, NDArray[np.float64] | None]] = []
+    def _boxes(self, key: str, size: tuple[int, int]) -> Iterator[Shape]:
+        for index, xy_n2 in self._lines(key):
+            if len(xy_n2) == 2:
+                (x, y), (width, height) = (xy_n2 * (size[1], size[0])).tolist()
+                yield boxed(self._name(key, index), x - width / 2, y - height / 2, width, height)
+
+    def _lines(self, key: str) -> list[tuple[int, NDArray[np.float64]]]:
+        """Classes and outlines (n, 2) in shares of the size; of a box its centre and (width, height)."""
+        found: list[tuple[int, NDArray[np.float64]]] = []
         with well_formed(self.files.where(key), _TITLE):
             for number, line in enumerate(self.files.text(key).splitlines(), start=1):
                 if not line.strip():
@@ -143,7 +149,7 @@ class Labels(DrawnLabels):
                     raise ValueError(f"line {number}: {far}")
                 box = len(numbers) == 4
                 points = np.reshape(np.array(numbers, np.float64), (-1, 2))
-                found.append((int(index), None if box else np.array(polygon(points))))
+                found.append((int(index), points if box else np.array(polygon(points))))
         return found
 
 

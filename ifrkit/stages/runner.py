@@ -132,6 +132,8 @@ def _require_place(directory: Path) -> None:
     above = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
     if not above.is_dir():
         _refuse_place(directory, "not a directory")
+    if os.statvfs(above).f_flag & os.ST_RDONLY:
+        _refuse_place(directory, os.strerror(errno.EROFS))
     if not os.access(above, os.W_OK | os.X_OK):
         _refuse_place(directory, "permission denied")
 

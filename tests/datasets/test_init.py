@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -122,6 +123,27 @@ def test_what_looks_different_is_chosen(tmp_path: Path, cli: Cli) -> None:
         save(tmp_path / "videos" / "copy" / f"{n}.png", np.full((12, 16, 3), (20, 30, 220), np.uint8))
     done = cli("ifrkit init p --count 9")
     assert "4 of 9 frames found: the other clips look the same" in done.stderr
+
+
+def test_a_new_project_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What stops it on the way takes away what was made: not the user's frames, and nothing of an older project."""
+    videos = _videos(tmp_path / "videos", count=2)
+    project = Project(tmp_path / "my-project")
+
+    def fails() -> None:
+        with project.whole():
+            project.create(videos)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    for old in (False, True):
+        if old:
+            project.create(videos)
+            (project.labels / "mine.png").touch()
+        with pytest.raises(OSError, match="No space"):
+            fails()
+        assert project.path.exists() == old
+        assert len([*videos.rglob("*.jpg")]) == 2
+    assert (project.labels / "mine.png").exists()
 
 
 def test_nothing_of_the_users_is_replaced(tmp_path: Path, cli: Cli) -> None:

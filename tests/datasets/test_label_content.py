@@ -20,6 +20,7 @@ from data_prep._toys import save
 from data_prep.folders import Dataset
 from ifrkit.artifacts.job import Silent
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.records import IGNORE
 from ifrkit.init.footage import Footage
 from ifrkit.labels._unread import TABLE
 from ifrkit.labels.base import LabelFiles, open_labels
@@ -110,6 +111,27 @@ def test_one_stray_shape_does_not_block_the_others(opened: Open, kind: str, tabl
     what = re.sub(" of (COCO|Datumaro|YOLO|Label Studio)$", "", kind)
     name = "road" if kind.endswith(("COCO", "Datumaro", "YOLO")) else "car"  # all that they list are classes
     assert note.startswith(f"1 shapes without an area left out: {what} of class {name!r} in ")
+
+
+@pytest.mark.parametrize("kind", ["COCO", "Datumaro", "YOLO"])
+def test_what_nobody_drew_inside_a_box_is_not_background(opened: Open, kind: str) -> None:
+    """An object is there, and nobody says which pixels; what is drawn there counts."""
+    half = [0, 0, 40, 0, 40, 8, 0, 8]
+    files = {
+        "COCO": _coco(
+            [{**ROAD_COCO, "segmentation": [half]}, {"image_id": 1, "category_id": 1, "bbox": [3, 4, 5.5, 9]}]
+        ),
+        "Datumaro": _datumaro(
+            {**ROAD_DATUMARO, "points": half}, {"type": "bbox", "label_id": 0, "bbox": [3, 4, 5.5, 9]}
+        ),
+        "YOLO": _yolo(f"0 0 0 1 0 1 {8 / 24} 0 {8 / 24}", f"0 {5.75 / 40} {8.5 / 24} {5.5 / 40} {9 / 24}"),
+    }
+    ids = opened(files[kind], "classes: {background: , road: }\n").label("street/000003")
+    assert (ids[:8, 1:-1] == 1).all()
+    assert (ids[9:13, 3:9] == IGNORE).all()
+    assert (ids[13:] == 0).all()
+    assert (ids[9:, 9:] == 0).all()
+    assert (ids[9:, :3] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["COCO", "Datumaro", "YOLO", "LabelMe"])
