@@ -84,11 +84,13 @@ def carried(found: Artifact) -> Image.Image:
 
 
 def curve(project: Path, workspace: Path) -> Image.Image:
-    """mIoU of each round over its labels, in the order of time: what `report --project` draws."""
+    """mIoU of each round, by its number, over its labels: what `report --project` draws."""
     found = [one for one in rounds(project, workspace) if one.miou is not None]
     figure = figures.new_figure(5, 3)
     axes = one_plot(figure, "labels", "black")
     axes.plot([one.labels for one in found], [100 * (one.miou or 0) for one in found], marker="o", **line(0))
+    for number, one in enumerate(found, 1):
+        axes.annotate(f" {number}", (one.labels, 100 * (one.miou or 0)))
     axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("held-out mIoU (%)")
     with io.BytesIO() as file:
