@@ -103,7 +103,7 @@ def _fit(module: nn.Module, state: Mapping[str, Tensor], path: Path, remedy: str
         _count(unexpected, "unexpected"),
         _count(misshapen, "of another shape"),
         _count(mistyped, "of another type"),
-        _count(broken, "with values that are no finite numbers"),
+        _count(broken, "with values that are not finite"),
     ]
     if any(faults):
         raise ArtifactError(f"{path} does not fit: {', '.join(f for f in faults if f)}", remedy)

@@ -156,5 +156,5 @@ def test_a_pipe_in_the_place_of_a_file(tmp_path: Path) -> None:
     write_store(tmp_path / "store", [clip(0)], SIZE, codec="raw", per_file=8)
     (tmp_path / "store/frames-00000.h5").unlink()
     os.mkfifo(tmp_path / "store/frames-00000.h5")
-    with pytest.raises(ArtifactError, match=r"frames-00000\.h5: the file is corrupt \(it is no plain file\)"):
+    with pytest.raises(ArtifactError, match=r"frames-00000\.h5: the file is corrupt \(it is not a plain file\)"):
         ClipStore(tmp_path / "store").frame(0, 0)

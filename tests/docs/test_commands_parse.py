@@ -19,6 +19,8 @@ from ifrkit.reproduce import estimate
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("place"))
     place.lay_out()
+    (place.cwd / "camvid-loop").mkdir()
+    (place.cwd / "camvid-loop/to_label.txt").touch()  # `init` writes it before the commands that read it
     return place
 
 

@@ -129,7 +129,7 @@ def test_values_that_no_network_has(tmp_path: Path) -> None:
     state = released()
     name = "backbone.layer1.0.conv1.weight"
     odd = {
-        "1 with values that are no finite numbers": state[name] * torch.tensor(float("nan")),
+        "1 with values that are not finite": state[name] * torch.tensor(float("nan")),
         "1 of another type": state[name].long(),
         "of 9 dimensions instead of": torch.zeros([1] * 9),
     }

@@ -24,7 +24,7 @@ def open_file(path: Path) -> h5py.File:
     """The file, to read. Raises FileNotFoundError, CorruptRow for a pipe or a device, and what HDF5 raises."""
     path.stat()
     if not path.is_file():
-        raise CorruptRow("it is no plain file")
+        raise CorruptRow("it is not a plain file")
     return h5py.File(path, "r", locking=False)
 
 
