@@ -95,7 +95,7 @@ BROKEN = {
     Unseeded: "depends on the network's seed alone",
     InVain: r"no view in vain \(\['v1_1'\]\)",
     Idle: "every trained parameter a gradient",
-    DividesByLabels: "without any label gives finite terms and gradients",
+    DividesByLabels: "with no label at all gives finite terms and gradients",
     Remembers: "goes on as if it had not stopped",
 }
 
