@@ -90,19 +90,19 @@ def test_a_branch_that_was_not_trained(workspace: Path, clips: Artifact) -> None
 
 def test_a_finished_branch_is_not_trained_again(branches: Artifact, clips: Artifact, tmp_path: Path) -> None:
     calls = iter(range(1, 100))
-    with pytest.raises(InterruptedRun, match="reference: stopped by signal 15 after step 2"):
+    with pytest.raises(InterruptedRun, match="update: stopped by signal 15 after step 2"):
         tiny_run.train(
             tmp_path,
             tiny_run.branches_config(**BOTH),
             clips,
             stop=lambda: signal.SIGTERM if next(calls) == 6 else 0,
         )
-    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("branches/.*/update.*")}
+    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("branches/.*/reference.*")}
     assert len(before) == 3
     with pytest.raises(ConfigError, match="--resume"):
         tiny_run.train(tmp_path, tiny_run.branches_config(**BOTH), clips)
     resumed = tiny_run.train(tmp_path, tiny_run.branches_config(**BOTH), clips, resume=True)
-    assert {p.name: p.stat().st_mtime_ns for p in resumed.path.glob("update.*")} == before
+    assert {p.name: p.stat().st_mtime_ns for p in resumed.path.glob("reference.*")} == before
     for name in ("update.best", "update.last", "reference.best", "reference.last"):
         file = f"{name}.safetensors"
         assert resumed.file(file).read_bytes() == branches.file(file).read_bytes()
