@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.lazy import lazy
 from ifrkit.core.records import Label
 from ifrkit.labels._drawn import DrawnLabels
 from ifrkit.labels._json import documents, flat_polygon, run_lengths
@@ -32,6 +32,11 @@ from ifrkit.labels.base import Entry, LabelFiles, Shape, paint, table_of_names, 
 from ifrkit.media.classes import ClassTable, named_table
 from ifrkit.media.images import check_size
 from ifrkit.media.label_image import LabelImage, read_label_image
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = lazy("scipy.ndimage")
 
 _TITLE = "COCO"
 _LISTS = ("images", "categories", "annotations")
@@ -145,7 +150,7 @@ class Labels(DrawnLabels):
         label = read_label_image(self.files.where(beside[0]), self.files.read(beside[0]), image.size)
         ids_hw = _panoptic_ids(label)
         ids, places = np.unique(ids_hw, return_inverse=True)
-        part_of = dict(zip(ids.tolist(), find_objects(places.reshape(ids_hw.shape) + 1), strict=True))
+        part_of = dict(zip(ids.tolist(), ndimage.find_objects(places.reshape(ids_hw.shape) + 1), strict=True))
         for segment in annotation["segments_info"]:
             name = _named(image.classes, segment)
             if (part := part_of.get(segment["id"])) is not None:
