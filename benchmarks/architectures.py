@@ -39,7 +39,7 @@ def count(module: torch.nn.Module) -> int:
 def timed(run: Any, store: ClipStore, clip: int) -> list[float]:
     """Milliseconds of `run(index, frame)` for each frame of a clip: the median over repeats."""
     frames = [frame_tensor(store, clip, i, torch.device("cpu")) for i in range(len(store.clips[clip].frames))]
-    rows = []
+    rows: list[list[float]] = []
     for _ in range(REPEATS + 1):
         rows.append([])
         for index, frame in enumerate(frames):

@@ -38,7 +38,8 @@ def batch_at(step: int, batch: int, size: tuple[int, int]) -> tuple[Tensor, Tens
 
 def make_step(layout: torch.memory_format, bf16: bool) -> Callable[[Tensor, Tensor], float]:
     """A network in that layout, and the function that trains it one step and returns the loss."""
-    network = build_network(NetworkConfig(backbone="resnet18"), CLASSES, seed=0).train().to(memory_format=layout)
+    network = build_network(NetworkConfig(backbone="resnet18"), CLASSES, seed=0).train()
+    network.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
 
     def step(images: Tensor, labels: Tensor) -> float:
@@ -46,7 +47,7 @@ def make_step(layout: torch.memory_format, bf16: bool) -> Callable[[Tensor, Tens
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logits = network(images.to(memory_format=layout))
         loss = F.cross_entropy(logits.float(), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.item()
 
@@ -86,8 +87,9 @@ def main() -> None:
     if args.steps <= WARM_UP:
         parser.error(f"--steps: at least {WARM_UP + 1}")
     torch.set_num_threads(args.threads)
+    onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {args.threads} threads, "
-          f"oneDNN {'on' if torch.backends.mkldnn.is_available() else 'off'}, "
+          f"oneDNN {'on' if onednn else 'off'}, "
           f"batch {args.batch} of {args.size[0]}x{args.size[1]}")  # fmt: skip
     results = measure(args.steps, args.batch, (args.size[0], args.size[1]))
     median = {name: statistics.median(seconds[WARM_UP:]) for name, (seconds, _) in results.items()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import torch
@@ -90,7 +90,7 @@ def main() -> None:
     figures = Figures()
     torch.set_num_threads(1)
     work: dict[str, Work] = {}
-    total, runs, shared = Counter[str](), Counter[str](), dict[str, float]()
+    total, runs, shared = defaultdict[str, float](float), Counter[str](), dict[str, float]()
     print(
         "| training | crop | TFLOP a step | CPU s a step | TFLOP a validation | GPU hours |", "|---" * 6 + "|", sep="\n"
     )

@@ -14,7 +14,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ from torch import Tensor
 
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.evaluation.scored import held_out
 from ifrkit.evaluation.systems import frame_tensor, to_ids
-from ifrkit.export.accuracy import feeds, held_out
+from ifrkit.export.accuracy import feeds
 from ifrkit.export.graphs import Branch
 from ifrkit.export.int8 import quantise
 from ifrkit.export.runtime import ExportedModel, open_graph
@@ -59,7 +60,7 @@ def main() -> None:
     figures.write(args.json)
 
 
-def measure(store: ClipStore, systems: dict[str, Callable[[Tensor], tuple[Tensor, object]]], count: int,
+def measure(store: ClipStore, systems: Mapping[str, Callable[[Tensor], tuple[Tensor, object]]], count: int,
             figures: Figures) -> None:  # fmt: skip
     """Predict every frame by each system, and print what that took and how well it went."""
     places = held_out(store)

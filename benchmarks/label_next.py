@@ -153,7 +153,8 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="only print what is finished")
     parser.add_argument("-v", "--verbose", action="store_true")
     Figures.option(parser)
-    args, args.extra = parser.parse_known_args()
+    args, extra = parser.parse_known_args()
+    args.extra = extra
     if not args.tables:
         sets = [f"size={args.size}"] if args.size else []
         sets += STREET if args.dataset == "synthetic" else []

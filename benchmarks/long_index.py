@@ -62,7 +62,8 @@ def _clip(begin: int, length: int) -> dict[str, Any]:
 
 def measure(directory: Path) -> dict[str, float]:
     """All three, in this process."""
-    begin, found = _peak(), {}
+    begin = _peak()
+    found: dict[str, float] = {}
     start = time.process_time()
     store = ClipStore(directory)
     found |= {"open, s": time.process_time() - start, "open, peak MiB": _peak() - begin}

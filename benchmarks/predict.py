@@ -119,7 +119,7 @@ def speed(args: argparse.Namespace, figures: Figures) -> None:
 
 
 def _median(results: list[dict[str, Any]], key: str) -> float:
-    return statistics.median(result[key] for result in results[1:])
+    return float(statistics.median(result[key] for result in results[1:]))
 
 
 def policies(args: argparse.Namespace, figures: Figures) -> None:

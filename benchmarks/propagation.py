@@ -145,7 +145,7 @@ def show(tallies: dict[str, Tally], figures: Figures) -> None:
     print(f"| accuracy (says), % | {' | '.join(f'{d} frames' for d in shown)} | all |")
     print(f"|---|{'---|' * (len(shown) + 1)}")
     for name, tally in tallies.items():
-        whole = sum(tally.distance.values())
+        whole = np.sum(list(tally.distance.values()), 0)
         cells = [tally.distance.get(d) for d in shown] + [whole]
         figures.add(name, larger={"accuracy, %": 100 * whole[0] / whole[2]})
         texts = ["" if c is None else f"{100 * c[0] / c[2]:.1f} ({100 * c[1] / c[2]:.0f})" for c in cells]

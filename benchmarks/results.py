@@ -223,7 +223,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw mIoU over minutes into this file")
     parser.add_argument("-v", "--verbose", action="store_true")
     Figures.option(parser)
-    args, args.extra = parser.parse_known_args()
+    args, extra = parser.parse_known_args()
+    args.extra = extra
     figures = Figures()
     if not args.tables:
         if args.leave_out:
