@@ -13,7 +13,7 @@ _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 def about(artifact: Artifact) -> str:
     """ "folders my-project, 12 MiB, 5 minutes ago"; what is not known is left out."""
-    parts = (data(artifact), in_bytes(size(artifact)), age(artifact))
+    parts = (data(artifact), in_bytes(artifact.manifest.size), age(artifact))
     return ", ".join(part for part in parts if part)
 
 
@@ -35,11 +35,6 @@ def origin(artifact: Artifact) -> Sequence[str]:
         return ()
     config = clips.manifest.config if clips else {}
     return [str(config[key]) for key in ("dataset", "root") if config.get(key)]
-
-
-def size(artifact: Artifact) -> int:
-    """Bytes of its files."""
-    return sum(file.size for file in artifact.manifest.files)
 
 
 def in_bytes(count: int) -> str:

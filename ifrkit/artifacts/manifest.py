@@ -1,4 +1,4 @@
-"""`manifest.json`: what an artifact is, what it was made from and how, and the checksum of every file.
+"""`manifest.json`: what an artifact is, what it was made from and how, and the checksum of the list of its files.
 
 Its presence is what makes a directory an artifact, so it is written last.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.listing import FileEntry
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import PASSING
@@ -27,20 +28,17 @@ SEAL = "sha256"
 DEEPEST = 64
 """Levels of a manifest; what is nested more deeply is none of ours."""
 
-MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
+
+def _count_bytes(tree: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 has all files in the manifest, which stay there, and no sum of their sizes."""
+    return {**tree, "size": sum(file["size"] for file in tree.get("files", ()))}
+
+
+MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_count_bytes,)
 """MIGRATIONS[n] turns the tree of version n + 1 into that of version n + 2; its name says what it changes."""
 
 VERSION = 1 + len(MIGRATIONS)
 """Version of the manifest's own form."""
-
-
-class FileEntry(Config):
-    """One payload file. path: relative, POSIX, inside the artifact."""
-
-    path: str
-    size: int = Field(ge=0)
-    """Bytes."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class InputRef(Config):
@@ -73,7 +71,10 @@ class Manifest(Config):
     command: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     metrics: dict[str, Any] = {}
+    size: int = Field(0, ge=0)
+    """Bytes of all payload files."""
     files: tuple[FileEntry, ...] = ()
+    """`files.jsonl`, which lists the payload. An artifact of version 1 has the payload itself here."""
 
 
 def plain(value: Any) -> Any:
@@ -166,14 +167,16 @@ def read_manifest(directory: Path) -> Manifest:
         raise ArtifactError(f"{path} is not a manifest of ifrkit", "check the path")
     if version > VERSION:
         raise _too_new(path, "manifest version", version, VERSION)
-    for migrate in MIGRATIONS[version - 1 :]:
-        tree = migrate(tree)
     try:
+        for migrate in MIGRATIONS[version - 1 :]:
+            tree = migrate(tree)
         manifest = Manifest.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ArtifactError(f"{path} is corrupt: {where}: {first['msg']}", "make the artifact again") from None
+    except (TypeError, KeyError) as error:
+        raise ArtifactError(f"{path} is corrupt ({error})", "make the artifact again") from None
     stage = maker(manifest.kind)
     if stage is not None and manifest.schema_version > stage.schema:
         raise _too_new(path, f"schema of {manifest.kind}", manifest.schema_version, stage.schema)

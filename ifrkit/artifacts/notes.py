@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.listing import sha256
 from ifrkit.artifacts.manifest import sealed, unsealed
-from ifrkit.artifacts.store import sha256
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plain import read_plain
 

@@ -1,10 +1,11 @@
 """Open, find, begin and commit artifacts.
 
-    WORKSPACE/KIND/NAME-ID12/manifest.json + payload
+    WORKSPACE/KIND/NAME-ID12/manifest.json + files.jsonl + payload
 
 How it gets there, so that a crash at any point loses nothing:
 
     .partial-NAME/             payload, and scratch/ with the resume state
+        files.jsonl            lists the payload
         manifest.json          written last: from now on the work is done, whatever happens
     NAME/                      the same directory, renamed; an old artifact there changes places with it
         scratch/               removed now, not before
@@ -15,7 +16,6 @@ How it gets there, so that a crash at any point loses nothing:
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
-from ifrkit.artifacts.manifest import FILE, FileEntry, InputRef, Manifest, read_manifest, write_manifest
+from ifrkit.artifacts.listing import LIST, FileEntry, entry, read_list, sha256, walk, write_list
+from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.artifacts.place import SUPERSEDED, put, taken
 from ifrkit.artifacts.reference import parse_reference
 from ifrkit.core.errors import ArtifactError, ConfigError
@@ -56,36 +57,51 @@ class Artifact:
     def id(self) -> str:
         return self.manifest.id
 
+    def entries(self) -> Iterator[FileEntry]:
+        """The payload files in the order of their names. Raises ArtifactError if their list is damaged."""
+        for listed in self.manifest.files:
+            if listed.path != LIST:
+                yield listed  # version 1
+                continue
+            try:
+                yield from read_list(self._checked(listed))
+            except (ValueError, RecursionError) as error:
+                fault = str(error).splitlines()[0]
+                raise ArtifactError(f"{self.path / LIST} is corrupt ({fault})", REMAKE) from None
+
     def file(self, name: str) -> Path:
         """A payload file, if it is listed, inside, and as recorded: the one way to read of an artifact.
 
         Of files that check themselves (`SELF_CHECKED`) only the size is compared.
         """
-        entry = next((f for f in self.manifest.files if f.path == name), None)
-        if entry is None:
+        found = next((listed for listed in self.entries() if listed.path == name), None)
+        if found is None:
             raise ArtifactError(f"{self.path} has no file {name!r}", f"it is of kind {self.kind}; check the path")
-        problem = self._problem(entry, checksum=not name.endswith(SELF_CHECKED))
-        if problem:
-            raise ArtifactError(f"{self.path / name}: {problem}", REMAKE)
-        return self.path / name
+        return self._checked(found)
 
     def files(self, pattern: str) -> list[Path]:
         """The payload files whose name fits (`pictures/*.png`), in order, each checked as `file` does."""
-        names = sorted(entry.path for entry in self.manifest.files if fnmatchcase(entry.path, pattern))
-        return [self.file(name) for name in names]
+        return [self._checked(listed) for listed in self.entries() if fnmatchcase(listed.path, pattern)]
 
     def has(self, name: str) -> bool:
         """Whether this is one of its files."""
-        return any(entry.path == name for entry in self.manifest.files)
+        return any(listed.path == name for listed in self.entries())
 
-    def problems(self, *, checksum: bool = True) -> list[str]:
-        """What is wrong with the listed files, one line each; empty when all is well. checksum: not only sizes."""
-        found = ((f.path, self._problem(f, checksum=checksum)) for f in self.manifest.files)
-        return [f"{self.path / name}: {problem}" for name, problem in found if problem]
+    def problems(self, *, checksum: bool = True) -> Iterator[str]:
+        """What is wrong with the listed files, one line each; none when all is well. checksum: not only sizes."""
+        for listed in self.entries():
+            if problem := self._problem(listed, checksum=checksum):
+                yield f"{self.path / listed.path}: {problem}"
 
-    def unlisted(self) -> list[str]:
-        """Files that somebody put beside the payload; a model card may stand there."""
-        return sorted(set(payload(self.path)) - {f.path for f in self.manifest.files} - {CARD})
+    def unlisted(self) -> Iterator[str]:
+        """Files that somebody put beside the payload, in order; a model card may stand there."""
+        listed = (each.path for each in self.entries())
+        last = next(listed, None)
+        for name in payload(self.path):
+            while last is not None and last < name:
+                last = next(listed, None)
+            if name not in (last, CARD):
+                yield name
 
     def inputs(self) -> list[Artifact]:
         """The artifacts this one was made from: where they were, else found by id in a workspace."""
@@ -103,14 +119,19 @@ class Artifact:
             seen |= parents.keys()
         return None
 
-    def _problem(self, entry: FileEntry, *, checksum: bool) -> str:
-        path = safe_join(self.path, entry.path)
+    def _checked(self, listed: FileEntry) -> Path:
+        if problem := self._problem(listed, checksum=not listed.path.endswith(SELF_CHECKED)):
+            raise ArtifactError(f"{self.path / listed.path}: {problem}", REMAKE)
+        return self.path / listed.path
+
+    def _problem(self, listed: FileEntry, *, checksum: bool) -> str:
+        path = safe_join(self.path, listed.path)
         if not path.is_file():
             return "the file is missing"
         size = path.stat().st_size
-        if size != entry.size:
-            return f"the file has {size} bytes, its manifest says {entry.size}"
-        if checksum and sha256(path) != entry.sha256:
+        if size != listed.size:
+            return f"the file has {size} bytes, its manifest says {listed.size}"
+        if checksum and sha256(path) != listed.sha256:
             return "the file is corrupt (its sha256 is not the recorded one)"
         return ""
 
@@ -138,8 +159,8 @@ def open_artifact(path: Path, kinds: tuple[str, ...] = (), *, workspace: Path | 
     artifact = Artifact(path, read_manifest(path), workspace)
     if kinds and artifact.kind not in kinds:
         raise ArtifactError(f"{path} is of kind {artifact.kind}, needed is {' or '.join(kinds)}", "name another")
-    if broken := artifact.problems(checksum=False):
-        raise ArtifactError(broken[0], REMAKE)
+    for broken in artifact.problems(checksum=False):
+        raise ArtifactError(broken, REMAKE)
     return artifact
 
 
@@ -172,7 +193,7 @@ def check(path: Path) -> list[str]:
     """Everything that is wrong with an artifact, one line each: manifest, sizes, sha256, files that are not its own."""
     try:
         artifact = Artifact(path, read_manifest(path))
-        return artifact.problems() + [f"{path / name}: not in the manifest" for name in artifact.unlisted()]
+        return [*artifact.problems(), *(f"{path / name}: not in the manifest" for name in artifact.unlisted())]
     except ArtifactError as error:
         return [str(error)]
 
@@ -234,17 +255,10 @@ def _named(workspace: Path, name: str) -> list[Path]:
     return [path for path in directories(workspace) if name in (path.name, f"{path.parent.name}/{path.name}")]
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def payload(directory: Path) -> dict[str, Path]:
-    """Every file of an artifact but its manifest and its scratch, by relative POSIX name."""
-    files = (p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
-    named = {p.relative_to(directory).as_posix(): p for p in files}
-    return {name: p for name, p in named.items() if name != FILE and not name.startswith(f"{SCRATCH}/")}
+def payload(directory: Path) -> Iterator[str]:
+    """Every file of an artifact but its manifest, its list and its scratch: relative POSIX names in order."""
+    names = walk(directory)
+    return (name for name in names if name not in (FILE, LIST) and not name.startswith(f"{SCRATCH}/"))
 
 
 def begin(target: Path, *, keep: bool = False) -> Path:
@@ -280,16 +294,25 @@ def commit(partial: Path, target: Path, manifest: Manifest, declared: tuple[str,
     """
     if taken(target):
         raise ConfigError(f"{target} exists and is not an artifact", "name another --out; it is never overwritten")
-    entries = []
-    for name, path in sorted(payload(partial).items()):
+    for name in payload(partial):
         if not is_declared(name, declared):
-            path.unlink()
-            continue
-        if path.is_symlink():
-            raise ArtifactError(f"{path} is a symlink; an artifact holds plain files only")
-        entries.append(FileEntry(path=name, size=path.stat().st_size, sha256=sha256(path)))
+            (partial / name).unlink()
+    size = 0
+
+    def entries() -> Iterator[FileEntry]:
+        nonlocal size
+        for name in payload(partial):
+            if not is_declared(name, declared):
+                continue  # the list itself, which is not whole yet
+            if (partial / name).is_symlink():
+                raise ArtifactError(f"{partial / name} is a symlink; an artifact holds plain files only")
+            found = entry(partial, name)
+            size += found.size
+            yield found
+
+    listed = write_list(partial / LIST, entries())
     fsync_tree(partial)
-    manifest = manifest.model_copy(update={"files": tuple(entries)})
+    manifest = manifest.model_copy(update={"size": size, "files": (listed,)})
     write_manifest(partial, manifest)
     put(partial, target)
     shutil.rmtree(target / SCRATCH, ignore_errors=True)
@@ -333,7 +356,7 @@ def unsettled(target: Path) -> bool:
 
 def _is_sound(partial: Path) -> bool:
     with contextlib.suppress(ArtifactError):
-        return not Artifact(partial, read_manifest(partial)).problems()
+        return next(Artifact(partial, read_manifest(partial)).problems(), None) is None
     return False
 
 

@@ -97,6 +97,7 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
     artifact = store.resolve(workspace, ref)
     tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
     if as_json:
+        tree["files"] = [entry.model_dump(mode="json") for entry in artifact.entries()]
         say.line(json.dumps(tree))
         return
     for key in ("path", "kind", "schema_version", "id", "stage", "created", "seed"):
@@ -111,8 +112,8 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
     for entry in tree["inputs"]:
         say.line(f"  {entry['kind']} {entry['id'][:12]} {entry['path']}")
     say.line("files:")
-    for entry in tree["files"]:
-        say.line(f"  {entry['path']}  {about.in_bytes(entry['size'])}  sha256 {entry['sha256']}")
+    for file in artifact.entries():
+        say.line(f"  {file.path}  {about.in_bytes(file.size)}  sha256 {file.sha256}")
 
 
 @_command("verify")
@@ -192,7 +193,7 @@ def gc(dry_run: bool, interrupted: bool, workspace: Path, as_json: bool) -> None
 
 
 def _size_and_age(artifact: store.Artifact) -> tuple[str, str]:
-    return about.in_bytes(about.size(artifact)), about.age(artifact) or "-"
+    return about.in_bytes(artifact.manifest.size), about.age(artifact) or "-"
 
 
 def _summary(artifact: store.Artifact) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def _summary(artifact: store.Artifact) -> dict[str, Any]:
         "created": manifest.created,
     }
     dataset, root = [*about.origin(artifact), None, None][:2]
-    facts = {"dataset": dataset, "root": root, "bytes": about.size(artifact)}
+    facts = {"dataset": dataset, "root": root, "bytes": artifact.manifest.size}
     return {**known, **facts, "metrics": manifest.metrics}
 
 

@@ -1,6 +1,7 @@
 """What a run of `predict` that was stopped, or killed, goes on from.
 
-    scratch/NAME.done.json    a video that is complete: its record, and the sha256 of each of its files
+    scratch/NAME.done.json    a video that is complete: its record, and the sha256 of the list of its files
+    scratch/NAME.done.jsonl   that list, as of an artifact
     scratch/progress.json     how far the one after it has come, written every few seconds
 
 What is damaged is predicted again, with a line that says so: nothing of it is lost but time.
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 
 from ifrkit.artifacts.indexes import Video
 from ifrkit.artifacts.job import Job
-from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
+from ifrkit.artifacts.listing import entry, read_list, walk, write_list
+from ifrkit.artifacts.notes import changed, read_note, write_note
 from ifrkit.core.errors import ArtifactError
 from ifrkit.predict.overlap import DEPTH
 
@@ -43,10 +45,10 @@ class Progress:
 
     def finish(self, record: Video) -> None:
         """A video is complete, and its files are closed."""
-        place = self._job.directory / record.name
-        files = sorted(path for path in place.rglob("*") if path.is_file() and not path.name.startswith("."))
-        sums = {path.relative_to(place).as_posix(): checksums(path)[path.name] for path in files}
-        write_note(self._note(record.name), {"record": record.model_dump(mode="json"), "files": sums})
+        place, note = self._job.directory / record.name, self._note(record.name)
+        names = (name for name in walk(place) if not name.rpartition("/")[2].startswith("."))
+        listed = write_list(note.with_suffix(".jsonl"), (entry(place, name) for name in names))
+        write_note(note, {"record": record.model_dump(mode="json"), "files": {listed.path: listed.sha256}})
         self.done.append(record)
 
     def save_sometimes(self, record: Video, number: int) -> None:
@@ -76,7 +78,7 @@ class Progress:
                 break
             try:
                 note = read_note(self._note(name))
-                bad = changed(self._job.directory / name, note["files"])
+                bad = changed(self._job.scratch, note["files"]) or self._changed(name)
                 record = Video.model_validate(note["record"])
             except (ArtifactError, ValidationError, KeyError):
                 bad, record = self._note(name), None
@@ -85,6 +87,14 @@ class Progress:
                 break
             done.append(record)
         return done
+
+    def _changed(self, name: str) -> Path | None:
+        """The first file of a complete video that is not what it was."""
+        place = self._job.directory / name
+        for each in read_list(self._note(name).with_suffix(".jsonl")):
+            if bad := changed(place, {each.path: each.sha256}):
+                return bad
+        return None
 
     def _current(self) -> Video | None:
         if not self._path.exists():

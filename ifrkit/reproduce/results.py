@@ -221,7 +221,7 @@ def _sheets(config: TableConfig, artifacts: Mapping[str, Artifact], directory: P
     """The pictures of the same frame by all reports of the first seed, one below the other."""
     first = min((source.seed for source in config.sources), default=0)
     chosen = {s.row: artifacts[s.report] for s in config.sources if s.seed == first}
-    drawn = {row: {f.path for f in a.manifest.files if f.path.startswith("pictures/")} for row, a in chosen.items()}
+    drawn = {row: {f.path for f in a.entries() if f.path.startswith("pictures/")} for row, a in chosen.items()}
     common = sorted(set.intersection(*drawn.values())) if drawn else []
     directory.mkdir()
     font, line = ImageFont.load_default(16), 22

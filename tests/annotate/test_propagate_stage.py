@@ -87,7 +87,7 @@ def test_what_it_refuses(workspace: Path, clips: Artifact, branches: Artifact) -
 
 
 def files(artifact: Artifact) -> dict[str, str]:
-    return {file.path: file.sha256 for file in artifact.manifest.files}
+    return {file.path: file.sha256 for file in artifact.entries()}
 
 
 @pytest.mark.parametrize("killed", [False, True])

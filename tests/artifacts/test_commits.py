@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import toystages
 
 from ifrkit.artifacts import place, store
 from ifrkit.artifacts.gc import collect
+from ifrkit.artifacts.listing import LIST
 from ifrkit.artifacts.manifest import FILE, Manifest
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.artifacts.store import Artifact
@@ -48,7 +50,7 @@ def test_a_finished_run_is_put_in_its_place(tmp_path: Path, by: str) -> None:
     else:
         assert [item.restored for item in collect(tmp_path)] == [True]
     assert store.open_artifact(target).file("a.txt").read_text() == "new"
-    assert sorted(path.name for path in target.iterdir()) == ["a.txt", FILE]
+    assert sorted(path.name for path in target.iterdir()) == ["a.txt", LIST, FILE]
     assert [path.name for path in target.parent.iterdir()] == ["x-0"]
 
 
@@ -126,7 +128,28 @@ def test_only_what_is_declared_is_payload(tmp_path: Path) -> None:
         for name in ("a.txt", "b.png", ".tmpXYZ", ".a.txt.partial"):
             (partial / name).write_text("x")
         store.commit(partial, target, Manifest(kind="clips", id="0" * 64), declared)
-        assert {path.name for path in target.iterdir()} == kept | {FILE}
+        assert {path.name for path in target.iterdir()} == kept | {LIST, FILE}
+
+
+def test_many_files_take_little_memory(tmp_path: Path) -> None:
+    """What a file more costs at the highest, in bytes: its name, while its directory is listed."""
+
+    def peak(count: int) -> int:
+        target = tmp_path / "predictions" / f"{count}-0"
+        partial = store.begin(target)
+        (partial / "labels").mkdir()
+        for number in range(count):
+            (partial / "labels" / f"{number:06}.png").touch()
+        tracemalloc.start()
+        store.commit(partial, target, Manifest(kind="predictions", id="0" * 64))
+        assert store.check(target) == []
+        assert store.open_artifact(target).file(f"labels/{count - 1:06}.png")
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    few, many = peak(500), peak(2500)
+    assert (many - few) / 2000 < 100
 
 
 def test_every_stage_declares_its_payload() -> None:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifrkit.artifacts.atomic import safe_join, write_atomic
+from ifrkit.artifacts.listing import FileEntry
 from ifrkit.artifacts.locks import is_locked, lock_path, locked
-from ifrkit.artifacts.manifest import FileEntry, InputRef, Manifest, read_manifest, write_manifest
+from ifrkit.artifacts.manifest import InputRef, Manifest, read_manifest, write_manifest
 from ifrkit.artifacts.reference import Reference, format_reference, parse_reference
 from ifrkit.core.errors import ArtifactError, LockedError, ResourceError
 from ifrkit.core.faults import resource_errors

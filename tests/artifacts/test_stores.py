@@ -11,6 +11,7 @@ import pytest
 
 from ifrkit.artifacts import store
 from ifrkit.artifacts.gc import collect
+from ifrkit.artifacts.listing import LIST, entry
 from ifrkit.artifacts.manifest import FILE, VERSION, InputRef, Manifest, make_id, plain, read_manifest, write_manifest
 from ifrkit.artifacts.store import Artifact, open_artifact
 from ifrkit.core.errors import ArtifactError
@@ -33,9 +34,9 @@ def _made(
 def test_commit_lists_every_file_and_drops_the_scratch(tmp_path: Path) -> None:
     made = _made(tmp_path, "clips", "x", files={"a.txt": b"abc", "deep/er/b": b""})
     opened = open_artifact(made.path, ("clips",))
-    assert {f.path: f.size for f in opened.manifest.files} == {"a.txt": 3, "deep/er/b": 0}
+    assert {f.path: f.size for f in opened.entries()} == {"a.txt": 3, "deep/er/b": 0}
     assert opened.file("a.txt").read_bytes() == b"abc"
-    assert opened.problems() == []
+    assert [*opened.problems()] == []
     assert not list(tmp_path.rglob(store.SCRATCH))
     assert not list(tmp_path.rglob(".*"))
 
@@ -77,8 +78,8 @@ def test_sizes_are_always_checked_and_all_that_does_not_check_itself_by_checksum
     for name in names[:3]:
         with pytest.raises(ArtifactError, match="sha256"):
             made.file(name)
-    assert len(made.problems()) == 4
-    assert made.problems(checksum=False) == []
+    assert len([*made.problems()]) == 4
+    assert [*made.problems(checksum=False)] == []
     (made.path / "log.txt").write_bytes(b"1234")
     with pytest.raises(ArtifactError, match="4 bytes, its manifest says 8"):
         open_artifact(made.path)
@@ -96,14 +97,90 @@ def test_symlinks_are_not_committed(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+def _relisted(directory: Path, **change: Any) -> None:
+    """Change the first line of an artifact's list, and let its manifest say that this is right."""
+    lines = (directory / LIST).read_text().splitlines()
+    lines[0] = json.dumps(json.loads(lines[0]) | change)
+    (directory / LIST).write_text("\n".join(lines) + "\n")
+    tree = json.loads((directory / FILE).read_text())
+    tree.pop("sha256", None)
+    tree["files"] = [entry(directory, LIST).model_dump(mode="json")]
+    (directory / FILE).write_text(json.dumps(tree))
+
+
+def _as_version_1(path: Path) -> None:
+    """The same artifact as the first version wrote it: all its files in the manifest, and no list beside it."""
+    tree = json.loads((path / FILE).read_text())
+    del tree["sha256"], tree["size"]
+    tree |= {"ifrkit": 1, "files": [json.loads(line) for line in (path / LIST).read_text().splitlines()]}
+    (path / LIST).unlink()
+    (path / FILE).write_text(json.dumps(tree))
+
+
+def test_an_artifact_of_the_first_version_is_read_and_checked(tmp_path: Path) -> None:
+    made = _made(tmp_path, "clips", "x", files={"a-b": b"abc", "a/c": b"d", "z": b""})
+    listed = [*made.entries()]
+    _as_version_1(made.path)
+    opened = open_artifact(made.path)
+    assert [*opened.entries()] == listed
+    assert opened.manifest.size == made.manifest.size == 4
+    assert store.check(made.path) == []
+    (made.path / "a/c").write_bytes(b"e")
+    assert [*opened.problems()] == [f"{made.path / 'a/c'}: the file is corrupt (its sha256 is not the recorded one)"]
+    with pytest.raises(ArtifactError, match="sha256"):
+        opened.file("a/c")
+
+
+def test_a_first_manifest_of_other_things_is_corrupt(tmp_path: Path) -> None:
+    made = _made(tmp_path, "clips", "x")
+    _as_version_1(made.path)
+    tree = json.loads((made.path / FILE).read_text())
+    for files in (3, [3], [{}], [{"size": "x"}], {"a": 1}):
+        (made.path / FILE).write_text(json.dumps(tree | {"files": files}))
+        with pytest.raises(ArtifactError, match="corrupt"):
+            read_manifest(made.path)
+
+
+def test_a_list_of_files_is_in_the_order_of_their_names(tmp_path: Path) -> None:
+    names = ["a", "a-", "a.b/c", "a/b", "a/b0", "aa", "b/c/d", "b/c-d", "b0"]
+    made = _made(tmp_path, "clips", "x", files=dict.fromkeys([n for n in names if n != "a"], b"x"))
+    assert [each.path for each in made.entries()] == sorted(n for n in names if n != "a")
+    for name in ("a0", "a/z", "b/c/0", "zz"):
+        (made.path / name).write_bytes(b"")
+    assert [*made.unlisted()] == ["a/z", "a0", "b/c/0", "zz"]
+    (made.path / "aa").unlink()
+    assert [*made.unlisted()] == ["a/z", "a0", "b/c/0", "zz"]
+
+
+def test_a_damaged_list_is_told_by_all_that_reads_it(tmp_path: Path) -> None:
+    made = _made(tmp_path, "clips", "x", files={"a.txt": b"a", "b.txt": b"b"})
+    sound = (made.path / LIST).read_bytes()
+    for damaged in (sound.replace(b"b.txt", b"c.txt"), sound[:-1], b"", None):
+        (made.path / LIST).unlink()
+        if damaged is not None:
+            (made.path / LIST).write_bytes(damaged)
+        for read in (lambda: open_artifact(made.path), lambda: made.file("a.txt"), lambda: made.has("a.txt")):
+            with pytest.raises(ArtifactError, match=LIST):
+                read()
+        assert LIST in store.check(made.path)[0]
+
+
+@pytest.mark.parametrize("line", ["", "3", "[" * 60_000, '{"path": "a"}', "x" * 100_000, "\\udcff"])
+def test_a_list_that_a_stranger_wrote(tmp_path: Path, line: str) -> None:
+    made = _made(tmp_path, "clips", "x")
+    _relisted(made.path)
+    (made.path / LIST).write_text(f"{line}\n")
+    tree = json.loads((made.path / FILE).read_text())
+    (made.path / FILE).write_text(json.dumps(tree | {"files": [entry(made.path, LIST).model_dump(mode="json")]}))
+    with pytest.raises(ArtifactError, match=f"{LIST} is corrupt"):
+        open_artifact(made.path)
+
+
 def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     made = _made(tmp_path, "clips", "x")
-    tree = json.loads((made.path / FILE).read_text())
-    del tree["sha256"]  # nothing but the path is wrong
     for path in ("../../secret", str(tmp_path / "secret"), "a/../../../secret"):
-        tree["files"][0] |= {"path": path, "size": 1}
-        (made.path / FILE).write_text(json.dumps(tree))
+        _relisted(made.path, path=path, size=1)
         with pytest.raises(ArtifactError, match="leaves its artifact"):
             open_artifact(made.path)
         assert "leaves its artifact" in store.check(made.path)[0]
@@ -244,8 +321,9 @@ def test_migrations_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def lengthen_stage(tree: dict[str, Any]) -> dict[str, Any]:
         return tree | {"stage": tree["stage"] + " two"}
 
-    monkeypatch.setattr(manifest, "MIGRATIONS", (add_stage, lengthen_stage))
-    monkeypatch.setattr(manifest, "VERSION", 3)
+    last = manifest.VERSION
+    monkeypatch.setattr(manifest, "MIGRATIONS", (*manifest.MIGRATIONS, add_stage, lengthen_stage))
+    monkeypatch.setattr(manifest, "VERSION", last + 2)
     assert read_manifest(made.path).stage == "one two"
 
 

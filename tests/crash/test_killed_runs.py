@@ -13,6 +13,8 @@ import pytest
 from toystages import Shell
 
 from ifrkit.artifacts import store
+from ifrkit.artifacts.listing import LIST, entry
+from ifrkit.artifacts.manifest import VERSION
 
 FAST = ["ifrkit-toy-train", "--from", "clips", "--steps", "40", "--device", "cpu"]
 SLOW = [*FAST, "--set", "runtime.seconds=0.1"]
@@ -218,11 +220,14 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
     data = pickle.dumps({"weight": [1.0, 2.0]})
     (clips / "sub/w.safetensors").write_bytes(data)
     # Even where the manifest says that this is what belongs there.
+    entries = [json.loads(line) for line in (clips / LIST).read_text().splitlines()]
+    for each in entries:
+        if each["path"].endswith("w.safetensors"):
+            each |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (clips / LIST).write_text("".join(json.dumps(each) + "\n" for each in entries))
     tree = json.loads((clips / "manifest.json").read_text())
     del tree["sha256"]
-    for entry in tree["files"]:
-        if entry["path"].endswith("w.safetensors"):
-            entry |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    tree["files"] = [entry(clips, LIST).model_dump(mode="json")]
     (clips / "manifest.json").write_text(json.dumps(tree))
     done = shell.run("ifrkit toy-train --set read=sub/w.safetensors --from clips --device cpu")
     assert done.returncode == 3
@@ -233,7 +238,7 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
     ("change", "wanted"),
     [
         ("{", "is corrupt"),
-        ('{"ifrkit": 2}', "upgrade ifrkit"),
+        (f'{{"ifrkit": {VERSION + 1}}}', "upgrade ifrkit"),
         ('{"ifrkit": 1, "kind": "clips"}', "is corrupt: id"),
         ("[]", "is not a manifest"),
     ],

@@ -14,7 +14,8 @@ import pytest
 from toy_config import toy_config
 
 from ifrkit.artifacts.job import Silent
-from ifrkit.artifacts.store import Artifact, sha256
+from ifrkit.artifacts.listing import sha256
+from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError, DatasetError, IfrkitError, InterruptedRun, ResourceError
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.stages import _prepare
@@ -58,7 +59,7 @@ def prepare(
 
 
 def checksums(artifact: Artifact) -> dict[str, str]:
-    return {file.path: file.sha256 for file in artifact.manifest.files}
+    return {file.path: file.sha256 for file in artifact.entries()}
 
 
 def read_names() -> list[str]:
@@ -83,7 +84,7 @@ def test_files_are_bounded_and_frames_keep_their_order(tmp_path: Path) -> None:
     artifact = prepare(tmp_path, LARGE, file_mib=1)
     store = ClipStore(artifact.path)
     assert [len(file.frames) for file in store.index.files] == [17, 9]
-    assert all(file.size <= 1 << 20 for file in artifact.manifest.files)
+    assert all(file.size <= 1 << 20 for file in artifact.entries())
     names = dict.fromkeys(name for clip in store.clips for name in clip.frames)
     assert [name for file in store.index.files for name in file.frames] == list(names)
     store.verify()

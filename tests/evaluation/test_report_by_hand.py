@@ -146,8 +146,8 @@ def test_pictures_are_spread_over_all_scored_frames(workspace: Path, store: Clip
 def test_the_same_again_is_the_same_bytes(workspace: Path, branches: Artifact, tmp_path: Path) -> None:
     options = {"metrics": "miou,tc,tc-etc", "pictures": 2}
     first, second = (judge(branches, place, **options) for place in (workspace, tmp_path))
-    assert [entry for entry in first.manifest.files if entry.path != "confusion.png"] == [
-        entry for entry in second.manifest.files if entry.path != "confusion.png"
+    assert [entry for entry in first.entries() if entry.path != "confusion.png"] == [
+        entry for entry in second.entries() if entry.path != "confusion.png"
     ]
     assert first.id == second.id
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ifrkit.artifacts import indexes, store
+from ifrkit.artifacts.listing import LIST
 from ifrkit.artifacts.manifest import FILE
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError
@@ -37,7 +38,7 @@ class Flip:
 
 def flips(artifact: Artifact, count: int, seed: int = 0) -> Iterator[Flip]:
     """Flip `count` bits, spread over all files of an artifact (its manifest too), each alone. Leaves it as it was."""
-    names = [FILE, *(entry.path for entry in artifact.manifest.files)]
+    names = [FILE, LIST, *(entry.path for entry in artifact.entries())]
     draw, sound = random.Random(seed), consumed(artifact.path)
     for number in range(count):
         path = artifact.path / names[number % len(names)]

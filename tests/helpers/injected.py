@@ -46,6 +46,7 @@ from tqdm import tqdm
 
 from data_prep.synthetic import video
 from ifrkit.artifacts import store
+from ifrkit.artifacts.listing import sha256
 from ifrkit.artifacts.locks import LOCK
 from ifrkit.cli.main import main as cli
 from ifrkit.core.errors import ConfigError, ResourceError
@@ -316,11 +317,11 @@ class Harness:
         root = place / self.root.name
         if root.name == PROJECT:
             found = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
-            return {str(path.relative_to(root)): store.sha256(path) for path in found}
+            return {str(path.relative_to(root)): sha256(path) for path in found}
         return {
             f"{path.parent.name}/{path.name}/{entry.path}": entry.sha256
             for path in store.directories(root)
-            for entry in store.read_manifest(path).files
+            for entry in store.Artifact(path, store.read_manifest(path)).entries()
             if not entry.path.endswith((".mp4", ".events.jsonl", ".onnx"))  # they hold times
         }
 

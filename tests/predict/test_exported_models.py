@@ -47,7 +47,7 @@ def branch_graphs(branches: Artifact, workspace: Path) -> Artifact:
 def _same(graphs: Artifact, networks: Artifact) -> None:
     """Every label image byte for byte, and all that is told of the videos."""
     files = [
-        {entry.path: entry.sha256 for entry in made.manifest.files if not entry.path.endswith(".mp4")}
+        {entry.path: entry.sha256 for entry in made.entries() if not entry.path.endswith(".mp4")}
         for made in (graphs, networks)
     ]
     assert files[0] == files[1]

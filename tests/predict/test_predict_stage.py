@@ -322,7 +322,7 @@ def test_a_damaged_confidence_of_an_interrupted_run_is_made_again(tmp_path: Path
     _flip(kept, 0.5)
     done = own_videos.run(tmp_path / "ws", model, video, resume=True, **changes)
     assert done.manifest.files == whole.manifest.files
-    assert {"a/confidence/000001.png", "a/confidence.csv"} <= {entry.path for entry in whole.manifest.files}
+    assert {"a/confidence/000001.png", "a/confidence.csv"} <= {entry.path for entry in whole.entries()}
 
 
 def test_a_killed_run_goes_on_from_what_it_saved_on_its_way(

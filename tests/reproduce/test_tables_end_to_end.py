@@ -40,7 +40,7 @@ def test_the_table_is_an_artifact_whose_lineage_reaches_the_clips(
 ) -> None:
     _, tree = reproduce("3", "--only", "baseline,ifr,1/30", "--seeds", "0-1")
     table = open_artifact(Path(tree["path"]), ("table",), workspace=workspace)
-    assert not table.problems()
+    assert not [*table.problems()]
     assert {artifact.kind for artifact in table.inputs()} == {"report"}
     assert len(table.inputs()) == 4
     assert table.ancestor("clips") is not None
