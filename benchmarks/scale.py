@@ -1,25 +1,24 @@
-"""Time and memory of prepare, propagate and predict over the length of a video, which doubles.
+"""Time and memory of prepare, propagate and predict over the length of one video file.
 
-    python benchmarks/scale.py [--frames 250] [--doublings 4] [--size 48 96] [--fps 25] [--json FILE]
+    python benchmarks/scale.py [--frames 500 1000 2000 4000] [--size 48 96] [--fps 25] [--json FILE]
 
-The practice street, one video of so many frames: `prepare synthetic` makes it while it stores it, `predict` reads the
-same street out of a file that is written frame by frame. `propagate --from clips` carries the label of every 25th frame
-along DIS flow. The networks of `predict` are those of recipe `tiny` after one step. Peak memory is what all processes
-of a stage hold alone, as in benchmarks/memory.py; times are of the processor. A line is fitted to both: what a thousand
-frames more cost, and how far the measured times are from the line. `--hours`: the time that the line tells of a video
-of so many hours at `--fps`, an extrapolation wherever that is longer than what was measured. Memory is not
-extrapolated: queues that fill up look like growth in short videos.
+The video is the practice street, 250 frames of it, forth and back as often as it takes: it is written frame by frame
+and costs little to make. Every 25th frame has a label. `prepare folders` reads it, `propagate --from clips` carries the
+labels along DIS flow, `predict` segments the same file with the update branch of recipe `tiny` after one step. Peak
+memory is what all processes of a stage hold alone, as in benchmarks/memory.py; times are of the processor. A line is
+fitted to both: what a thousand frames more cost, how far the measured times are from it, and how many bytes each frame
+more holds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -28,27 +27,41 @@ from figures import Figures
 from memory import MIB, Peak, measure
 
 from data_prep.synthetic import Dataset
+from ifrkit.media.images import save_label
+from ifrkit.media.palette import id_colors
 
 CLIP = 25
 """Frames of a clip, with one label."""
+STREET = 250
+"""Frames that are drawn."""
 
 
-def street(frames: int, size: tuple[int, int]) -> list[str]:
-    """What `prepare` is told: one training street of this length, one clip to validate on."""
-    options = {"train_videos": 1, "val_videos": 1, "clip_length": CLIP, "clips_per_video": frames // CLIP}
-    options |= {"annotated": CLIP // 2, "height": size[0], "width": size[1]}
-    return [word for key, value in options.items() for word in ("--set", f"options.{key}={value}")]
-
-
-def write_video(path: Path, frames: int, size: tuple[int, int], fps: float) -> None:
-    """The same street as a file."""
-    options = {"train_videos": 1, "val_videos": 0, "clip_length": CLIP, "clips_per_video": frames // CLIP}
-    dataset = Dataset(Path(), Dataset.Config.model_validate(options | {"height": size[0], "width": size[1]}))
+def write_project(root: Path, frames: int, size: tuple[int, int], fps: float) -> Path:
+    """A project of `prepare folders` with one video. Returns the video."""
+    options = {"train_videos": 1, "val_videos": 0, "clip_length": STREET, "height": size[0], "width": size[1]}
+    street = Dataset(Path(), Dataset.Config.model_validate(options))
+    names = [name for clip in street.clips() for name in clip.frames]
+    space = street.label_space()
+    (root / "frames").mkdir(parents=True)
+    (root / "labels").mkdir()
+    path = root / "frames" / "street.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
-    names = (name for clip in dataset.clips() for name in clip.frames)
-    for name in islice(names, frames):
-        writer.write(np.ascontiguousarray(dataset.frame(name)[:, :, ::-1]))
+    pictures = [np.ascontiguousarray(street.frame(name)[:, :, ::-1]) for name in names]
+    for number in range(frames):
+        shown = forth_and_back(number)
+        writer.write(pictures[shown])
+        if number % CLIP == CLIP // 2:
+            save_label(root / "labels" / f"street_{number:06}.png", street.label(names[shown]), id_colors(space))
     writer.release()
+    colors = dict(zip(space.names, map(list, space.colors), strict=True))
+    (root / "classes.yaml").write_text(json.dumps({"classes": colors}))  # JSON is YAML
+    return path
+
+
+def forth_and_back(number: int) -> int:
+    """Which frame of the street the video shows."""
+    place = number % (2 * STREET - 2)
+    return min(place, 2 * STREET - 2 - place)
 
 
 def made(*words: str) -> str:
@@ -67,16 +80,27 @@ def spent(arguments: list[str]) -> Peak:
 
 def length(frames: int, args: argparse.Namespace, work: Path) -> dict[str, Peak]:
     """All three stages at one length. What they made is removed: the disk need not hold all lengths."""
-    size = (args.size[0], args.size[1])
     here = work / str(frames)
-    where = ["--workspace", str(here)]
-    found = {"prepare": spent(["prepare", "synthetic", *street(frames, size), *where])}
-    found["propagate"] = spent(["propagate", "--from", "clips", "--threads", "1", *where])
-    video = here / "street.mp4"
-    write_video(video, frames, size, args.fps)
-    found["predict"] = spent(["predict", str(video), "--from", str(work / "branches"), "--threads", "1", *where])
+    where = ["--workspace", str(here / "artifacts")]
+    video = write_project(here, frames, (args.size[0], args.size[1]), args.fps)
+    options = ["--set", f"options.clip_length={CLIP}"]
+    branch = ["--from", str(work / "branches"), "--branch", "update"]
+    found = {
+        "prepare": spent(["prepare", "folders", "--root", str(here), *options, *where]),
+        "propagate": spent(["propagate", "--from", "clips", "--threads", "1", *where]),
+        "predict": spent(["predict", str(video), *branch, "--threads", "1", *where]),
+    }
     shutil.rmtree(here)
     return found
+
+
+def train(args: argparse.Namespace, work: Path) -> None:
+    """The networks of `predict`."""
+    write_project(work / "small", 4 * CLIP, (args.size[0], args.size[1]), args.fps)
+    clips = made("prepare", "folders", "--root", str(work / "small"), "--out", str(work / "clips"))
+    crop = f"crop.size=[{args.size[0] // 16 * 8},{args.size[1] // 16 * 8}]"
+    words = ("--recipe", "tiny", "--ssl", "none", "--branch", "update", "--steps", "1", "--set", "loop.batch=2")
+    made("train-branches", "--from", clips, *words, "--set", crop, "--out", str(work / "branches"))
 
 
 def line(frames: list[int], values: list[float]) -> tuple[float, float, float]:
@@ -89,40 +113,28 @@ def line(frames: list[int], values: list[float]) -> tuple[float, float, float]:
 def main() -> None:
     """Measure each length, print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=250, help=f"of the shortest video, a multiple of {CLIP}")
-    parser.add_argument("--doublings", type=int, default=4)
+    parser.add_argument("--frames", type=int, nargs="+", default=(500, 1000, 2000, 4000))
     parser.add_argument("--size", type=int, nargs=2, default=(48, 96), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--fps", type=float, default=25)
-    parser.add_argument("--hours", type=float, default=10)
     Figures.option(parser)
     args = parser.parse_args()
-    if args.frames % CLIP or args.doublings < 2:
-        parser.error(f"--frames: a multiple of {CLIP}; --doublings: at least 2, for a line")
-    lengths, figures = [args.frames << i for i in range(args.doublings + 1)], Figures()
-    found: list[dict[str, Peak]] = []
+    if len(args.frames) < 3:
+        parser.error("--frames: at least 3 lengths, for a line")
+    figures, found = Figures(), list[dict[str, Peak]]()
     with tempfile.TemporaryDirectory() as place:
-        work = Path(place)
-        small = street(2 * CLIP, (args.size[0], args.size[1]))
-        clips = made("prepare", "synthetic", *small, "--out", str(work / "clips"))
-        crop = f"crop.size=[{args.size[0] // 16 * 8},{args.size[1] // 16 * 8}]"
-        words = ("--recipe", "tiny", "--ssl", "none", "--steps", "1", "--set", "loop.batch=2", "--set", crop)
-        made("train-branches", "--from", clips, *words, "--set", "labeled.count=2", "--out", str(work / "branches"))
+        train(args, Path(place))
         print("| frames | stage | s | MiB | processes |\n|---|---|---|---|---|")
-        for frames in lengths:
-            found.append(length(frames, args, work))
+        for frames in args.frames:
+            found.append(length(frames, args, Path(place)))
             for stage, peak in found[-1].items():
-                numbers = f"{peak.seconds:.1f} | {peak.own / MIB:.0f} | {peak.processes}"
+                numbers = f"{peak.seconds:.1f} | {peak.own / MIB:.1f} | {peak.processes}"
                 print(f"| {frames} | {stage} | {numbers} |", flush=True)
-    wanted = args.hours * 3600 * args.fps
-    print(f"\n| stage | s a 1000 frames | off the line | {args.hours:g} h, s | MiB, first | last | a 1000 frames |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| stage | s a 1000 frames | off the line | MiB, first | last | bytes a frame |\n|---|---|---|---|---|---|")
     for stage in found[0]:
-        seconds = line(lengths, [peaks[stage].seconds for peaks in found])
-        memory = line(lengths, [peaks[stage].own / MIB for peaks in found])
-        ahead = seconds[0] + seconds[1] * wanted / 1000
-        peaks_mib = " | ".join(f"{peaks[stage].own / MIB:.0f}" for peaks in (found[0], found[-1]))
-        numbers = f"{seconds[1]:.2f} | {100 * seconds[2]:.1f} % | {ahead:.0f}"
-        print(f"| {stage} | {numbers} | {peaks_mib} | {memory[1]:.2f} |")
+        seconds = line(args.frames, [peaks[stage].seconds for peaks in found])
+        memory = line(args.frames, [float(peaks[stage].own) for peaks in found])
+        peaks_mib = " | ".join(f"{peaks[stage].own / MIB:.1f}" for peaks in (found[0], found[-1]))
+        print(f"| {stage} | {seconds[1]:.2f} | {100 * seconds[2]:.1f} % | {peaks_mib} | {memory[1] / 1000:.0f} |")
         figures.add(stage, smaller={"s a 1000 frames": seconds[1], "MiB of the longest": found[-1][stage].own / MIB})
     figures.write(args.json)
 
