@@ -261,7 +261,7 @@ class Predictions(Index):
     """`predictions`: the videos, and the classes of their ids."""
 
     FILE = "predictions.json"
-    INDENT = 1
+    INDENT = None
 
     classes: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]

@@ -109,17 +109,17 @@ def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write the manifest, with its own checksum, durably. Call it last."""
-    write_atomic(directory / FILE, sealed(manifest.model_dump(mode="json")))
+    write_atomic(directory / FILE, sealed(manifest.model_dump(mode="json"), indent=1))
 
 
 def _checksum(tree: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(tree)).hexdigest()
 
 
-def sealed(tree: dict[str, Any]) -> bytes:
+def sealed(tree: dict[str, Any], indent: int | None = None) -> bytes:
     """JSON of a tree, its keys in their order, with its own checksum beside them."""
     tree = plain(tree)
-    return (json.dumps(tree | {SEAL: _checksum(tree)}, indent=1) + "\n").encode()
+    return (json.dumps(tree | {SEAL: _checksum(tree)}, indent=indent) + "\n").encode()
 
 
 def unsealed(data: bytes, what: str, *, required: bool = True) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.listing import walk
 from ifrkit.core.errors import ArtifactError
 from ifrkit.media.images import png_bytes
 from ifrkit.metrics.base import Ids
@@ -38,6 +39,7 @@ def list_confidences(place: Path) -> None:
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["frame", "confidence"])
-    for path in sorted(place.glob("*.png")):
-        rows.writerow([path.stem, f"{load_label(path).mean(dtype=np.float64) / 255:.4f}"])
+    for name in walk(place):
+        if (path := place / name).suffix == ".png":
+            rows.writerow([path.stem, f"{load_label(path).mean(dtype=np.float64) / 255:.4f}"])
     write_atomic(place.with_suffix(".csv"), text.getvalue().encode(errors="surrogateescape"), durable=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -99,7 +100,7 @@ class Overlay:
         code = cv2.VideoWriter.fourcc(*ENCODERS[encoder(look.codec)])
         self._video: Any = cv2.VideoWriter(str(path), code, self._fps, even)
         self._last: NDArray[np.uint8] | None = None
-        self._times: list[float | None] = []
+        self._times = array("d")
         if not self._video.isOpened():
             fault = f"{path}: OpenCV cannot write an mp4 of {even[1]}x{even[0]} pixels here"
             raise ResourceError(fault, "--set overlay=0 writes the label images alone")
@@ -113,7 +114,7 @@ class Overlay:
             self._last = self._drawn(frame, ids_hw)
         if self._last is not None:
             self._video.write(self._last)
-            self._times.append(time)
+            self._times.append(np.nan if time is None else time)
 
     def _drawn(self, frame: Frame, ids_hw: Ids) -> NDArray[np.uint8]:
         colored_bgr = cv2.LUT(cv2.merge([ids_hw, ids_hw, ids_hw]), self._table)
@@ -149,16 +150,16 @@ class Overlay:
             raise ResourceError(fault, "free some space, then run again with --resume")
 
 
-def durations_of(times: Sequence[float | None], fps: float) -> list[int]:
+def durations_of(times: Sequence[float], fps: float) -> list[int]:
     """How long each picture is shown, in units of TIMESCALE; empty where all are shown for one time, as `fps` says.
 
-    times: milliseconds; those that are not known (None), or not after the one before, are a frame's time after it.
+    times: milliseconds; those that are not known (NaN), or not after the one before, are a frame's time after it.
     """
     usual = 1000 / fps
-    shown: list[float] = []
+    shown = array("d")
     for time in times:
         least = shown[-1] + 1000 / TIMESCALE if shown else -np.inf
-        shown.append(time if time is not None and time >= least else shown[-1] + usual if shown else 0.0)
+        shown.append(time if time >= least else shown[-1] + usual if shown else 0.0)
     if all(abs(time - shown[0] - number * usual) <= usual / 2 for number, time in enumerate(shown)):
         return []
     ticks = [round((time - shown[0]) * TIMESCALE / 1000) for time in [*shown, shown[-1] + usual]]

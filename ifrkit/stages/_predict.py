@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -122,8 +123,8 @@ class _Run:
                 self.job.display.warn(f"{record.name}: frame {item.name} is broken, going on ({item.fault})")
             return None
         known = self.progress.key_frames(record.name)
-        if item.number < max(known, default=0):
-            key = item.number in known
+        if known and item.number < known[-1]:
+            key = known[bisect_left(known, item.number)] == item.number
             place, name = self.job.directory / record.name, f"{item.name}.png"
             ids_hw = load_label(place / "labels" / name)
             if CONFIDENCE in self.job.config.write:
@@ -138,7 +139,8 @@ class _Run:
 
     def _confidence(self, record: Video, item: Item, ids_hw: Ids | None) -> NDArray[np.uint8] | None:
         """Of a frame that was predicted just now; a resumed run has the others on the disk."""
-        resumed = item.number < max(self.progress.key_frames(record.name), default=0)
+        known = self.progress.key_frames(record.name)
+        resumed = bool(known) and item.number < known[-1]
         if ids_hw is None or resumed or CONFIDENCE not in self.job.config.write:
             return None
         return self.predictor.confidence(record.size)
