@@ -3,10 +3,12 @@
 #
 #     bash benchmarks/slurm.sh                                   a table of `ifrkit reproduce --executor slurm`
 #     bash benchmarks/slurm.sh python -m pytest -m slurm         any other command, here the tests of it
+#     bash benchmarks/slurm.sh python benchmarks/cells.py --slurm --run       200 cells, and a node that dies
 #
 # Needs the Debian packages slurm-wlm and munge, and root. Everything lies in a temporary folder, also the key and the
-# socket of munge; no service of the system is touched. The node has two GPUs in name only, so that a training of two ranks can be asked
-# for where there is no GPU: torch then takes the CPU.
+# socket of munge; no service of the system is touched. The node has two GPUs in name only, so that a training of two
+# ranks can be asked for where there is no GPU: torch then takes the CPU. The controller looks for work every two seconds
+# (by itself Slurm leaves a job waiting for up to a minute), forgets no job, and takes a node back that was rebooted.
 set -euo pipefail
 
 place=$(mktemp -d /tmp/ifrkit-slurm.XXXXXX)
@@ -52,6 +54,9 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
+MinJobAge=86400
+ReturnToService=2
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 EOF
