@@ -292,7 +292,14 @@ def _flip(path: Path, place: float) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["scratch/progress.json", "scratch/a.done.json", "a/overlay.mp4", "a/labels/000001.png", "b/labels/000002.png"],
+    [
+        "scratch/progress.json",
+        "scratch/a.done.json",
+        "scratch/a.done.jsonl",
+        "a/overlay.mp4",
+        "a/labels/000001.png",
+        "b/labels/000002.png",
+    ],
 )
 @pytest.mark.parametrize("place", [0.0, 0.4, 1.0, -1])
 def test_what_is_damaged_of_an_interrupted_run_is_predicted_again(
