@@ -6,6 +6,7 @@ well a network remembers, not how well it will do on the next video.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
@@ -129,12 +130,14 @@ def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair
         steps[clip.video] += [abs(b - a) for a, b in pairwise(numbers)]
         if clip.split == "train":
             training[clip.video] |= dict(zip(numbers, clip.frames, strict=True))
+    order = {video: sorted(names) for video, names in training.items()}
+    step = {video: median(found or [1]) or 1 for video, found in steps.items()}
     for name, video in held.items():
-        if training[video]:
+        if known := order.get(video):
             number = last_number(name) or 0
-            near = min(training[video], key=lambda other: abs(other - number))
-            step = median(steps[video] or [1]) or 1
-            yield Pair(name, training[video][near], abs(near - number) / step)
+            place = bisect_left(known, number)
+            near = min(known[max(0, place - 1) : place + 1], key=lambda other: abs(other - number))
+            yield Pair(name, training[video][near], abs(near - number) / step[video])
 
 
 def _some(names: Collection[str]) -> list[str]:
