@@ -6,7 +6,6 @@ Where the file system cannot let two names change places at once, the old one is
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -52,6 +51,8 @@ def put(partial: Path, target: Path) -> None:
 
 def _exchange(first: Path, second: Path) -> bool:
     """Let two directories change places at once. False where system or file system cannot."""
+    import ctypes  # only here, and a dry run puts nothing
+
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     names = (os.fsencode(first), os.fsencode(second))
     return rename is not None and rename(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.text import is_safe
@@ -14,8 +13,7 @@ LONGEST_PATH = 4096
 """What is longer is not a path but something else that came through the pipe."""
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A place where an artifact should be; kind and id are known when the line was JSON."""
 
     path: Path

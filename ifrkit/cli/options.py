@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -59,8 +58,7 @@ SHARED = (
 )
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(NamedTuple):
     """The values of the options that every stage has."""
 
     source: str | None
@@ -94,7 +92,7 @@ def stage_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         def callback(**values: Any) -> Any:
-            shared = Shared(**{field.name: values.pop(field.name) for field in fields(Shared)})
+            shared = Shared(**{name: values.pop(name) for name in Shared._fields})
             return function(shared, **values)
 
         own = reversed(getattr(function, "__click_params__", []))  # click's decorators list them last to first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,7 +74,7 @@ def command(shared: Shared, videos: tuple[str, ...], backend: str | None, wanted
     flags["videos"] = (list(videos) or None, "VIDEO_OR_DIR")
     if wanted is not None:
         shared, flags = _planned(shared, flags, wanted, backend)
-    stage = replace(STAGE, needs=BACKENDS[backend], accepts=()) if backend else STAGE
+    stage = STAGE._replace(needs=BACKENDS[backend], accepts=()) if backend else STAGE
     running.run_stage(stage, shared, flags, check=_check, describe=_summary, extra=metrics)
 
 
@@ -91,14 +90,14 @@ def _planned(
     _check(config)
     if shared.print_config:  # it reads no artifact
         return shared, flags
-    run = running.asked(replace(STAGE, accepts=()), shared, {})
+    run = running.asked(STAGE._replace(accepts=()), shared, {})
     artifact, plan = planned.newest_plan(shared.workspace, run.inputs[0], shared.threads)
     choice = planned.pick(plan, wanted)
     rate = f"{choice.frames_per_second:.1f} frames a second on frames of {plan.size[0]}x{plan.size[1]}"
     run.display.info(f"{choice.name} ({rate}; {artifact.path})")
     source = planned.source(artifact, choice)
     flags |= {key: (value, f"--plan {wanted}") for key, value in choice.settings.items()}
-    return replace(shared, source=str(source.path), threads=shared.threads or plan.threads), flags
+    return shared._replace(source=str(source.path), threads=shared.threads or plan.threads), flags
 
 
 def _check(config: Any) -> None:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ifrkit.artifacts import about, indexes
     from ifrkit.artifacts.store import Artifact
     from ifrkit.core.config import Config
-    from ifrkit.stages import _training_checks as checks
+    from ifrkit.stages import _train_fusion_check as fusion
     from ifrkit.stages import ranks, runner
     from ifrkit.stages.runner import Run
 else:
     about, indexes = lazy("ifrkit.artifacts.about"), lazy("ifrkit.artifacts.indexes")
-    checks = lazy("ifrkit.stages._training_checks")
+    fusion = lazy("ifrkit.stages._train_fusion_check")
     ranks, runner = lazy("ifrkit.stages.ranks"), lazy("ifrkit.stages.runner")
 
 BRANCHES, FLOW, FUSION = train_branches.STAGE, train_flow.STAGE, train_fusion.STAGE
@@ -77,11 +77,11 @@ def command(shared: Shared, ssl: str | None, backbone: str | None, labeled_count
     if shared.print_config:
         _print_config(settings, shared.as_json)
         return
-    run = running.asked(replace(BRANCHES, name="train", accepts=()), shared, {})
+    run = running.asked(BRANCHES._replace(name="train", accepts=()), shared, {})
     if not shared.recipe_names and shared.file is None:
         fitting = prepare.STAGE.fitting(run.inputs[0])
         run.display.info(_recipe_line(run.inputs[0], fitting))
-        shared = replace(shared, recipes=tuple(fitting))
+        shared = shared._replace(recipes=tuple(fitting))
         settings = Settings.of(shared, flags)
     chain = Chain(settings, run)
     if shared.dry_run:
@@ -114,7 +114,7 @@ class Settings:
             sets[name].append(assignment)
         made = cls({}, {})
         for stage in STAGES:
-            own = replace(shared, sets=tuple(sets[stage.name]))
+            own = shared._replace(sets=tuple(sets[stage.name]))
             with _told(stage):
                 config, made.origins[stage.name] = running.config_of(stage, own, flags.get(stage.name, {}))
                 config.identity()  # files that it names must be there
@@ -160,7 +160,7 @@ class Chain:
                 if planned is not None:
                     runner.require(planned, run)
                 else:
-                    checks.fusion_ahead(config, self.settings.configs[BRANCHES.name], run.inputs)  # type: ignore[arg-type]
+                    fusion.check_ahead(config, self.settings.configs[BRANCHES.name], run.inputs)  # type: ignore[arg-type]
             found.append((stage, planned))
         return found
 

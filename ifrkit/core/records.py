@@ -27,6 +27,14 @@ IGNORE = 255
 Split = Literal["train", "val", "test"]
 
 
+def _held(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(names)  # pydantic looks at the signature of what it calls: of `tuple` itself that takes milliseconds
+
+
+FrameNames = Annotated[Sequence[str], Field(min_length=1), AfterValidator(_held)]
+"""Names of frames in their order, at least one."""
+
+
 class LabelSpace(Config):
     """Class names and display colours; ids are their positions, 255 is ignored."""
 
@@ -50,7 +58,7 @@ class ClipRecord(Config):
     name: str
     video: str
     split: Split
-    frames: Annotated[Sequence[str], Field(min_length=1), AfterValidator(tuple)]
+    frames: FrameNames
     annotated: int | None = None
     labeled: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ifrkit.core.lazy import imported
 
@@ -30,8 +29,7 @@ def nothing(artifact: Any, *where: Any) -> list[str]:
     return []
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Name, what it makes from what, its config, the function that does it, and what is said about it."""
 
     name: str

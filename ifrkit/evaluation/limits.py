@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import load, spelled
 from ifrkit.core.text import safe
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+else:
+    ET = lazy("xml.etree.ElementTree")
 
 BOUNDS = ("low", "high")
 """Ends of the interval of a metric, as in "mIoU.low"."""

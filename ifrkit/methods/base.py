@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ifrkit.core.config as base
 from ifrkit.core.lazy import torch
-from ifrkit.data.loading.batch import Batch, Guess
-from ifrkit.data.loading.views import View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ifrkit.data.loading.batch import Batch, Guess
+    from ifrkit.data.loading.views import View
     from ifrkit.models.network import Network
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ifrkit.artifacts.indexes import require_branch
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.predict import PredictConfig
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
-from ifrkit.labels.base import writer_of
 from ifrkit.predict.options import require_fit
 from ifrkit.predict.sources import survey
 from ifrkit.stages.ranks import Ranks
 
 if TYPE_CHECKING:
+    from ifrkit.artifacts import indexes
+    from ifrkit.labels import base as labels
     from ifrkit.predict import overlay, segmenter
 else:
+    indexes, labels = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.labels.base")
     overlay = lazy("ifrkit.predict.overlay")
     segmenter = lazy("ifrkit.predict.segmenter")
 
@@ -25,7 +26,7 @@ def check(config: PredictConfig, inputs: list[Artifact]) -> None:
     """The videos can be opened, and the model takes their size and the options. Networks need no torch for that."""
     found = [fact for _, fact in survey(config.videos).videos]
     for name in config.tools:
-        writer_of(name)
+        labels.writer_of(name)
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
     if config.overlay:
@@ -38,4 +39,4 @@ def check(config: PredictConfig, inputs: list[Artifact]) -> None:
         return
     require_fit(given, config)
     if given.kind == "branches" and config.branch:
-        require_branch(given, config.branch)
+        indexes.require_branch(given, config.branch)

@@ -6,9 +6,8 @@ They talk through the key-value store that torchrun keeps, so torch is imported 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ifrkit.core.errors import ConfigError
 
@@ -16,8 +15,7 @@ _FOREVER = timedelta(days=30)
 """A stage may wait in a pipe for the hours that the one before it takes; torchrun ends the others if a rank dies."""
 
 
-@dataclass(frozen=True)
-class Ranks:
+class Ranks(NamedTuple):
     """This process among all that make the artifact. Alone, nothing here does anything."""
 
     rank: int = 0

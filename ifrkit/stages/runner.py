@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import ifrkit
 from ifrkit.artifacts import store
@@ -52,8 +52,7 @@ class Run:
     stop: Callable[[], int] = lambda: 0
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run would make: its id, where, and from which artifacts."""
 
     stage: Stage

@@ -50,7 +50,7 @@ STAGE = Stage(
     accepts=("pseudo-labels", "branches"),
     resumable=True,
     extra_inputs=_extra_inputs,
-    check="ifrkit.stages._training_checks:branches",
+    check="ifrkit.stages._train_branches_check:check",
     label=lambda config: "-".join([*config.ssl, config.labeled.named.replace("/", "-").replace(" ", "-")]),
     after=_after,
 )

@@ -43,7 +43,7 @@ STAGE = Stage(
     payload=("model.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
     resumable=True,
     extra_inputs=_extra_inputs,
-    check="ifrkit.stages._training_checks:fusion",
+    check="ifrkit.stages._train_fusion_check:check",
     label=lambda config: config.arch if config.ssl == "none" else f"{config.arch}-{config.ssl}",
     after=lambda model, workspace: evaluation(model),
 )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.views import Frames, View, fits
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.methods.base import Method
+
+if TYPE_CHECKING:
+    from ifrkit.artifacts import indexes
+    from ifrkit.config.train_branches import TrainBranchesConfig
+else:
+    indexes = lazy("ifrkit.artifacts.indexes")
 
 
 def chosen_methods(config: TrainBranchesConfig) -> dict[str, Method]:
@@ -48,7 +53,7 @@ def taught_methods(config: TrainBranchesConfig) -> list[str]:
 
 def teacher_of(artifact: Artifact, store: ClipStore) -> tuple[str, str]:
     """Which branch teaches, and which of its weights. Raises ConfigError if it tells other classes apart."""
-    index, classes = Branches.read(artifact), store.labels.num_classes
+    index, classes = indexes.Branches.read(artifact), store.labels.num_classes
     if index.num_classes != classes:
         fault = f"{artifact.path} tells {index.num_classes} classes apart, {store.name} has {classes}"
         raise ConfigError(fault, "name a teacher of the same classes")

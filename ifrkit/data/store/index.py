@@ -10,13 +10,13 @@ from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import PASSING
 from ifrkit.core.plain import read_plain
-from ifrkit.core.records import ClipRecord, LabelSpace, Split
+from ifrkit.core.records import ClipRecord, FrameNames, LabelSpace, Split
 from ifrkit.data.store.layout import REMAKE, Layout
 from ifrkit.data.store.names import Chosen, Names
 
@@ -29,7 +29,7 @@ class StoreFile(Config):
     """One HDF5 file and the names of its frames, in the order of its rows."""
 
     name: Annotated[str, Field(pattern=r"^frames-[0-9]{5,}\.h5$")]
-    frames: Annotated[Sequence[str], Field(min_length=1), AfterValidator(tuple)]
+    frames: FrameNames
 
 
 class StoreIndex(Config):

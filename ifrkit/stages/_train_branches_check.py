@@ -1,22 +1,15 @@
-"""What the training stages refuse before their first step: all that the clips, the config and the networks say."""
+"""What `train-branches` refuses before its first step: all that the clips, the config and the networks say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ifrkit.architectures.base import Architecture
-from ifrkit.artifacts.indexes import require_branch
 from ifrkit.artifacts.job import input_of
 from ifrkit.artifacts.store import Artifact
-from ifrkit.config.network import NetworkConfig
-from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.config.train_fusion import TrainFusionConfig
-from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.pools import Clips, pools_of
-from ifrkit.data.loading.shots import Shot, usable_clips
 from ifrkit.data.loading.views import Placement
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
@@ -25,18 +18,18 @@ from ifrkit.models.norm_rules import require_pass
 from ifrkit.models.public import AUTO
 from ifrkit.models.weight_limits import require_few, require_size
 from ifrkit.stages.ranks import Ranks
-from ifrkit.train import flow_clips
 from ifrkit.train.chosen import chosen_methods, merged_views, teacher_of
-from ifrkit.train.labeled import labeled_of
 
 if TYPE_CHECKING:
+    from ifrkit.config.network import NetworkConfig
+    from ifrkit.config.train_branches import TrainBranchesConfig
     from ifrkit.data.store import pseudo
     from ifrkit.models import network
 else:
     pseudo, network = lazy("ifrkit.data.store.pseudo"), lazy("ifrkit.models.network")
 
 
-def branches(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
+def check(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
     """Labels, views and passes fit the clips, and the networks can be built."""
     store = ClipStore.of(input_of(inputs, "clips"))
     labeled = labeled_clips(store, config.labeled)
@@ -75,29 +68,3 @@ def _require_network(config: NetworkConfig, classes: int, placements: Sequence[P
     built = network.build_network(config, classes, seed=0)
     for placement in asked:
         placement.require(built.stride)
-
-
-def fusion(config: TrainFusionConfig, inputs: list[Artifact]) -> None:
-    """Branches, labels and frames are there, and flow or what trains it."""
-    store, trained = ClipStore.of(input_of(inputs, "clips")), input_of(inputs, "branches")
-    for branch in _joined(config, store, labeled_of(config, store, trained)):
-        require_branch(trained, branch)
-    if not any(artifact.kind == "flow" for artifact in inputs):
-        flow_clips.require(config.pretrain, store, "pretrain.crop")
-        config.pretrain.loop.share(Ranks.from_environment().world)
-
-
-def fusion_ahead(config: TrainFusionConfig, branches: TrainBranchesConfig, inputs: list[Artifact]) -> None:
-    """What `fusion` will say of the clips, while its branches and flow are still to be trained."""
-    store = ClipStore.of(input_of(inputs, "clips"))
-    for branch in _joined(config, store, labeled_clips(store, config.labeled or branches.labeled)):
-        if branch not in branches.branches:
-            raise ConfigError(f"--arch {config.arch} wants a {branch} branch", f"train {branch}, too")
-
-
-def _joined(config: TrainFusionConfig, store: ClipStore, labeled: Sequence[int]) -> tuple[str, ...]:
-    """The branches that the architecture joins, which these labels, frames and this batch size can train."""
-    architecture: type[Architecture] = load("architectures", config.arch)
-    usable_clips(store, labeled, Shot("fixed", config.crop))
-    architecture.require_pass(config.loop.share(Ranks.from_environment().world), config.crop)
-    return architecture.branches
