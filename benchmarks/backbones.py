@@ -3,8 +3,8 @@
     python benchmarks/backbones.py [--size 192 256] [--batch 4] [--rounds 5]
 
 One thread, float32, random weights; processor time over that of ResNet-18 in the same process, alternating; parameters;
-peak memory of a process of its own, less that of one that only imports. Rows that begin with dots are the compact network
-in other ways of computing. Five views in one pass: a batch five times as large, its time divided by five.
+peak memory of a process of its own, less that of one that only imports. Rows that begin with dots are the compact
+network in other ways of computing. Five views in one pass: a batch five times as large, its time divided by five.
 """
 
 from __future__ import annotations
