@@ -14,7 +14,7 @@ from ifrkit.core.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ifrkit.data.loading.batch import Batch, Guess
+    from ifrkit.data.loading.batch import Batch
     from ifrkit.data.loading.views import View
     from ifrkit.models.network import Network
 
@@ -103,6 +103,8 @@ class Method:
 
 def guess(batch: Batch, view: str, label_bhw: Tensor, counts_bhw: Tensor | None = None) -> None:
     """Note a pseudo label: its accuracy is logged where the frames of that view have a label hidden from training."""
+    from ifrkit.data.loading.batch import Guess  # a dry run reads the configs of methods, and guesses nothing
+
     batch.guesses[view] = Guess(label_bhw, counts_bhw)
 
 
