@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError
 
 from ifrkit.artifacts.atomic import open_atomic, write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
@@ -163,6 +163,34 @@ class Pseudo(Index):
     per_file: int
     size: tuple[int, int]
     num_classes: int
+
+
+class FeatureMap(Config):
+    """Channels and cells of one map of a frame. stride: pixels of the frame for a cell."""
+
+    channels: PositiveInt
+    height: PositiveInt
+    width: PositiveInt
+    stride: PositiveInt
+
+
+class Features(Index):
+    """`features`: maps of a frozen backbone. Frame i of the clip store: file i // per_file, row i % per_file.
+
+    branch, network: whose config it is. pretrained: as in Branch, or file and sha256. size: of the frames. maps: those
+    that the head reads, the deepest last. frames: a digest of the pixels of each.
+    """
+
+    FILE = "features.json"
+    INDENT = None
+
+    branch: str
+    network: dict[str, Any]
+    pretrained: dict[str, str]
+    size: tuple[int, int]
+    maps: Annotated[tuple[FeatureMap, ...], Field(min_length=1)]
+    per_file: PositiveInt
+    frames: tuple[str, ...]
 
 
 class CarriedFrame(Config):

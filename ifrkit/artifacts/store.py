@@ -108,15 +108,25 @@ class Artifact:
         return [self.input(ref) for ref in self.manifest.inputs]
 
     def ancestor(self, kind: str) -> Artifact | None:
-        """This artifact if it is of that kind, else the nearest one in its lineage."""
-        level, seen = [self], {self.id}
+        """This artifact if it is of that kind, else the nearest one in its lineage.
+
+        Raises ArtifactError where it is not among those that are left, and some are gone.
+        """
+        level, seen, gone = [self], {self.id}, list[ArtifactError]()
         while level:
             for artifact in level:
                 if artifact.kind == kind:
                     return artifact
-            parents = {p.id: p for a in level for p in a.inputs()}
+            parents = dict[str, Artifact]()
+            for child, ref in [(artifact, ref) for artifact in level for ref in artifact.manifest.inputs]:
+                try:
+                    parents[ref.id] = child.input(ref)
+                except ArtifactError as error:  # it may be reached another way
+                    gone.append(error)
             level = [p for id, p in parents.items() if id not in seen]
             seen |= parents.keys()
+        if gone:
+            raise gone[0]
         return None
 
     def _checked(self, listed: FileEntry) -> Path:

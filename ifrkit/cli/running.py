@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.artifacts.about import named
+from ifrkit.artifacts.about import in_bytes, named
 from ifrkit.artifacts.job import Display
 from ifrkit.artifacts.reference import format_reference
 from ifrkit.artifacts.store import Artifact
@@ -147,14 +147,18 @@ def _dry_run(stage: Stage, shared: Shared, config: Config, run: Run, lines: list
     require(planned, run)
     if stage.needs and planned.existing is None and shared.device == "cuda":
         chosen_device(shared.device, shared.threads)  # asked for by name, it has to be there
-    tree = config.model_dump(mode="json")
+    tree = planned.config.model_dump(mode="json")
+    size = None if planned.existing else stage.bytes_of(planned.config, planned.inputs)
     if shared.as_json:
         used = [{"kind": a.kind, "id": a.id, "path": str(a.path)} for a in planned.inputs]
         result = {"dry_run": True, "kind": stage.kind, "id": planned.id, "path": str(planned.target)}
+        result |= {} if size is None else {"bytes": size}
         say.line(json.dumps({**result, "exists": planned.existing is not None, "inputs": used, "config": tree}))
         return
     made = planned.existing
     say.line(f"up to date: {named(made)}" if made else f"would make: {planned.target}")
+    if size is not None:
+        say.line(f"size on disk: {in_bytes(size)}")
     say.line(f"id: {planned.id}")
     for artifact in planned.inputs:
         say.line(f"from {artifact.kind}: {named(artifact)}")

@@ -100,11 +100,15 @@ def resolve(
     standing, --set wins. Raises ConfigError, in one line that begins with the dotted key.
     """
     layers = Layers(cls)
-    for name in recipes:
-        layers.add(_section(read_recipe(name), section, f"recipe {name}"), f"recipe {name}")
+    trees = [(f"recipe {name}", read_recipe(name)) for name in recipes]
     if file is not None:
         tree = yamlio.read_yaml(file)
-        layers.add(_section({} if tree is None else tree, section, str(file)), str(file))
+        trees.append((str(file), {} if tree is None else tree))
+    for origin, tree in trees:
+        if cls.BORROWS is not None and isinstance(tree, Mapping) and cls.BORROWS in tree:
+            lent = _section(tree, cls.BORROWS, origin)
+            layers.add({key: value for key, value in lent.items() if key in cls.model_fields}, origin)
+        layers.add(_section(tree, section, origin), origin)
     for dotted, (value, flag) in (flags or {}).items():
         if value is not None:
             layers.add(_nest(dotted, value), flag)

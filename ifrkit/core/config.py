@@ -43,12 +43,20 @@ class Config(BaseModel):
     PLUGINS: ClassVar[tuple[str, str] | None] = None
     """The field that names several plug-ins, and the one with the options of each by its name."""
 
+    BORROWS: ClassVar[str | None] = None
+    """Section of a recipe or file, of another stage, whose keys of the same names it takes too."""
+
     def identity(self) -> dict[str, Any]:
         """What the artifact's id depends on: all but `runtime` and the place of the source data.
 
         Loader workers, logging and the like change how a result is computed, never what it is.
         """
         return _identity(self, self.model_dump(mode="json"))
+
+
+def files_of(cls: type[Config]) -> list[str]:
+    """Its fields that name a file, or a directory."""
+    return [name for name, field in cls.model_fields.items() if any(isinstance(m, FileContent) for m in field.metadata)]
 
 
 def _identity(config: Config, tree: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ without importing a higher one.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,6 +65,10 @@ class Stage(NamedTuple):
     """Further inputs that the config names or implies (config, resolved inputs, workspace) -> artifacts."""
     check: Callable[[Any, list[Any]], None] | str | None = None
     """Raises all that the run would refuse before its work (config, inputs). A dry run and the run both call it."""
+    adapt: Callable[[Any, list[Any], Mapping[str, str]], Any] | str | None = None
+    """Config, resolved inputs, origins -> the config as these inputs have it, for what an input settles."""
+    space: Callable[[Any, list[Any]], int] | str | None = None
+    """Bytes that it will write (config, inputs), for a stage that may fill a disk: refused if too many."""
     label: Callable[[Any], str] = lambda config: "artifact"
     """The human part of the artifact's directory name ("ifr-1-30")."""
     after: Callable[[Any, Path | None], Sequence[str]] = nothing
@@ -87,6 +91,14 @@ class Stage(NamedTuple):
         """Call its check. Imports what does it first."""
         if self.check is not None:
             imported(self.check)(config, inputs)
+
+    def adapted(self, config: Any, inputs: list[Any], origins: Mapping[str, str]) -> Any:
+        """The config as these inputs have it."""
+        return config if self.adapt is None else imported(self.adapt)(config, inputs, origins)
+
+    def bytes_of(self, config: Any, inputs: list[Any]) -> int | None:
+        """What it will write; None: it does not say."""
+        return None if self.space is None else int(imported(self.space)(config, inputs))
 
     def start(self, job: Any) -> None:
         """Do the work. Imports what does it first."""

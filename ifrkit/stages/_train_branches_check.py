@@ -23,10 +23,11 @@ from ifrkit.train.chosen import chosen_methods, merged_views, teacher_of
 if TYPE_CHECKING:
     from ifrkit.config.network import NetworkConfig
     from ifrkit.config.train_branches import TrainBranchesConfig
-    from ifrkit.data.store import pseudo
+    from ifrkit.data.store import features, pseudo
     from ifrkit.models import network
 else:
-    pseudo, network = lazy("ifrkit.data.store.pseudo"), lazy("ifrkit.models.network")
+    features, pseudo = lazy("ifrkit.data.store.features"), lazy("ifrkit.data.store.pseudo")
+    network = lazy("ifrkit.models.network")
 
 
 def check(config: TrainBranchesConfig, inputs: list[Artifact]) -> None:
@@ -50,6 +51,8 @@ def _require_sources(inputs: Sequence[Artifact], store: ClipStore, labeled: list
     for artifact in inputs:
         if artifact.kind == "pseudo-labels":
             pseudo.PseudoLabels(artifact, store, labeled)
+        elif artifact.kind == "features":
+            features.CachedFeatures(artifact).require(store)
         elif artifact.kind == "branches":
             branch, checkpoint = teacher_of(artifact, store)
             weights = artifact.file(f"{branch}.{checkpoint}.safetensors")

@@ -17,13 +17,13 @@ from typing import NamedTuple, NoReturn
 
 import ifrkit
 from ifrkit.artifacts import store
-from ifrkit.artifacts.about import named
+from ifrkit.artifacts.about import in_bytes, named
 from ifrkit.artifacts.job import Display, Job, Silent
 from ifrkit.artifacts.locks import is_locked, locked
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, make_id, plain
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.config import Config
-from ifrkit.core.errors import ArtifactError, ConfigError
+from ifrkit.core.errors import ArtifactError, ConfigError, ResourceError
 from ifrkit.core.faults import resource_errors
 from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import Stage
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
 
 def plan(stage: Stage, config: Config, run: Run) -> Plan:
     """Resolve id and place of the output, and whether it exists already (force: as if not). Writes nothing."""
-    inputs = run.inputs
+    inputs, config = run.inputs, stage.adapted(config, run.inputs, run.origins)
     if stage.extra_inputs is not None:
         inputs = [*inputs, *stage.extra_inputs(config, inputs, run.workspace)]
     source = stage.source_identity(config) if stage.source_identity else ""
@@ -83,6 +83,7 @@ def require(planned: Plan, run: Run) -> None:
     if planned.existing is None:
         planned.stage.require(planned.config, planned.inputs)
         _require_place(planned.target.parent)
+        _require_space(planned)
         if is_locked(planned.target):
             with locked(planned.target):  # says who writes it; what that one has not finished is not interrupted
                 pass
@@ -110,7 +111,7 @@ def execute(stage: Stage, config: Config, run: Run) -> Artifact:
     ranks = Ranks.from_environment()
     if ranks.rank > 0:
         job = Job(config, run.inputs, Path(), Path(), run.display, run.device, stop=run.stop)
-        return _follow(ranks, job, stage, run.workspace)
+        return _follow(ranks, job, stage, run)
     planned = plan(stage, config, run)
     if planned.existing:
         return _up_to_date(ranks, run.display, planned.existing)
@@ -135,6 +136,20 @@ def _require_place(directory: Path) -> None:
         _refuse_place(directory, os.strerror(errno.EROFS))
     if not os.access(above, os.W_OK | os.X_OK):
         _refuse_place(directory, "permission denied")
+
+
+def _require_space(planned: Plan) -> None:
+    """Whether the disk has room for what a stage says that it will write; what an interrupted run wrote is there."""
+    size = planned.stage.bytes_of(planned.config, planned.inputs)
+    if size is None:
+        return
+    partial = store.partial_path(planned.target).absolute()
+    above = next(place for place in (partial, *partial.parents) if place.is_dir())
+    there = sum(path.stat().st_size for path in partial.glob("*") if path.is_file())
+    free = shutil.disk_usage(above).free
+    if size - there > free:
+        fault = f"{planned.target} needs {in_bytes(size - there)}, and {in_bytes(free)} are free there"
+        raise ResourceError(fault, "free some space, or name a --workspace or --out on a larger disk")
 
 
 def _refuse_place(directory: Path, fault: str) -> NoReturn:
@@ -209,18 +224,19 @@ def _warn_of_undeclared(stage: Stage, partial: Path, display: Display) -> None:
             display.warn(f"{name} is not kept: stage {stage.name} does not declare it as payload")
 
 
-def _follow(ranks: Ranks, job: Job, stage: Stage, workspace: Path) -> Artifact:
+def _follow(ranks: Ranks, job: Job, stage: Stage, run: Run) -> Artifact:
     """What every rank but the first does: the same work in the directory that the first one names."""
     begin = json.loads(ranks.hear("begin"))
     if "done" in begin:
-        return store.open_artifact(Path(begin["done"]), workspace=workspace)
-    job.inputs = [store.open_artifact(Path(path), workspace=workspace) for path in begin["inputs"]]
+        return store.open_artifact(Path(begin["done"]), workspace=run.workspace)
+    job.inputs = [store.open_artifact(Path(path), workspace=run.workspace) for path in begin["inputs"]]
+    job.config = stage.adapted(job.config, job.inputs, run.origins)
     job.directory, job.resumed = Path(begin["partial"]), begin["resumed"]
     job.scratch = job.directory / store.SCRATCH
     with resource_errors(str(job.directory)):
         stage.start(job)
     ranks.tell(f"done-{ranks.rank}", "")
-    return store.open_artifact(Path(ranks.hear("end")), workspace=workspace)
+    return store.open_artifact(Path(ranks.hear("end")), workspace=run.workspace)
 
 
 def progress(partial: Path) -> str:

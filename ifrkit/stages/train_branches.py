@@ -13,13 +13,19 @@ from ifrkit.stages.evaluate import evaluation
 if TYPE_CHECKING:
     from ifrkit.artifacts import indexes, store
     from ifrkit.config.train_branches import TrainBranchesConfig
+    from ifrkit.stages import _train_branches_features as features
 else:
+    features = lazy("ifrkit.stages._train_branches_features")
     indexes, store = lazy("ifrkit.artifacts.indexes"), lazy("ifrkit.artifacts.store")
 
 
 def _extra_inputs(config: TrainBranchesConfig, inputs: list[store.Artifact], workspace: Path) -> list[store.Artifact]:
     """What the methods read beside the clips, and the clips of pseudo labels that came through the pipe."""
     given = inputs[0]
+    if given.kind == "features":
+        features.require_method(config, given)
+        clips = given.ancestor("clips")
+        return [clips] if clips else []
     wanted: dict[str, str] = {}
     for options in config.method.values():
         wanted |= options.artifacts()  # type: ignore[attr-defined]
@@ -42,13 +48,14 @@ STAGE = Stage(
     name="train-branches",
     kind="branches",
     config="ifrkit.config.train_branches:TrainBranchesConfig",
-    run="ifrkit.train.stage_one:run",
+    run="ifrkit.train.branches:run",
     help="Train the light and the heavy branch, semi-supervised.",
     order=20,
     needs=("clips",),
     payload=("branches.json", "*.best.safetensors", "*.last.safetensors", "*.events.jsonl", "tensorboard/*"),
-    accepts=("pseudo-labels", "branches"),
+    accepts=("pseudo-labels", "branches", "features"),
     resumable=True,
+    adapt="ifrkit.stages._train_branches_features:adapted",
     extra_inputs=_extra_inputs,
     check="ifrkit.stages._train_branches_check:check",
     label=lambda config: "-".join([*config.ssl, config.labeled.named.replace("/", "-").replace(" ", "-")]),

@@ -10,140 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ifrkit.artifacts.indexes import Branch, Branches, PassCount
-from ifrkit.artifacts.job import Job
-from ifrkit.artifacts.store import Artifact
-from ifrkit.config.network import NetworkConfig, branch_title
 from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.core.keyed import key_seed
-from ifrkit.core.plugins import load
 from ifrkit.data.loading import loader, pools
 from ifrkit.data.loading.batch import Batch, Guess, RawBatch
 from ifrkit.data.loading.stream import Span
 from ifrkit.data.loading.views import LabelSource
 from ifrkit.data.store.class_pixels import class_pixels
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.data.store.partitions import labeled_clips
-from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.media.pictures import Rgb
 from ifrkit.methods.base import Method
 from ifrkit.metrics.base import Ids
-from ifrkit.models.backbones.base import Backbone
 from ifrkit.models.balance import class_weights, supervised_loss
 from ifrkit.models.losses import upsample
-from ifrkit.models.network import Network, build_network
-from ifrkit.models.public import AUTO
+from ifrkit.models.network import Network
 from ifrkit.models.teacher import Teacher
-from ifrkit.train import distributed, validation
-from ifrkit.train.calibration import temperatures
-from ifrkit.train.chosen import chosen_methods, merged_views, taught_methods, teacher_of
+from ifrkit.train import validation
+from ifrkit.train.chosen import chosen_methods, merged_views
 from ifrkit.train.judging import Judge
 from ifrkit.train.layerwise import shares
-from ifrkit.train.loop import FitResult, Task, fit
+from ifrkit.train.loop import Task
 from ifrkit.train.optim import branch_optimizer, poly, warm
 from ifrkit.train.passes import Passes, count_passes
 from ifrkit.train.spans import span_of
-from ifrkit.trained import load_branch, load_into
+from ifrkit.trained import load_into
 
 Sources = Mapping[str, LabelSource | Network]
 """Kind of artifact -> written labels (pseudo-labels), or a trained network that teaches (branches)."""
-
-_THIN = 0.2
-"""Below this share of labeled pixels a mean over all pixels makes the labels count for little."""
-
-
-def run(job: Job) -> None:
-    """Train each branch of the config, and write branches.json beside their weights and event logs."""
-    config: TrainBranchesConfig = job.config
-    distributed.start()
-    store = ClipStore.of(job.input("clips"))
-    store.check_crop(config.crop.fitted(store.size).size, "crop.size")
-    labeled = labeled_clips(store, config.labeled)
-    job.display.info(_labels_used(store, labeled, config))
-    if thin := thinly_labeled(store, config):
-        job.display.warn(thin)
-    sources = sources_of(job.inputs, store, labeled)
-    device, classes = distributed.local_device(job.device), store.labels.num_classes
-    results: dict[str, FitResult] = {}
-    passes: dict[str, Passes] = {}
-    warmth: dict[str, dict[str, float]] = {}
-    if len(config.branches) == 2 and "branches" not in sources and (taught := taught_methods(config)):
-        job.display.info(f"reference comes first: it labels frames for the update branch of {','.join(taught)}")
-    for branch in sorted(config.branches):  # the reference first: it may teach the update branch
-        network = build_network(getattr(config, branch), classes, key_seed(config.seed, "network", branch))
-        task = BranchTask(network, config, store, labeled, device, sources).measured()
-        loop = config.loop.model_copy(update={"steps": task.steps})
-        results[branch] = fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
-        passes[branch] = task.passes
-        files = {kept: job.directory / f"{branch}.{kept}.safetensors" for kept in ("best", "last")}
-        warmth[branch] = temperatures(store, files, task.use, task.logits, job.display)
-        if branch == "reference":
-            task.use(files["last"])  # as `teacher_of` has it
-            sources = {"branches": task.exported, **sources}
-    results = {branch: results[branch] for branch in config.branches}
-    index = Branches(
-        num_classes=classes,
-        branches={name: _entry(getattr(config, name), result, warmth[name]) for name, result in results.items()},
-        passes={name: PassCount(**count._asdict(), cost=count.cost) for name, count in passes.items()},
-        labeled=tuple(store.clips[clip].name for clip in labeled),
-    )
-    if distributed.rank() == 0:  # two that write one file take it from each other
-        index.write(job.directory)
-    job.metrics.update(
-        {branch: {"best": r.best, "last": r.last, "best_step": r.best_step} for branch, r in results.items()}
-    )
-    rows = [
-        [
-            branch,
-            branch_title(getattr(config, branch).model_dump()),
-            _percent(r.best),
-            str(r.best_step),
-            _percent(r.last),
-            str(passes[branch]),
-        ]
-        for branch, r in results.items()
-    ]
-    job.display.table("Validation mIoU (%)", ["branch", "backbone", "best", "at step", "last", "image passes"], rows)
-
-
-def thinly_labeled(store: ClipStore, config: TrainBranchesConfig) -> str:
-    """What to say of scribbles and points under a loss that divides by all pixels; empty: nothing."""
-    *known, ignored = store.index.histogram.get("train", (0,))
-    share = sum(known) / max(sum(known) + ignored, 1)
-    if not known or share >= _THIN or config.ce_mean == "valid":
-        return ""
-    fault = f"{100 * share:.2g}% of the labeled frames' pixels have a class, and the loss is a mean over all of them"
-    return f"{fault}: --set ce_mean=valid takes the mean over those that have one"
-
-
-def _labels_used(store: ClipStore, labeled: list[int], config: TrainBranchesConfig) -> str:
-    """How many labels training sees, of how many, and what keeps the others from it."""
-    train = store.clips_of("train")
-    left = sum(store.clips[clip].annotated is not None for clip in train) - len(labeled)
-    kept = f"; {left} other labels are not used (labeled: {config.labeled.named})" if left else ""
-    return f"{len(labeled)} labeled of {len(train)} training clips{kept}"
-
-
-def sources_of(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int]) -> Sources:
-    """What came as inputs beside the clips, by kind: labels, a teacher."""
-    found: dict[str, LabelSource | Network] = {}
-    for artifact in inputs:
-        if artifact.kind == "pseudo-labels":
-            found[artifact.kind] = PseudoLabels(artifact, store, labeled)
-        elif artifact.kind == "branches":
-            found[artifact.kind] = load_branch(artifact, *teacher_of(artifact, store))
-    return found
-
-
-def _entry(config: NetworkConfig, result: FitResult, temperature: dict[str, float]) -> Branch:
-    plugin: Backbone = load("backbones", config.backbone)(config)
-    source = plugin.source() if config.pretrained == AUTO else {}
-    network = config.model_dump(mode="json")
-    return Branch(network=network, **vars(result), temperature=temperature, pretrained=source)
-
-
-def _percent(metrics: dict[str, float]) -> str:
-    return f"{100 * metrics['miou']:.2f}" if "miou" in metrics else "-"
 
 
 def _ignore(method: str, guesses: Mapping[str, Guess]) -> None:
@@ -175,9 +67,7 @@ class BranchLosses(nn.Module):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
-        images = [batch.views[name] for name in self.first_pass]
-        maps = self.network.features(torch.cat(images)).chunk(len(images))
-        features = dict(zip(self.first_pass, maps, strict=True))
+        features = self.features(batch)
         label_bhw = batch.labels["v0_0"]
         logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
         c, weight_k = self.config, batch.class_weights
@@ -190,11 +80,18 @@ class BranchLosses(nn.Module):
             self.hear(name, own.guesses)
         return terms
 
+    def features(self, batch: Batch) -> dict[str, Tensor]:
+        """f of each view that goes through the network first."""
+        images = [batch.views[name] for name in self.first_pass]
+        maps = self.network.features(torch.cat(images)).chunk(len(images))
+        return dict(zip(self.first_pass, maps, strict=True))
+
 
 class BranchTask(Task):
     """One branch to train. Nothing is read before `measured` or `batches`."""
 
     module: BranchLosses
+    losses = BranchLosses
     select = "miou"
 
     def __init__(
@@ -222,7 +119,7 @@ class BranchTask(Task):
         self.class_weights = None if weights_k is None else torch.from_numpy(weights_k).to(device)
         power = config.balance.pseudo
         self.pseudo_weights = None if self.class_weights is None or not power else self.class_weights**power
-        self.module = BranchLosses(network, self.methods, config, self.judge.hear).to(device)
+        self.module = self.losses(network, self.methods, config, self.judge.hear).to(device)
         own = [optimizer for method in self.methods.values() if (optimizer := method.optimizer())]
         self.optimizers = [branch_optimizer(self.module, config, own), *own]
         self.own_rates = [group["lr"] for optimizer in own for group in optimizer.param_groups]

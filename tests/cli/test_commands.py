@@ -24,6 +24,7 @@ FLAGS = {
     "prepare": "--root --frames --labels --label-format --clip-length --allow-missing",
     "train-branches": "--ssl --backbone --branch --partition --labeled-count --partition-seed --labeled-list --steps"
     " --budget --allow-download",
+    "cache-features": "--backbone --branch --allow-download",
     "pseudo-label": "--branch",
     "train-flow": "--steps",
     "train-fusion": "--arch --flow --ssl --steps",

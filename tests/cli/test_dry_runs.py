@@ -28,6 +28,9 @@ SMALL = "--set runtime.workers=0 --set crop.size=[24,32] --set update.width=0.06
 TRAIN = f"train-branches --from clips --ssl none {SMALL} --set loop.batch=2"
 FUSION = "train-fusion --from branches --set crop=[24,32] --set loop.batch=2"
 
+CACHE = "cache-features --from clips --set update.width=0.0625"
+HEAD = "train-branches --from features --set runtime.workers=0 --set crop.size=[24,32] --set loop.batch=2"
+
 BARE = TRAIN.replace("--from clips", "--from ./bare")
 
 FLOW = "train-flow --from clips --set crop=[24,32]"
@@ -54,6 +57,16 @@ FAULTS = [
     (f"{TRAIN} --set update.freeze=9", 2, "this backbone has 5 stages"),
     (f"{TRAIN} --set loop.batch=4 --set update.norm.backbone=3", 2, "groups of 3 images"),
     (f"{TRAIN} --ssl self-training --from branches", 2, "reads no branches"),
+    (f"{HEAD} --ssl none --set update.freeze=1", 2, "update.freeze=1 (--set): "),
+    (f"{HEAD} --ssl none --branch update --backbone resnet34", 2, "was made with backbone=resnet18"),
+    (f"{HEAD} --ssl none --branch reference", 2, "for the update branch alone; add --branch update"),
+    (f"{HEAD} --ssl ifr", 2, "--ssl ifr needs images, and "),
+    (f"{HEAD} --ssl none --set crop.size=[64,128]", 2, "crop.size 64x128 is larger than the stored frames (32x48)"),
+    (f"{HEAD} --ssl none --set loop.batch=1", 2, "needs at least two images a pass"),
+    (f"{CACHE} --set update.pretrained=list.txt", 3, "list.txt"),
+    (f"{CACHE} --set update.pretrained=auto", 2, "no package has weights for resnet18"),
+    (f"{CACHE} --set update.freeze=2", 2, "cached are the maps of a whole frozen backbone"),
+    (f"{CACHE} --backbone resnet18,resnet34", 2, "features are of one network"),
     ("train-flow --from clips --set crop=[64,48]", 2, "crop 64x48 is larger than the stored frames"),
     (f"{FLOW} --set loop.batch=4 --set loop.accumulate=3", 2, "loop.batch 4 is not a multiple of"),
     ("train-flow --from ./bare --set crop=[24,32] --set supervision=truth", 2, "has no exact flow"),
@@ -75,6 +88,7 @@ CHAIN = " ".join(f"--set {key}=[24,32]" for key in ("train-branches.crop.size", 
 
 LIGHT = [
     (f"{FLOW} --force", "torch numpy h5py cv2 scipy rich PIL"),
+    (f"{CACHE} --force", "h5py scipy rich PIL"),
     ("pseudo-label --from branches --set branch=update", "torch numpy h5py cv2 scipy rich PIL"),
     ("propagate --from clips", "torch numpy h5py cv2 scipy rich PIL"),
     ("eval --from branches --metric mIoU,TC", "torch numpy h5py cv2 scipy rich PIL"),
@@ -117,6 +131,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = root / "ifrkit_artifacts"
     clips = tiny_run.make_clips(workspace)
     tiny_run.train(workspace, tiny_run.branches_config(ssl="none", loop={"steps": 1, "batch": 2}), clips)
+    tiny_run.cache(workspace, clips)
     heavy = tiny_run.branches_config(ssl="none", branches="reference", loop={"steps": 1, "batch": 2})
     tiny_run.train(workspace, heavy, clips, out=root / "heavy")
     folders(root / "val-only", (48, 64), (48, 64), (48, 64))

@@ -191,6 +191,8 @@ CHAIN = [
     "eval --metric mIoU,TC --flow dis --distances 2 --set distance=2 --set pictures=2",
     "eval --metric mIoU,TC --flow dis --distances 2 --set distance=2 --set pictures=2 --from branches --json",
     "pseudo-label",
+    "cache-features --set update.width=0.0625",
+    f"train-branches --ssl none --from features --set crop.size=[24,32] {LOOP}",
     "report",
     "report branches flow --out trainings.html",
     "eval --metric mIoU --distances 2 --set pictures=2 --from branches --fail-under mIoU=0 --junit ci.xml",
@@ -226,7 +228,7 @@ def test_hostile_names_through_the_chain(place: Path, run: Runner, monkeypatch: 
         assert run("predict", name, "--from", "branches").code == 0
     assert run("artifacts", "verify").code == 0
     made = {artifact.kind for artifact in store.artifacts(Path("ifrkit_artifacts"))}
-    assert made == {"clips", "flow", "branches", "video-model", "report", "pseudo-labels", "predictions"}
+    assert made == {"clips", "flow", "branches", "video-model", "report", "pseudo-labels", "predictions", "features"}
     for page in ("ifrkit_artifacts/report.html", "ifrkit_artifacts/trust.html", "trainings.html", "project.html"):
         _check_page(Path(page).read_text("utf-8"))
     cards = [*Path("ifrkit_artifacts").glob("*/*/README.md"), Path("ci.xml")]

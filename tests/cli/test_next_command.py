@@ -73,6 +73,7 @@ def test_what_follows_depends_on_what_there_is(tmp_path: Path) -> None:
     one, unjudged = (tiny_run.train(tmp_path, tiny_run.branches_config(**options), made) for made in (clips, bare))
     assert after(one, "--recipe", "tiny") == "ifrkit eval --metric mIoU,TC"  # the recipe has nothing for eval
     assert after(unjudged) == ""  # nothing is held out
+    assert after(tiny_run.cache(tmp_path, clips)) == "ifrkit train-branches --ssl none --branch update --from features"
     assert after(make_branches(tmp_path, clips), "--recipe", "tiny") == "ifrkit train-fusion --recipe tiny"
 
 

@@ -34,6 +34,8 @@ def entries(chain: Chain) -> set[Path]:
         ("train-fusion --from clips", 3, "clips is a kind, needed is branches"),
         ("train-fusion --arch acel", 2, "did you mean 'accel'?"),
         ("pseudo-label --from clips", 3, "needed is branches"),
+        ("cache-features --from branches", 3, "needed is clips"),
+        ("train --from features", 3, "features is a kind, needed is clips"),
         ("eval --from clips", 3, "needed is video-model or branches"),
         ("eval --from branches --split test", 2, "--split test"),
         ("eval --from branches --metric mIuO", 2, "did you mean"),

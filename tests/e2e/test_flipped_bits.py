@@ -8,7 +8,7 @@ from pathlib import Path
 
 import injected
 import pytest
-from chains import Chain
+from chains import CACHE, Chain
 from flips import copied, flips
 
 from ifrkit.artifacts import store
@@ -26,19 +26,20 @@ def test_a_flipped_bit_is_told(chain: Chain, tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_400_flipped_bits_over_all_kinds(chain: Chain, tmp_path: Path) -> None:
+def test_450_flipped_bits_over_all_kinds(chain: Chain, tmp_path: Path) -> None:
     """Every kind of payload, the manifests too: 0 silent, 0 tracebacks."""
     workspace = tmp_path / "all"
     shutil.copytree(chain.workspace, workspace)
     injected.write_video(tmp_path / "v.avi")
     for line in ("pseudo-label --branch update", "export", f"predict {tmp_path / 'v.avi'}"):
         chain.ok(f"ifrkit {line} --from branches --workspace {workspace} -q")
+    chain.ok(f"ifrkit {CACHE} --workspace {workspace} -q")
     outcomes: Counter[str] = Counter()
     kinds = [path.name for path in sorted(workspace.iterdir())]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     for kind in kinds:
         made = store.newest(workspace, (kind,))
         assert made is not None
         outcomes.update(flip.outcome for flip in flips(made, 50))
-    assert sum(outcomes.values()) == 400
+    assert sum(outcomes.values()) == 450
     assert set(outcomes) <= {"error", "same"}, outcomes

@@ -20,6 +20,9 @@ BRANCHES = (
 )
 ONE = f"train-branches --ssl none --branch update --set update.width=0.0625 {_SMALL.format('.size')} --from clips"
 """The supervised update branch alone; lacks --steps."""
+CACHE = "cache-features --set update.width=0.0625 --from clips"
+HEAD = f"train-branches --ssl none --from features {_SMALL.format('.size')}"
+"""The head alone, on what CACHE makes; lacks --steps."""
 FLOW = f"train-flow --steps 2 --set width=0.0625 {_SMALL.format('')}"
 FUSION = f"train-fusion --steps 2 --set key_interval=3 {_SMALL.format('')}"
 EVAL = "eval --metric mIoU,TC --flow truth --set distance=2"

@@ -18,7 +18,9 @@ from ifrkit.artifacts.listing import LIST
 from ifrkit.artifacts.manifest import FILE
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError
+from ifrkit.data.store import features
 from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.features import CachedFeatures
 from ifrkit.data.store.pseudo import PseudoLabels
 from ifrkit.evaluation.records import read_records
 from ifrkit.export.runtime import open_exported
@@ -121,6 +123,15 @@ def _pseudo(artifact: Artifact) -> Iterator[Any]:
             yield labels.label(clip, index, threshold=0.5).tobytes()
 
 
+def _features(artifact: Artifact) -> Iterator[Any]:
+    reader = CachedFeatures(artifact)
+    reader.require(ClipStore.of(artifact.ancestor("clips") or artifact))
+    for row in range(len(reader.index.frames)):
+        yield from (m.tobytes() for mirrored in (False, True) for m in reader.maps(row, mirrored))
+    yield artifact.file(features.WEIGHTS).read_bytes()
+    yield reader.index
+
+
 def _report(artifact: Artifact) -> Iterator[Any]:
     yield read_records(artifact)
     yield page.page([artifact])
@@ -147,6 +158,7 @@ _READERS: dict[str, Callable[[Artifact], Iterator[Any]]] = {
     "flow": _flow,
     "video-model": _video_model,
     "pseudo-labels": _pseudo,
+    "features": _features,
     "report": _report,
     "exported": _exported,
     "predictions": _predictions,

@@ -77,6 +77,7 @@ SCENARIOS = {
     "prepare": Scenario(CLIPS),
     "prepare --force": Scenario(f"{CLIPS} --force", (CLIPS,), ""),
     "pseudo-label": Scenario("pseudo-label --branch update --from branches -q", (CLIPS, ONE)),
+    "cache-features": Scenario(f"{chains.CACHE} -q", (CLIPS,)),
     "propagate": Scenario("propagate --from clips --write cvat --set explained=0 -q", (CLIPS,)),
     "predict": Scenario(f"predict {VIDEO} --from branches -q", (CLIPS, ONE)),
     "init": Scenario(f"init {PROJECT} --frames {VIDEO} --clip-length 3 --count 2 --classes road,car -q", (), ""),
@@ -88,7 +89,7 @@ SCENARIOS = {
     "export": Scenario("export --from branches --format onnx -q", (CLIPS, ONE)),
 }
 """`train` is not among them: it writes nothing but through its three stages."""
-FAST = ("prepare", "prepare --force", "init", "pseudo-label", "propagate", "label-next")
+FAST = ("prepare", "prepare --force", "init", "pseudo-label", "cache-features", "propagate", "label-next")
 """About a minute of processor time for all of them."""
 
 

@@ -63,6 +63,7 @@ _LOOP = "--set runtime.workers=0 --set loop.steps=2 --set loop.batch=2 --set loo
 _WIDTH = 0.0625
 SMALL = {
     "train-branches": f"--set update.width={_WIDTH} --set reference.width={_WIDTH} {_LOOP.format('crop.size')}",
+    "cache-features": f"--set update.width={_WIDTH} --set reference.width={_WIDTH}",
     "train-flow": f"--set width={_WIDTH} {_LOOP.format('crop')}",
     "train-fusion": f"--set key_interval=3 --set pretrain.width={_WIDTH} --set pretrain.crop=[24,32] "
     f"--set pretrain.loop.steps=2 --set pretrain.loop.batch=2 {_LOOP.format('crop')}",
@@ -311,6 +312,7 @@ class Place:
         self.ok("ifrkit prepare synthetic | ifrkit train-flow -q")
         self.ok("ifrkit train-branches -q --ssl none | ifrkit train-fusion -q | ifrkit eval -q --metric mIoU,TC")
         self.ok("ifrkit pseudo-label -q")
+        self.ok("ifrkit cache-features -q")
 
     def run(self, line: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run shell lines to their end, or to the first that fails."""

@@ -14,11 +14,12 @@ import torch
 
 from ifrkit.artifacts.job import Display, Silent
 from ifrkit.artifacts.store import Artifact, newest
+from ifrkit.config.cache_features import CacheFeaturesConfig
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.pseudo_label import PseudoLabelConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.stages import prepare, pseudo_label, train_branches
+from ifrkit.stages import cache_features, prepare, pseudo_label, train_branches
 from ifrkit.stages.runner import Run, execute
 
 OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "width": 48}
@@ -80,6 +81,12 @@ def label(
     """pseudo-label by the update branch."""
     config = PseudoLabelConfig(branch="update", batch=batch)
     return execute(pseudo_label.STAGE, config, Run(workspace=workspace, inputs=[branches], resume=resume, stop=stop))
+
+
+def cache(workspace: Path, clips: Artifact) -> Artifact:
+    """cache-features of a narrow update branch."""
+    config = CacheFeaturesConfig.model_validate({"update": {"backbone": "resnet18", "width": 0.0625}})
+    return execute(cache_features.STAGE, config, Run(workspace=workspace, inputs=[clips]))
 
 
 def clips_of(artifact: Artifact) -> ClipStore:

@@ -10,7 +10,7 @@ import torch
 
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.models.losses import cross_entropy
-from ifrkit.train.stage_one import thinly_labeled
+from ifrkit.train.branches import thinly_labeled
 
 
 def said(histogram: tuple[int, ...], ce_mean: str) -> str:

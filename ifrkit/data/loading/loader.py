@@ -34,7 +34,7 @@ def view_batches(
     judged: views whose true labels come along, to measure pseudo labels by. The workers end when the iterator is
     exhausted or dropped. Raises as `pools_of`.
     """
-    return stream(_ViewItems(clips, pools_of(clips, views, crop), crop, span, frozenset(judged)))
+    return stream(ViewItems(clips, pools_of(clips, views, crop), crop, span, frozenset(judged)))
 
 
 def to_device(
@@ -57,7 +57,7 @@ def to_device(
 
 
 @dataclass
-class _Sample:
+class Sample:
     """What is read for one sample; distortions are drawn for distorted copies."""
 
     images: dict[str, Frame] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class _Sample:
 
 
 @dataclass
-class _ViewItems(Items[RawBatch]):
+class ViewItems(Items[RawBatch]):
     """Micro-batches of views."""
 
     clips: Clips
@@ -82,7 +82,7 @@ class _ViewItems(Items[RawBatch]):
     def make(self, keys: list[Key]) -> RawBatch:
         samples = []
         for key in keys:
-            samples.append(_Sample())
+            samples.append(Sample())
             for pool in self.pools:
                 self._read(samples[-1], key, pool)
         return RawBatch(
@@ -95,7 +95,7 @@ class _ViewItems(Items[RawBatch]):
             _stacked([s.truth for s in samples]),
         )
 
-    def _read(self, sample: _Sample, key: Key, pool: str) -> None:
+    def _read(self, sample: Sample, key: Key, pool: str) -> None:
         """Draw a clip of a pool, a window and the places in it, and read them into the sample."""
         numbers, views, store = self.pools[pool].clips, self.pools[pool].views, self.clips.store
         labeled, wanted = pool == "labeled", None
@@ -117,21 +117,21 @@ class _ViewItems(Items[RawBatch]):
             if isinstance(view.placement, Copy):
                 sample.distortions[view.name] = view.placement.by.draw(key.rng("distort", view.name))
             else:
-                self._read_view(sample, reading, view, places[view.name], window)
+                self.read_view(sample, reading, view, places[view.name], window)
         if labeled and self.crop.jitter:
             sample.distortions[LABELED] = colour_jitter(self.crop.jitter).draw(key.rng("jitter"))
 
-    def _read_view(self, sample: _Sample, reading: Reading, view: View, place: Place, common: Window) -> None:
+    def read_view(self, sample: Sample, reading: Reading, view: View, place: Place, common: Window) -> None:
         """The image of a view, and what comes with it. common: the window of its pool, whose size is that of all."""
         store, clip, name = self.clips.store, reading.clip, view.name
         window, size = Window(place.y, place.x, common.height, common.width), self.crop.size
         sample.places[name] = place
         image = resized(store.frame(clip, place.frame, window, copy=False), size)
-        sample.images[name] = reading.images[name] = _mirror(image, place.mirrored)
+        sample.images[name] = reading.images[name] = mirror(image, place.mirrored)
         if name in self.judged:
-            sample.truth[name] = _mirror(resized(_truth(store, clip, place.frame, window), size), place.mirrored)
+            sample.truth[name] = mirror(resized(_truth(store, clip, place.frame, window), size), place.mirrored)
         if (label := view.placement.label(reading, place.frame, window)) is not None:
-            sample.labels[name] = _mirror(resized(label, size), place.mirrored)
+            sample.labels[name] = mirror(resized(label, size), place.mirrored)
         if (extra := view.placement.extra(reading, view)) is not None:
             sample.extras[name] = extra
 
@@ -164,6 +164,6 @@ def colour_jitter(strength: float) -> Jitter:
     return Jitter(strength, strength, strength, strength / 8, gray=0.0, blur_probability=0.0)
 
 
-def _mirror(image: Frame, mirrored: bool) -> Frame:
+def mirror(image: Frame, mirrored: bool) -> Frame:
     """OpenCV mirrors pixels 40 times faster than a slice with a negative step."""
     return np.asarray(cv2.flip(image, 1), np.uint8) if mirrored else image

@@ -1,0 +1,118 @@
+"""Cached features on disk: files of equal numbers of frames, each written whole, and read by frame.
+
+    features.json           what there is (`ifrkit.artifacts.indexes.Features`)
+    backbone.safetensors    the weights that made it
+    features-00000.h5       "map0", "map1", ...: (n, 2, c, h, w) float16, the maps of n frames and of their mirror
+                            images; one chunk a map, each with a Fletcher-32 sum
+
+A mirror image has maps of its own: a network does not see it as the mirror of what it sees in the frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifrkit.artifacts.indexes import FeatureMap, Features
+from ifrkit.artifacts.store import REMAKE, Artifact
+from ifrkit.core.errors import ArtifactError
+from ifrkit.core.records import Frame
+from ifrkit.data.store.clips import ClipStore
+from ifrkit.data.store.new_file import NewFile
+from ifrkit.data.store.own import open_file, packed
+
+WEIGHTS = "backbone.safetensors"
+FILE_BYTES = 128 << 20
+"""A file is not larger, unless one frame is. What a stopped run has of an unfinished file is lost."""
+_TYPE = "<f2"
+
+Maps = list[NDArray[np.float16]]
+
+
+def file_name(number: int) -> str:
+    """The name of the file with this number."""
+    return f"features-{number:05d}.h5"
+
+
+def digest(frame: Frame) -> str:
+    """Of the pixels of a frame."""
+    return hashlib.blake2b(frame.tobytes(), digest_size=12).hexdigest()
+
+
+def stored_places(store: ClipStore) -> list[tuple[int, int]]:
+    """A clip and a position where each stored frame is found, in the order of storing."""
+    found: dict[int, tuple[int, int]] = {}
+    for clip in range(len(store.clips)):
+        for index, row in enumerate(store.rows(clip)):
+            found.setdefault(row, (clip, index))
+    return [found[row] for row in sorted(found)]
+
+
+class FeatureWriter:
+    """Writes one file in order; it appears under its name when it is complete. Use as a context manager."""
+
+    def __init__(self, path: Path, scratch: Path, rows: int, maps: Sequence[FeatureMap]) -> None:
+        self._new = NewFile(path, scratch / f".{path.name}.partial")
+        for number, m in enumerate(maps):
+            size = m.channels, m.height, m.width
+            options = {"chunks": (1, 1, *size), "fletcher32": True, "track_times": False}
+            self._new.file.create_dataset(f"map{number}", (rows, 2, *size), _TYPE, **options)
+
+    def write(self, row: int, maps: Sequence[NDArray[np.float16]]) -> None:
+        """The maps (2, c, h, w) of a frame and of its mirror image."""
+        for number, map_2chw in enumerate(maps):
+            self._new.file[f"map{number}"][row] = map_2chw
+        self._new.check()
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._new.commit()
+        finally:
+            self._new.abandon()
+
+
+class CachedFeatures:
+    """A features artifact. Picklable; each process opens its own files."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact, self.path, self.index = artifact, artifact.path, Features.read(artifact)
+        self._files: dict[int, list[Any]] = {}
+        self._process = os.getpid()
+
+    def require(self, store: ClipStore) -> None:
+        """Raise ArtifactError where these are not the features of the frames of a store."""
+        wanted = len({row for clip in range(len(store.clips)) for row in store.rows(clip)})
+        if self.index.size != store.size or len(self.index.frames) != wanted:
+            raise ArtifactError(f"{self.path} was not made from these clips", "run cache-features on them")
+
+    def maps(self, row: int, mirrored: bool) -> Maps:
+        """The maps (c, h, w) of a stored frame, or of its mirror image. The numbers are checked."""
+        number, place = divmod(row, self.index.per_file)
+        try:
+            return [dataset[place, int(mirrored)] for dataset in self._open(number)]
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
+
+    def _open(self, number: int) -> list[Any]:
+        if os.getpid() != self._process:  # HDF5 handles do not survive a fork
+            self._files, self._process = {}, os.getpid()
+        if number not in self._files:
+            file = open_file(self.path / file_name(number))
+            rows = min(self.index.per_file, len(self.index.frames) - number * self.index.per_file)
+            shapes = [(rows, 2, m.channels, m.height, m.width) for m in self.index.maps]
+            self._files[number] = [packed(file, f"map{i}", shape, _TYPE) for i, shape in enumerate(shapes)]
+        return self._files[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}
