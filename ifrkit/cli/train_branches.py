@@ -38,8 +38,9 @@ from ifrkit.stages.train_branches import STAGE
 def command(shared: Shared, allow_download: bool, **options: Any) -> None:
     """Train the two segmentation branches: a light one for every frame, a heavy one for key frames.
 
-    Reads `clips`. Makes `branches`: last and best weights of each, with their validation mIoU. The labels that
-    --partition or --labeled-count leaves out are not used; all clips serve as unlabeled video.
+    Reads `clips`, or `features` (the head alone trains). Makes `branches`: last and best weights of each, with their
+    validation mIoU. The labels that --partition or --labeled-count leaves out are not used; all clips serve as
+    unlabeled video.
 
     \b
     Examples:
@@ -47,6 +48,7 @@ def command(shared: Shared, allow_download: bool, **options: Any) -> None:
       ifrkit train-branches --ssl ifr --backbone resnet18,resnet101 --partition 1/30
       ifrkit train-branches --ssl none --branch update --set sgd.lr_head=5e-3
       ifrkit train-branches --branch update --backbone hf:dinov2-small --set update.freeze=all
+      ifrkit train-branches --branch update --ssl none --from features
       ifrkit train-branches --branch reference | ifrkit train-branches --ssl distill --branch update
       ifrkit train-branches --recipe camvid,paper-equations --resume
     """

@@ -40,7 +40,7 @@ def run(job: Job) -> None:
     config: CacheFeaturesConfig = job.config
     store, device = ClipStore.of(job.input("clips")), distributed.local_device(job.device)
     network = built(config, store)
-    if config.network.pretrained is None:
+    if config.network.pretrained is None and distributed.rank() == 0:
         remedy = f"name its weights (--set {config.branch}.pretrained=...)"
         job.display.warn(f"the backbone starts from random weights, and frozen it keeps them: {remedy}")
     weights, places = packed(network.backbone.state_dict()), features.stored_places(store)

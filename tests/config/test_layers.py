@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ifrkit.config import resolve as module
+from ifrkit.config.cache_features import CacheFeaturesConfig
 from ifrkit.config.evaluate import EvalConfig
 from ifrkit.config.predict import PredictConfig
 from ifrkit.config.prepare import PrepareConfig
@@ -231,3 +232,20 @@ def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         PrepareConfig.model_validate(config)
     monkeypatch.setenv("IFRKIT_MAX_MEGAPIXELS", "10000")
     assert PrepareConfig.model_validate(config).size == (100_000, 100_000)
+
+
+def test_keys_of_another_section_are_borrowed(tmp_path: Path) -> None:
+    """Those of the same names, below the stage's own; the rest of that section is not for it."""
+    config, origins = resolve(CacheFeaturesConfig, "cache-features", recipes=["compact"])
+    assert (config.update.backbone, config.network.head) == ("efficientnet-lite0", "light")
+    assert origins["update.backbone"] == "recipe compact"
+    assert not any(key.startswith("loop") for key in origins)
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "train-branches: {update: {width: 0.5, dropout: 0.2}, seed: 3}\ncache-features: {update: {width: 0.25}}\n"
+    )
+    config, origins = resolve(CacheFeaturesConfig, "cache-features", file=own, sets=["batch=2"])
+    assert (config.update.width, config.update.dropout, config.seed, config.batch) == (0.25, 0.2, 3, 2)
+    own.write_text("train-branches: 3\n")
+    with pytest.raises(ConfigError, match="train-branches: not a mapping"):
+        resolve(CacheFeaturesConfig, "cache-features", file=own)
