@@ -30,8 +30,8 @@ class RawBatch:
     images: view -> (b, 3, h, w) uint8 RGB (distorted copies are not in here). labels: view -> (b, h, w) uint8, 255 =
     ignore. distortions: view -> (b, P) float32 parameters drawn by key. clips: pool -> index of each sample's clip.
     places: view -> the place of each image (not of distorted copies, which share it). extras: view -> (b, ...), what
-    its placement brings along. truth: view -> (b, h, w) uint8, the dataset's own label where there is one, hidden from
-    training or not, else 255.
+    its placement brings along; cached maps are here, too ("map0", ...). truth: view -> (b, h, w) uint8, the dataset's
+    own label where there is one, hidden from training or not, else 255.
     """
 
     images: dict[str, Tensor]

@@ -52,7 +52,7 @@ def stored_places(store: ClipStore) -> list[tuple[int, int]]:
     for clip in range(len(store.clips)):
         for index, row in enumerate(store.rows(clip)):
             found.setdefault(row, (clip, index))
-    return [found[row] for row in sorted(found)]
+    return [found[row] for row in range(store.stored_frames)]  # each is stored because a clip shows it
 
 
 class FeatureWriter:
@@ -92,8 +92,7 @@ class CachedFeatures:
 
     def require(self, store: ClipStore) -> None:
         """Raise ArtifactError where these are not the features of the frames of a store."""
-        wanted = len({row for clip in range(len(store.clips)) for row in store.rows(clip)})
-        if self.index.size != store.size or len(self.index.frames) != wanted:
+        if self.index.size != store.size or len(self.index.frames) != store.stored_frames:
             raise ArtifactError(f"{self.path} was not made from these clips", "run cache-features on them")
 
     def maps(self, row: int, mirrored: bool) -> Maps:
