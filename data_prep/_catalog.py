@@ -9,8 +9,9 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -64,24 +65,34 @@ class CatalogDataset(Dataset):
             raise DatasetError(f"{self.root}: no such directory", "give the dataset's place with --root")
         return self.scan()
 
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """Frame name -> where its pixels are: those of the catalog. A subclass may have them otherwise."""
+        return self.catalog.frames
+
     def clips(self) -> list[ClipRecord]:
         return list(self.catalog.clips)
 
+    def reader(self) -> Dataset:
+        lean = copy(self)
+        lean.catalog = replace(self.catalog, clips=[], notes=[], warnings=[])
+        return lean
+
     def frame(self, name: str) -> Frame:
-        return self._pixels.read(self._known(name, self.catalog.frames, "frame"))
+        return self._pixels.read(self._known(name, self.sources, "frame"))
 
     def frame_size(self, name: str) -> tuple[int, int] | None:
-        return self._known(name, self.catalog.frames, "frame").size()
+        return self._known(name, self.sources, "frame").size()
 
     def label(self, name: str) -> Label:
         path = self._known(name, self.catalog.labels, "label")
         label = self.read_label(path)
-        check_size(path, (label.shape[0], label.shape[1]), self.catalog.frames[name].size(), name)
+        check_size(path, (label.shape[0], label.shape[1]), self.sources[name].size(), name)
         return label
 
     def source_files(self) -> set[Path]:
         """Files that hold frames and labels."""
-        return {source.path for source in self.catalog.frames.values()} | set(self.catalog.labels.values())
+        return {source.path for source in self.sources.values()} | set(self.catalog.labels.values())
 
     def table_files(self) -> set[Path]:
         """Small files whose contents decide the result (class table, split lists)."""
@@ -102,7 +113,7 @@ class CatalogDataset(Dataset):
         notes = self.catalog.notes
         return [*notes, *(w for w in self.catalog.warnings if w not in notes), *split_lines(self.catalog.clips)]
 
-    def _known(self, name: str, table: dict[str, T], what: str) -> T:
+    def _known(self, name: str, table: Mapping[str, T], what: str) -> T:
         if name not in table:
             raise DatasetError(f"{self.root}: no {what} for frame {name!r}", "prepare the dataset again")
         return table[name]

@@ -62,6 +62,10 @@ class Dataset(ABC):
         for name in names:
             yield name, self.frame(name)
 
+    def reader(self) -> Dataset:
+        """What worker processes get: asked for `frames`, `label` and `flow` alone, it may leave out the rest."""
+        return self
+
     def fingerprint(self) -> str:
         """Changes when the source files change (names, sizes, modification times); part of the artifact's id."""
         return ""

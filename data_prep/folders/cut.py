@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -81,7 +81,7 @@ def _unlabeled(owners: Owners, begin: int, end: int, length: int) -> Iterator[Cu
 
 
 def owners_by_lists(
-    videos: dict[str, list[str]],
+    videos: Mapping[str, Sequence[str]],
     lists: dict[Split, Path],
     find: Callable[[str], list[str]],
     is_lost: Callable[[str], bool],
@@ -117,7 +117,7 @@ def owners_by_lists(
     return owners
 
 
-def _below(videos: dict[str, list[str]], written: str) -> list[str]:
+def _below(videos: Mapping[str, Sequence[str]], written: str) -> list[str]:
     """The frames of a video, or of all in a directory."""
     written = written.removesuffix("/")
     return [name for video, own in videos.items() if f"{video}/".startswith(f"{written}/") for name in own]

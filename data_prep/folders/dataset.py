@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Container, Iterator
+from copy import copy
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import get_args
@@ -30,9 +31,11 @@ from data_prep.folders.cut import Division, Labeled, Owners, owners_by_fraction,
 from data_prep.folders.find import Frames, Matches, Names, find_videos, match_labels, read_frames
 from data_prep.folders.gap import keep_away
 from data_prep.folders.layout import check_apart, part_masks
+from data_prep.folders.numbered import AllFrames
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.names import Chosen
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
@@ -156,15 +159,24 @@ class Dataset(CatalogDataset):
                 f"{shown(matches.unmatched)}",
                 "name them like their frames, or leave them out with --allow-missing",
             )
-        sources = {name: source for table in self.frames_found.table.values() for name, source in table.items()}
+        sources = self.frames_found.sources
         files = {name: reader.files.where(entry.key) for name, entry in matches.labels.items()}
-        check_apart(files, (source.path for source in sources.values()), self.root / self.config.frames)
+        check_apart(files, sources.files(), self.root / self.config.frames)
         reader.survey({entry.key: _size(sources[name]) for name, entry in matches.labels.items()})
         return matches
 
     def label(self, name: str) -> Label:
         entry = self._known(name, self.matches.labels, "label")
-        return self.export.reader.read(entry.key, self.catalog.frames[name].size(), self.table)
+        return self.export.reader.read(entry.key, self.sources[name].size(), self.table)
+
+    @property
+    def sources(self) -> AllFrames:
+        return self.frames_found.sources
+
+    def reader(self) -> Dataset:
+        lean = copy(self)
+        lean.found, lean.catalog = Found(), Catalog()
+        return lean
 
     def source_files(self) -> set[Path]:
         """All frames, videos and labels on disk: cheaper than the catalog, which has to count the frames of videos."""
@@ -178,13 +190,11 @@ class Dataset(CatalogDataset):
         return {self.root / name for name in names if (self.root / name).is_file()}
 
     def scan(self) -> Catalog:
-        frames = self.frames_found.table
-        sources = {name: source for table in frames.values() for name, source in table.items()}
-        usable = self._usable_labels(sources)
-        catalog = Catalog(frames=sources, labels=usable)
+        usable = self._usable_labels()
+        catalog = Catalog(labels=usable)
         catalog.notes = self._found(usable)
         catalog.warnings += self._one_class(usable)
-        videos = {video: self._labeled(video, usable) for video in frames}
+        videos = {video: self._labeled(video, usable) for video in self.frames_found.table}
         for video, owners in self._owners(videos, catalog).items():
             catalog.clips += self._cut(video, videos[video], keep_away(owners, self._gap(video)))
         catalog.clips.sort(key=lambda clip: get_args(Split).index(clip.split))
@@ -197,7 +207,7 @@ class Dataset(CatalogDataset):
         rate = (video_rate(path) if path and self.config.gap else None) or self.config.fps
         return round(self.config.gap * rate)
 
-    def _usable_labels(self, sources: dict[str, Source]) -> dict[str, Path]:
+    def _usable_labels(self) -> dict[str, Path]:
         """Frame name -> the file of its label, of all that hold a class.
 
         Reads every label once: what is wrong with them is said at once and before anything is written.
@@ -208,7 +218,7 @@ class Dataset(CatalogDataset):
         for name, entry in self.matches.labels.items():
             table = self.table  # its own fault is not one of the label's
             try:
-                label = reader.read(entry.key, sources[name].size(), table)
+                label = reader.read(entry.key, self.sources[name].size(), table)
             except DatasetError as error:
                 faults.append(error)
                 continue
@@ -220,20 +230,20 @@ class Dataset(CatalogDataset):
         return usable
 
     def _labeled(self, video: str, usable: dict[str, Path]) -> Labeled:
-        names, stretches = list(self.frames_found.table[video]), self.frames_found.stretches(video)
+        names, stretches = self.frames_found.names(video), self.frames_found.stretches(video)
         labels = [i for b, e in stretches for i in range(b, e) if e - b >= 2 and names[i] in usable]
         return Labeled(len(names), labels, stretches)
 
     def _cut(self, video: str, labeled: Labeled, owners: Owners) -> Iterator[ClipRecord]:
-        names = list(self.frames_found.table[video])
+        names = self.frames_found.names(video)
         for piece in labeled.clips(owners, self.config.clip_length):
-            own = names[piece.start : piece.stop]
+            own = Chosen(names, range(piece.start, piece.stop))
             at = None if piece.annotated is None else piece.annotated - piece.start
             yield ClipRecord(
                 name=own[-1] if at is None else own[at],
                 video=video,
                 split=piece.split,
-                frames=tuple(own),
+                frames=own,
                 annotated=at,
                 labeled=() if at is None else (at,),
             )
@@ -254,7 +264,7 @@ class Dataset(CatalogDataset):
             catalog.notes.append(f"splits from {', '.join(path.name for path in lists.values())}")
             frames = self.frames_found
             names, lost = Names(frames.table, frames.files), Names({"": frames.lost})
-            own = {video: list(table) for video, table in frames.table.items()}
+            own = {video: frames.names(video) for video in frames.table}
             return owners_by_lists(own, lists, names.find, lambda written: bool(lost.find(written)))
         owners, note, warning = self._drawn(videos)
         catalog.notes.append(note)
@@ -280,8 +290,8 @@ class Dataset(CatalogDataset):
             f"files, {sum(map(len, frames.table.values()))} frames: {shown(frames.table)}",
             *frames.left.lines(),
         ]
-        for video, table in frames.table.items():
-            begins = [list(table)[begin] for begin in frames.begins[video]]
+        for video in frames.table:
+            begins = [frames.names(video)[begin] for begin in frames.begins[video]]
             if begins:
                 notes.append(f"{video}: the frame number jumps before {shown(begins)}; no clip crosses that")
         notes += frames.notes
@@ -344,7 +354,7 @@ class Dataset(CatalogDataset):
         scored = {clip.frames[clip.annotated]: clip for clip in catalog.clips if clip.annotated is not None}
         lost = [name for name in catalog.labels if name not in scored]
         early = [name for name, clip in scored.items() if (clip.annotated or 0) < _PREDECESSORS]
-        idle = len(catalog.frames) - len({frame for clip in catalog.clips for frame in clip.frames})
+        idle = len(self.sources) - len({frame for clip in catalog.clips for frame in clip.frames})
         if lost:
             catalog.notes.append(f"{len(lost)} labels are in no split or have no second frame: {shown(lost)}")
         if early:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 from data_prep.folders.layout import moved
+from data_prep.folders.numbered import AllFrames, FileFrames, FileNames, video_frame
 from ifrkit.core.encoding import readable
 from ifrkit.core.errors import DatasetError
 from ifrkit.labels.base import Entry, LabelReader
@@ -36,12 +38,22 @@ class Frames:
     images among that. notes: on files that are cut off.
     """
 
-    table: dict[str, dict[str, Source]] = field(default_factory=dict)
+    table: dict[str, Mapping[str, Source]] = field(default_factory=dict)
     begins: dict[str, tuple[int, ...]] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     left: Left = field(default_factory=Left)
     lost: dict[str, Source] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def sources(self) -> AllFrames:
+        """Those of all videos together."""
+        return AllFrames(self.table.values())
+
+    def names(self, video: str) -> Sequence[str]:
+        """The names of a video's frames, in order."""
+        table = self.table[video]
+        return table.names if isinstance(table, FileFrames) else list(table)
 
     def stretches(self, video: str) -> list[tuple[int, int]]:
         """Stretches (begin, end) of a video in which no frame number jumps: no clip crosses their ends."""
@@ -90,15 +102,14 @@ def read_frames(found: Found, top: Path, track: Callable[[list[Probed]], Iterabl
     for whole, facts in track(probed):
         video = whole.without(facts.faults)
         if video.images:
-            table = {_image_name(video.name, path, top): Source(path) for path in video.images}
+            frames.table[video.name] = {_image_name(video.name, path, top): Source(path) for path in video.images}
             frames.begins[video.name] = video.begins
         else:
             numbers = VideoReader(video.path).numbers()
-            table = {video_frame(video.name, n): Source(video.path, n) for n in numbers}
+            frames.table[video.name] = FileFrames(video.name, video.path, numbers)
             frames.begins[video.name] = jumps(numbers)
             frames.files[video.name] = video.path
             frames.notes += file_notes(video.path.name, numbers, facts.claimed)
-        frames.table[video.name] = table
     frames.table = dict(sorted(frames.table.items()))
     return frames
 
@@ -106,11 +117,6 @@ def read_frames(found: Found, top: Path, track: Callable[[list[Probed]], Iterabl
 def _image_name(video: str, path: Path, top: Path) -> str:
     place = path.parent.relative_to(top).as_posix() if path.parent != top and top.is_dir() else video
     return readable(f"{place}/{path.stem}")
-
-
-def video_frame(video: str, number: int) -> str:
-    """Name of a frame of a video file: `a/b` number 7 is `a/b/b_000007`."""
-    return f"{video}/{video.rpartition('/')[2]}_{number:06}"
 
 
 def flat_name(name: str) -> str:
@@ -134,16 +140,23 @@ class Names:
     CVAT has it, where there is only one video.
     """
 
-    def __init__(self, table: dict[str, dict[str, Source]], files: Iterable[str] = ()) -> None:
+    def __init__(self, table: Mapping[str, Mapping[str, Source]], files: Iterable[str] = ()) -> None:
         self._videos = {_key(file): file for file in files}
         self._only = next(iter(self._videos)) if len(table) == 1 and self._videos else None
-        self._all = {_key(name): name for own in table.values() for name in own}
+        self._files: dict[str, list[FileNames]] = defaultdict(list)
+        """Video files by what their names, and their flat names, have before the number."""
+        self._images: dict[str, str] = {}
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._flat: dict[str, list[str]] = defaultdict(list)
-        for video in table.keys() - set(self._videos.values()):
-            for name in table[video]:
-                self._stems[_key(name.rpartition("/")[2])].append(name)
-        for name in self._all.values():
+        for own in table.values():
+            if not isinstance(own, FileFrames):
+                self._images |= {_key(name): name for name in own}
+                for name in own:
+                    self._stems[_key(name.rpartition("/")[2])].append(name)
+            elif own:
+                for first in (own.names[0], flat_name(own.names[0])):
+                    self._files[_key(first).rpartition("_")[0]].append(own.names)
+        for name in self._images.values():
             self._flat[_key(flat_name(name))].append(name)
 
     def find(self, written: str) -> list[str]:
@@ -158,10 +171,10 @@ class Names:
         return next((found for tail in tails if (found := self._find(tail))), [])
 
     def _find(self, key: str) -> list[str]:
-        if key in self._all:
-            return [self._all[key]]
+        if (whole := self._whole(key)) is not None:
+            return [whole]
         directory, _, stem = key.rpartition("/")
-        flat = self._flat.get(stem, [])
+        flat = [*self._flat.get(stem, []), *self._numbered(stem)]
         if not directory and len(flat) == 1:
             return flat  # it says the video too, which a stem does not
         found = {} if directory else dict.fromkeys(self._stems.get(stem, []))
@@ -171,8 +184,20 @@ class Names:
             if self._only and not directory and match["base"] == "frame":
                 videos.add(self._only)
             names = (_key(video_frame(self._videos[video], int(match["number"]))) for video in videos)
-            found |= dict.fromkeys(self._all[name] for name in names if name in self._all)
+            found |= dict.fromkeys(whole for name in names if (whole := self._whole(name)) is not None)
         return list(found) or flat
+
+    def _whole(self, key: str) -> str | None:
+        """The frame of this name."""
+        if key in self._images or "/" not in key:
+            return self._images.get(key)
+        return next(reversed(self._numbered(key)), None)
+
+    def _numbered(self, key: str) -> list[str]:
+        """The frames of video files that have this name or flat name, each under its own."""
+        before, _, digits = key.rpartition("_")
+        found = [name for own in self._files.get(before, ()) if (name := own.numbered(digits)) is not None]
+        return found if "/" in key else [name for name in found if self._whole(_key(name)) == name]
 
 
 def _key(name: str) -> str:

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import ConfigDict, Field, PlainSerializer, PositiveInt, ValidationError
 
 from ifrkit.artifacts.atomic import open_atomic, write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
@@ -266,6 +266,10 @@ class Broken(Config):
     fault: str
 
 
+def _listed(numbers: Sequence[int]) -> list[int]:
+    return list(numbers)
+
+
 class Video(Config):
     """What was predicted of one video; its files are NAME/labels/FRAME.png and NAME/overlay.mp4."""
 
@@ -280,7 +284,7 @@ class Video(Config):
     """(height, width) at which the networks saw them."""
     frames: int = 0
     """Predicted, without the broken ones."""
-    key_frames: list[int] = []
+    key_frames: Annotated[MutableSequence[int], PlainSerializer(_listed)] = []
     """Their positions, from 0; broken frames have one too."""
     broken: list[Broken] = []
 

@@ -24,7 +24,7 @@ class Footage:
         self.read = read_frames(found, frames, lambda probed: display.track(probed, "count frames", total=len(probed)))
         self.path = frames
         self.videos = self.read.table
-        self.sources = {name: source for table in self.videos.values() for name, source in table.items()}
+        self.sources = self.read.sources
         self._names = Names(self.videos, self.read.files)
 
     def candidates(self, chosen: Iterable[str], clip_length: int) -> list[str]:
@@ -34,8 +34,8 @@ class Footage:
         """
         taken = set(chosen)
         found: list[str] = []
-        for video, table in self.videos.items():
-            names = list(table)
+        for video in self.videos:
+            names = self.read.names(video)
             for begin, end in self.read.stretches(video):
                 labels = [i for i, name in enumerate(names[begin:end]) if name in taken]
                 pieces = cut(["train"] * (end - begin), labels, clip_length)

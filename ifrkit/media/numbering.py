@@ -71,7 +71,7 @@ def last_number(name: str) -> int | None:
 
 def jumps(numbers: Sequence[Decimal | int]) -> tuple[int, ...]:
     """Places where a stretch of a video begins that is not its first: the number jumps there, or goes back."""
-    steps = [Decimal(b) - Decimal(a) for a, b in pairwise(numbers)]
+    steps = [] if isinstance(numbers, range) else [Decimal(b) - Decimal(a) for a, b in pairwise(numbers)]
     if not steps:
         return ()
     usual = median(steps)

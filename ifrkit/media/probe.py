@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def _file(video: Video) -> Facts:
     return Facts(size, fps if 0 < fps <= 1000 else None, max(claimed, 0), {})
 
 
-def file_notes(name: str, numbers: list[int], claimed: int) -> list[str]:
+def file_notes(name: str, numbers: Sequence[int], claimed: int) -> list[str]:
     """What to say of a video file of which these frames decode. claimed: how many its header tells of."""
     broken = (numbers[-1] + 1 if numbers else 0) - len(numbers)
     notes = [f"{name}: {broken} broken frames left out"] if broken else []

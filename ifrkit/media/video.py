@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -146,13 +147,13 @@ class VideoReader:
         """When the frame that `next_number` went to is shown, in milliseconds."""
         return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
 
-    def numbers(self) -> list[int]:
-        """The frames that really decode (the header's count is often wrong by a few)."""
+    def numbers(self) -> Sequence[int]:
+        """The frames that really decode (the header's count is often wrong by a few): a range where none is missing."""
         self._open()
-        found = []
+        found = array("q")
         while (number := self.next_number()) is not None:
             found.append(number)
-        return found
+        return range(len(found)) if not found or found[-1] == len(found) - 1 else found
 
     def claimed(self) -> int:
         """Number of frames by the file's header; far above what decodes when the file is cut off."""

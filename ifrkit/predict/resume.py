@@ -10,6 +10,8 @@ What is damaged is predicted again, with a line that says so: nothing of it is l
 from __future__ import annotations
 
 import time
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -35,7 +37,7 @@ class Progress:
         self.done = self._complete(names) if job.resumed else []
         self._before = self._current() if job.resumed else None
 
-    def key_frames(self, name: str) -> list[int]:
+    def key_frames(self, name: str) -> Sequence[int]:
         """Positions of the key frames of a video, up to one before which every frame's label is on the disk."""
         return self._before.key_frames if self._before and self._before.name == name else []
 
@@ -58,11 +60,11 @@ class Progress:
 
     def save(self, record: Video, number: int) -> None:
         """Save how far a video has come. Of the frames up to `number` the writers may still hold the last ones."""
-        written = [key for key in record.key_frames if key < number - DEPTH]
+        written = array("q", (key for key in record.key_frames if key < number - DEPTH))
         current = record.model_copy(update={"key_frames": written})
         before = self.key_frames(record.name)
         if len(before) > len(written):
-            current.key_frames = before  # stopped again before it was as far as the first time
+            current.key_frames = array("q", before)  # stopped again before it was as far as the first time
         step = record.frames + sum(video.frames for video in self.done)
         told = {"step": step, "steps": max(step, self._steps)}
         write_note(self._path, {**told, "current": current.model_dump(mode="json")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -86,6 +87,7 @@ class _Run:
         seen_at = self.segmenter.seen_at(fact.size, self.job.config)
         origin = source.live or readable(source.path.resolve().name)
         record = Video(name=source.name, source=origin, size=fact.size, seen_at=seen_at)
+        record.key_frames = array("q")  # a long video may have as many as frames
         self.predictor.restart()
         begun, before = time.perf_counter(), self._predicted
         with ExitStack() as stack:

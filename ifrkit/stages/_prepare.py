@@ -40,13 +40,15 @@ def run(job: Job) -> None:
     key = _plan_key(config, index, dataset.fingerprint())
     finished = _finished(job, index, key)
     todo = [number for number in range(len(index.files)) if number not in finished]
-    names = [name for number in todo for name in index.files[number].frames]
+    visible = {clip.frames[i]: clip.split for clip in index.clips for i in clip.labeled}
+    names = (name for number in todo for name in index.files[number].frames)
     total = sum(len(file.frames) for file in index.files)
-    workers = min(cores(), len(names)) if config.runtime.workers else 0
+    left = sum(len(index.files[number].frames) for number in todo)
+    workers = min(cores(), left) if config.runtime.workers else 0
     with FrameReader(dataset, recipe, names, workers) as frames:
-        tracked = iter(job.display.track(frames, f"prepare {config.dataset}", total=total, start=total - len(names)))
+        tracked = iter(job.display.track(frames, f"prepare {config.dataset}", total=total, start=total - left))
         for number in todo:
-            finished[number] = _write_file(job, writer, number, tracked, key)
+            finished[number] = _write_file(job, writer, number, tracked, key, visible)
     _report(job, index, list(finished.values()))
     writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
     store = ClipStore(job.directory)
@@ -73,10 +75,11 @@ def _recipe(config: PrepareConfig, index: StoreIndex, own_size: tuple[int, int])
     )
 
 
-def _write_file(job: Job, writer: ClipStoreWriter, number: int, frames: Iterator[StoredFrame], key: str) -> Counts:
-    """Write one file, then a note in scratch that it is complete, with its label histogram."""
+def _write_file(
+    job: Job, writer: ClipStoreWriter, number: int, frames: Iterator[StoredFrame], key: str, visible: dict[str, Split]
+) -> Counts:
+    """Write one file, then a note in scratch that it is complete, with the histogram of its visible labels."""
     classes = writer.index.labels.num_classes
-    visible = {clip.frames[i]: clip.split for clip in writer.index.clips for i in clip.labeled}
     counts: Counts = {split: [0] * (classes + 1) for split in SPLITS}
     entry = writer.index.files[number]
     with writer.file(number) as file:

@@ -8,6 +8,7 @@ from data_prep.base import Dataset
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.names import Chosen, Names
 from ifrkit.core.records import ClipRecord, Split
 from ifrkit.data.store.index import StoreFile, StoreIndex
 from ifrkit.data.store.layout import require_size
@@ -51,7 +52,7 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
 
 def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, tuple[int, int]]:
     """Which frame goes into which file, and the (height, width) of the first one in the dataset."""
-    names = list(dict.fromkeys(name for clip in clips for name in clip.frames))
+    names = Names(dict.fromkeys(name for clip in clips for name in clip.frames))
     height, width = dataset.frame_size(names[0]) or dataset.frame(names[0]).shape[:2]
     size = config.size or dataset.default_size or (height, width)
     if dataset.has_flow and size != (height, width):
@@ -60,8 +61,8 @@ def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -
     # An upper bound: labels pack well, and encoded frames are smaller than raw ones.
     frame_bytes = size[0] * size[1] * (3 + 1 + (18 if dataset.has_flow else 0))
     length = max(1, (config.file_mib << 20) // frame_bytes)
-    parts = [names[i : i + length] for i in range(0, len(names), length)]
-    files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=tuple(part)) for n, part in enumerate(parts))
+    parts = [range(len(names))[i : i + length] for i in range(0, len(names), length)]
+    files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=Chosen(names, part)) for n, part in enumerate(parts))
     space = dataset.label_space()
     index = StoreIndex(
         name=config.dataset,

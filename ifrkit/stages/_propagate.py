@@ -41,7 +41,7 @@ def run(job: Job) -> None:
     What is known of each frame waits in the notes of the files, so memory hardly grows with the length of the videos.
     """
     config: PropagateConfig = job.config
-    store = ClipStore.of(job.input("clips"))
+    store = ClipStore.of(job.input("clips"), kept=0)  # the uses of a label follow each other
     found = chains(store)
     total = sum(map(len, found))
     paths = [job.directory / file_name(number) for number in range(-(-total // PER_FILE))]

@@ -10,10 +10,10 @@ import small_stores
 
 from ifrkit.artifacts.indexes import CarriedFrame, Provenance, Pseudo, write_long
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.names import Chosen, Names
 from ifrkit.core.records import ClipRecord
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.index import INDEX
-from ifrkit.data.store.names import Chosen, Names
 
 ODD = ("a/000001", "strasse/ß 1", "", "\N{GRINNING FACE}", "broken\udcff")
 

@@ -115,7 +115,7 @@ def test_a_video_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
     save_video(tmp_path / "a.avi", [np.full((32, 32, 3), 10 * n, np.uint8) for n in range(6)])
     path = (tmp_path / "a.avi").rename(tmp_path / f"{LATIN}.avi")
     assert video_size(path) == (32, 32)
-    assert VideoReader(path).numbers() == list(range(6))
+    assert list(VideoReader(path).numbers()) == list(range(6))
     sources, _ = survey([str(path)])
     assert [item.name for item in read(*sources[0])] == [f"{n:06}" for n in range(6)]
     assert sources[0][0].name == "straße"

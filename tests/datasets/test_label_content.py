@@ -399,7 +399,7 @@ def test_labels_beside_their_frames(tmp_path: Path, frames: str, masks: str, suf
     options = {"frames": "data", **({"labels": "data"} if named else {})}
     dataset = Dataset(tmp_path, Dataset.Config.model_validate({"clip_length": 4, **options}))
     assert {clip.video for clip in dataset.clips()} == {f"v1/{frames}", f"v2/{frames}"}
-    assert len(dataset.catalog.labels) == len(dataset.catalog.frames) == 12
+    assert len(dataset.catalog.labels) == len(dataset.sources) == 12
     assert np.array_equal(dataset.label(f"v2/{frames}/00000003"), ids // 7)
     assert dataset.frame(f"v2/{frames}/00000003").max() == 60
     assert any(f"as v1/{masks} and v1/{frames}" in line for line in dataset.summary())

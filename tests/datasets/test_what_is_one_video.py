@@ -278,7 +278,7 @@ def test_broken_frames_of_a_video_file_keep_their_numbers(tmp_path: Path) -> Non
     """A label named after frame 6 belongs to frame 6, whatever is broken before it."""
     path = own_videos.write_video(tmp_path / "frames.avi", own_videos.street(9))
     own_videos.break_avi(path, 4)
-    assert VideoReader(path).numbers() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert list(VideoReader(path).numbers()) == [0, 1, 2, 3, 5, 6, 7, 8]
     whole = own_videos.write_video(tmp_path / "whole.avi", own_videos.street(9))
     np.testing.assert_array_equal(VideoReader(path).read(6), VideoReader(whole).read(6))
     footage = Footage(path, tmp_path / "labels", Silent())
@@ -360,7 +360,7 @@ def test_a_gif_is_a_video_of_all_its_frames(tmp_path: Path) -> None:
     _animation(tmp_path / "frames/walk.gif", pages=4)
     videos, lines = _everywhere(tmp_path / "frames")
     assert (videos, lines) == ([["walk.gif"]], [])
-    assert VideoReader(tmp_path / "frames/walk.gif").numbers() == [0, 1, 2, 3]
+    assert list(VideoReader(tmp_path / "frames/walk.gif").numbers()) == [0, 1, 2, 3]
 
 
 def test_masks_beside_frames_are_no_video_anywhere(tmp_path: Path) -> None:

@@ -56,9 +56,12 @@ class ClipStoreWriter:
 class ClipStore:
     """A store to read from. `clips` are indexed by the number that all methods here take."""
 
-    def __init__(self, path: Path) -> None:
-        """path: the directory of a clips artifact. Raises ArtifactError if it holds no readable index."""
-        self.path = path
+    def __init__(self, path: Path, kept: int = _UNPACKED_BYTES) -> None:
+        """path: the directory of a clips artifact. kept: bytes of unpacked labels that are kept, one at least.
+
+        Raises ArtifactError if it holds no readable index.
+        """
+        self.path, self._kept = path, kept
         self.index, self._rows = read_index(path)
         self.clips = list(self.index.clips)
         self._ends = list(accumulate(len(file.frames) for file in self.index.files))
@@ -67,9 +70,9 @@ class ClipStore:
         self._process = os.getpid()
 
     @classmethod
-    def of(cls, artifact: Artifact) -> ClipStore:
+    def of(cls, artifact: Artifact, kept: int = _UNPACKED_BYTES) -> ClipStore:
         """The store of a clips artifact. Raises ArtifactError, too, if its index is not as recorded."""
-        return cls(artifact.file(INDEX).parent)
+        return cls(artifact.file(INDEX).parent, kept)
 
     @property
     def name(self) -> str:
@@ -160,7 +163,7 @@ class ClipStore:
         if name not in self._labels:
             file, row = self._row(clip, index)
             label = self._there(file.label(row), clip, index, "label")
-            while self._labels and (len(self._labels) + 1) * label.nbytes > _UNPACKED_BYTES:
+            while self._labels and (len(self._labels) + 1) * label.nbytes > self._kept:
                 self._labels.popitem(last=False)
             label.flags.writeable = False  # the next one who asks gets the same
             self._labels[name] = label
@@ -193,7 +196,7 @@ class ClipStore:
         return self._files[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "kept": self._kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]

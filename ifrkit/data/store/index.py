@@ -15,10 +15,10 @@ from pydantic import Field
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import PASSING
+from ifrkit.core.names import Chosen, Names
 from ifrkit.core.plain import read_plain
 from ifrkit.core.records import ClipRecord, FrameNames, LabelSpace, Split
 from ifrkit.data.store.layout import REMAKE, Layout
-from ifrkit.data.store.names import Chosen, Names
 
 INDEX = "clips.json"
 _FIELDS = set(ClipRecord.model_fields)

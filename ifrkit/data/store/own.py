@@ -25,7 +25,8 @@ def open_file(path: Path) -> h5py.File:
     path.stat()
     if not path.is_file():
         raise CorruptRow("it is not a plain file")
-    return h5py.File(path, "r", locking=False)
+    # No cache of unpacked chunks, which HDF5 2 lets grow to 8 MiB a dataset: who reads one again keeps it.
+    return h5py.File(path, "r", locking=False, rdcc_nbytes=0)
 
 
 def own(file: h5py.File, name: str, shape: tuple[int | None, ...], dtype: str) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -81,18 +83,19 @@ def _size(frame: Frame) -> tuple[int, int]:
 class FrameReader:
     """Reads frames in worker processes; with workers=0 in this one. Use as a context manager."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, names: Sequence[str], workers: int) -> None:
+    def __init__(self, dataset: Dataset, recipe: Recipe, names: Iterable[str], workers: int) -> None:
         height, width = recipe.size
         stored = height * width * (3 + (18 if dataset.has_flow else 0))
         length = max(1, min(32, CHUNK_BYTES // stored))
-        self._chunks = [names[i : i + length] for i in range(0, len(names), length)]
+        names = iter(names)
+        self._chunks = iter(lambda: list(islice(names, length)), [])
         self._dataset, self._recipe, self._ahead = dataset, recipe, 2 * workers
         self._pool = None
         if workers:
             # Pickled here, not inherited: an open video file must not be shared with its copies.
             # Which frames have a label goes with each task: of a long video that is a long list.
             short = replace(recipe, labels=frozenset(), full_labels=frozenset())
-            arguments = (pickle.dumps((dataset, short)), os.getpid())
+            arguments = (pickle.dumps((dataset.reader(), short)), os.getpid())
             self._pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=arguments)
         self._pending: deque[Future[list[StoredFrame]]] = deque()
         self._fill()  # forks now, while no other thread (a progress bar's) can hold a lock
@@ -118,8 +121,7 @@ class FrameReader:
             yield from done
 
     def _fill(self) -> None:
-        while self._pool and self._chunks and len(self._pending) < self._ahead:
-            names = self._chunks.pop(0)
+        while self._pool and len(self._pending) < self._ahead and (names := next(self._chunks, None)):
             labels = (frozenset(names) & kept for kept in (self._recipe.labels, self._recipe.full_labels))
             self._pending.append(self._pool.submit(_read, names, *labels))
 
@@ -133,6 +135,8 @@ def _start_worker(pickled: bytes, parent: int) -> None:
 
     # Signals to the group are the parent's business: it finishes in order. The workers end when it does.
     os.setpgrp()
+    # What the parent held is shared until someone writes to it, as a collection does to every object that it looks at.
+    gc.freeze()
     cv2.setNumThreads(0)
     _worker = pickle.loads(pickled)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -41,11 +41,11 @@ class Names(Sequence[str]):
 
 
 class Chosen(Sequence[str]):
-    """Some of `Names`, by their numbers `rows`. Equal to a tuple of the same texts."""
+    """Some of `names`, by their numbers `rows`. Equal to a tuple of the same texts."""
 
     __slots__ = ("names", "rows")
 
-    def __init__(self, names: Names, rows: Sequence[int]) -> None:
+    def __init__(self, names: Sequence[str], rows: Sequence[int]) -> None:
         self.names, self.rows = names, rows
 
     def __len__(self) -> int:
