@@ -266,10 +266,6 @@ class Broken(Config):
     fault: str
 
 
-def _listed(numbers: Sequence[int]) -> list[int]:
-    return list(numbers)
-
-
 class Video(Config):
     """What was predicted of one video; its files are NAME/labels/FRAME.png and NAME/overlay.mp4."""
 
@@ -284,7 +280,7 @@ class Video(Config):
     """(height, width) at which the networks saw them."""
     frames: int = 0
     """Predicted, without the broken ones."""
-    key_frames: Annotated[MutableSequence[int], PlainSerializer(_listed)] = []
+    key_frames: Annotated[MutableSequence[int], PlainSerializer(lambda numbers: [*numbers])] = []
     """Their positions, from 0; broken frames have one too."""
     broken: list[Broken] = []
 
