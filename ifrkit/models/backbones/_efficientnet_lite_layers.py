@@ -20,6 +20,7 @@ from itertools import islice
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.models.depthwise import depthwise
 from ifrkit.models.layers import init_convolutions
 from ifrkit.models.trunk import Trunk
 
@@ -62,7 +63,9 @@ class SameConv(nn.Conv2d):
             x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2))
             bottom = right = 0
         around = (bottom // 2, right // 2)  # the same on both sides: the convolution pads by itself, without a copy
-        return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
+        if self.groups > 1:
+            return depthwise(x, self.weight, self.stride[0], around, self.dilation[0])
+        return F.conv2d(x, self.weight, None, self.stride, around, self.dilation)
 
     def _missing(self, size: int) -> int:
         """How many pixels a side of this size lacks."""
