@@ -47,14 +47,18 @@ class Jitter:
 
     def apply(self, images_b3hw: Tensor, params_bp: Tensor) -> Tensor:
         """uint8 RGB images, each by its own parameters (b, 6); gives uint8 (b, 3, h, w)."""
+        turned, grayed, blurred = (params_bp[:, 3:] != 0).any(0).tolist()  # asked where they were drawn: no wait for it
         params = params_bp.to(images_b3hw.device)[:, :, None, None, None]
         brightness, contrast, saturation, hue, gray, blur = params.unbind(1)
-        x = (images_b3hw.float() / 255 * brightness).clamp(0, 1)
+        x = (images_b3hw.contiguous().float() / 255 * brightness).clamp(0, 1)  # planes of one colour are faster
         x = _blend(x, _gray(x).mean((2, 3), keepdim=True), contrast)
         x = _blend(x, _gray(x), saturation)
-        x = torch.where(hue != 0, turn_hue(x, hue), x)
-        x = torch.where(gray > 0, _gray(x), x)
-        x = torch.where(blur > 0, gaussian_blur(x, blur.flatten()), x)
+        if turned:
+            x = torch.where(hue != 0, turn_hue(x, hue), x)
+        if grayed:
+            x = torch.where(gray > 0, _gray(x), x)
+        if blurred:
+            x = torch.where(blur > 0, gaussian_blur(x, blur.flatten()), x)
         return (x * 255).round().to(torch.uint8)
 
 
