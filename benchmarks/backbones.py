@@ -36,6 +36,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "... compiled": {**COMPACT, "compile": True},
     "... five views in one pass": {**COMPACT, "layout": "channels-last", "views": 5},
     "lite0, 5 stages, 1/8, light": {**COMPACT, "stride": 8},
+    "... 1/8, channels-last": {**COMPACT, "stride": 8, "layout": "channels-last"},
+    "... 1/8, bf16, channels-last": {**COMPACT, "stride": 8, "layout": "channels-last", "bf16": True},
     "lite0, 1/8, psp": {"backbone": "efficientnet-lite0", "stride": 8, "head": "psp"},
     "lite0, 1/16, light": {"backbone": "efficientnet-lite0", "stride": 16, "head": "light"},
     "lite0, 1/32, light": {"backbone": "efficientnet-lite0", "stride": 32, "head": "light"},

@@ -92,7 +92,8 @@ class LoopConfig(Config):
     eval_every: int = Field(1000, ge=1)
     clip_norm: float | None = Field(None, gt=0)
     """A longer gradient of all parameters is shortened to this norm."""
-    amp: Literal["off", "bf16", "fp16"] = "off"
+    amp: Literal["off", "bf16", "fp16", "auto"] = "off"
+    """Half precision of the forward passes. auto: bf16 where processor or GPU compute in it, else off."""
     channels_last: bool = False
 
     def share(self, ranks: int) -> int:

@@ -24,7 +24,8 @@ from ifrkit.reproduce.estimate import Step, Training
 from ifrkit.stages.prepare import STAGE
 from ifrkit.stages.runner import Run, execute
 from ifrkit.train.flow import FlowTask
-from ifrkit.train.loop import AMP, Task
+from ifrkit.train.half_precision import autocast
+from ifrkit.train.loop import Task
 from ifrkit.train.stage_one import BranchTask
 from ifrkit.train.stage_two import FusionTask
 
@@ -100,7 +101,7 @@ class Probe:
 
         def run() -> None:
             for batch in batches:
-                with torch.autocast(self.device.type, AMP[loop.amp], enabled=loop.amp != "off"):
+                with autocast(loop.amp, self.device):
                     terms = task.module(batch, 10**9)
                 torch.autograd.backward(torch.stack([term.float() for term in terms.values()]).sum())
             if self.device.type == "cuda":

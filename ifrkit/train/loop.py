@@ -30,10 +30,9 @@ from ifrkit.media.pictures import Rgb
 from ifrkit.models.weights import packed, save_weights
 from ifrkit.train import distributed
 from ifrkit.train.events import EventLog, LossWatch
+from ifrkit.train.half_precision import autocast, computed_in
 from ifrkit.train.state import load_state, require_finite, save_state
 from ifrkit.train.threads import ThreadWatch
-
-AMP = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Task:
@@ -132,6 +131,8 @@ class _Run:
         self.device = next(task.module.parameters()).device
         if loop.channels_last:
             task.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        if loop.amp == "auto" and computed_in(loop.amp, self.device) == "bf16":
+            self.display.info(f"{name}: computed in bfloat16 (--set loop.amp=off: in float32)")
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=loop.amp == "fp16")
         self.watch = LossWatch()
         self.result = FitResult()
@@ -156,7 +157,7 @@ class _Run:
             batch = self.task.to_device(next(batches))
             torch.manual_seed(key_seed(self.seed, "step", self.name, step, micro, self.rank))
             with self._no_sync(micro):
-                with torch.autocast(self.device.type, AMP[self.loop.amp], enabled=self.loop.amp != "off"):
+                with autocast(self.loop.amp, self.device):
                     terms = self.wrapped(batch, step)
                 total = torch.stack([term.float() for term in terms.values()]).sum()
                 self.scaler.scale(total / self.loop.accumulate).backward()  # type: ignore[no-untyped-call]

@@ -131,6 +131,17 @@ def test_bf16_and_channels_last_train(tmp_path: Path) -> None:
     assert files(tmp_path / "bf16") != files(tmp_path / "fp32")
 
 
+@pytest.mark.parametrize(("able", "same"), [(True, "bf16"), (False, "off")])
+def test_auto_is_bf16_where_the_processor_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, able: bool, same: str
+) -> None:
+    monkeypatch.setattr("ifrkit.train.half_precision.computes_bfloat16", lambda: able)
+    train(tmp_path / "auto", amp="auto")
+    train(tmp_path / same, amp=same)
+    weights = [(tmp_path / place / "toy.last.safetensors").read_bytes() for place in ("auto", same)]
+    assert weights[0] == weights[1]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     result = train(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
