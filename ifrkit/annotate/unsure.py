@@ -18,6 +18,7 @@ from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import frame_tensor
 from ifrkit.media.numbering import last_number
+from ifrkit.models.layers import enlarged
 from ifrkit.models.network import Network
 from ifrkit.trained import load_branch
 
@@ -82,7 +83,7 @@ def _predicted(network: Network, image_13hw: torch.Tensor) -> tuple[NDArray[np.f
     """The mean feature (c) at length 1, and the probabilities (k, h, w)."""
     f_bchw = network.features(network.normalise(image_13hw))
     logits_bkhw = network.classify(f_bchw)
-    size = image_13hw.shape[-2:]
-    logits_bkhw = torch.nn.functional.interpolate(logits_bkhw, size, mode="bilinear", align_corners=False)
+    height, width = image_13hw.shape[-2:]
+    logits_bkhw = enlarged(logits_bkhw, network.stride, (height, width))
     feature_c = torch.nn.functional.normalize(f_bchw.float().mean((2, 3)))[0]
     return feature_c.cpu().numpy(), logits_bkhw.float().softmax(1)[0].cpu().numpy()

@@ -63,20 +63,20 @@ class VideoModel(video.VideoModel):
         window, turn = _window(frames_bt3hw), (frames_bt3hw.shape[1] - 1) % COUNT
         *before, own = (self._sub(i).features(frame) for i, frame in zip(_order(turn), window, strict=True))
         earlier = [self._sub(i).kept(f) for i, f in zip(_order(turn), before, strict=False)]
-        return resize(self._sub(turn).scores(own, earlier)[0], size_of(frames_bt3hw))
+        return self._sub(turn).whole(own, earlier, size_of(frames_bt3hw))
 
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
         """All sub-networks see the frame."""
         *others, own = (self._sub(i).features(key_b3hw) for i in _order(0))
         earlier = tuple(self._sub(i).kept(f) for i, f in zip(_order(0), others, strict=False))
-        logits = resize(self._sub(0).scores(own, earlier)[0], size_of(key_b3hw))
+        logits = self._sub(0).whole(own, earlier, size_of(key_b3hw))
         return logits, State(0, (*earlier[1:], self._sub(0).kept(own)))
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:
         turn = (state.turn + 1) % COUNT
         network = self._sub(turn)
         own = network.features(frame_b3hw)
-        logits = resize(network.scores(own, state.earlier)[0], size_of(frame_b3hw))
+        logits = network.whole(own, state.earlier, size_of(frame_b3hw))
         return logits, State(turn, (*state.earlier[1:], network.kept(own)))
 
     def phases(self) -> Sequence[Phase]:

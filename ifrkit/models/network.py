@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
 from ifrkit.models.batch_norm import set_rule
-from ifrkit.models.layers import seeded
+from ifrkit.models.layers import enlarged, seeded
 from ifrkit.models.norm_rules import rules_of
 from ifrkit.models.normalisation import Normalisation
 
@@ -74,8 +73,8 @@ class Network(nn.Module):
 
     def forward(self, images_b3hw: Tensor) -> Tensor:
         """Logits (b, num_classes, h, w) at the size of the images."""
-        logits = self.classify(self.features(images_b3hw))
-        return F.interpolate(logits, images_b3hw.shape[-2:], mode="bilinear", align_corners=False)
+        height, width = images_b3hw.shape[-2:]
+        return enlarged(self.classify(self.features(images_b3hw)), self.stride, (height, width))
 
 
 def build_network(config: NetworkConfig, num_classes: int, seed: int) -> Network:

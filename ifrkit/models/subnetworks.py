@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ifrkit.core.precision import at_least_float32
 from ifrkit.models.batch_norm import set_rule
-from ifrkit.models.layers import ConvBNReLU
+from ifrkit.models.layers import ConvBNReLU, enlarged
 from ifrkit.models.network import Network
 
 DEPTH = 64
@@ -79,6 +79,10 @@ class SubNetwork(nn.Module):
         joined_bchw = joined_bnc.transpose(1, 2).reshape(value_bchw.shape)
         joined, alone = (self.head(self.norm(x)) for x in (joined_bchw + value_bchw, value_bchw))
         return joined, alone
+
+    def whole(self, f_bchw: Tensor, earlier: Sequence[Earlier], size: tuple[int, int]) -> Tensor:
+        """The joined ones at the size of the frame: (b, k, h, w)."""
+        return enlarged(self.scores(f_bchw, earlier)[0], self.trunk.stride, size)
 
 
 def attend(query_bnd: Tensor, key_bmd: Tensor, value_bmc: Tensor) -> Tensor:

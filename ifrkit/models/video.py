@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.flownet import FlowNetS
+from ifrkit.models.layers import enlarged
 from ifrkit.models.losses import cross_entropy
 from ifrkit.models.network import Network
 
@@ -91,7 +92,7 @@ class VideoModel(nn.Module):
         """Scores (b, k, ceil(h/4), ceil(w/4)) of one branch. Only its classifier ever trains, as in IFR."""
         with torch.no_grad():
             f_bchw = branch.features(seg_b3hw)
-        return F.interpolate(branch.classify(f_bchw), quarter(seg_b3hw), mode="bilinear", align_corners=False)
+        return enlarged(branch.classify(f_bchw), branch.stride, quarter(seg_b3hw), step=4)
 
 
 def flow_input(frames_b3hw: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ifrkit.config.train_branches import TrainBranchesConfig
@@ -17,6 +16,7 @@ from ifrkit.data.loading.stream import Span
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.features import WEIGHTS, CachedFeatures
 from ifrkit.metrics.base import Ids
+from ifrkit.models.layers import enlarged
 from ifrkit.models.network import Network
 from ifrkit.models.trunk import Trunk
 from ifrkit.models.weights import load_weights
@@ -110,4 +110,4 @@ class CachedTask(BranchTask):
         rows = [self.cached.maps(self.clips.store.rows(clip)[index], False) for clip, index in frames]
         maps = [torch.from_numpy(np.stack(part)).to(self.device).float() for part in zip(*rows, strict=True)]
         logits_bkhw = self.exported.classify(self.exported.features(maps))  # type: ignore[arg-type]
-        return F.interpolate(logits_bkhw, self.clips.store.size, mode="bilinear", align_corners=False)
+        return enlarged(logits_bkhw, self.exported.stride, self.clips.store.size)

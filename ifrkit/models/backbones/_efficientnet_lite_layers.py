@@ -63,9 +63,9 @@ class SameConv(nn.Conv2d):
             x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2))
             bottom = right = 0
         around = (bottom // 2, right // 2)  # the same on both sides: the convolution pads by itself, without a copy
-        if self.groups > 1:
+        if self.groups > 1 and self.bias is None:  # a batch norm that an export folds in leaves a bias
             return depthwise(x, self.weight, self.stride[0], around, self.dilation[0])
-        return F.conv2d(x, self.weight, None, self.stride, around, self.dilation)
+        return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
 
     def _missing(self, size: int) -> int:
         """How many pixels a side of this size lacks."""
@@ -125,10 +125,18 @@ class EfficientNetLite(Trunk):
         return [[self.stem, self.stem_bn], *(list(islice(blocks, count)) for count in self.counts)]
 
     def forward(self, images_b3hw: Tensor) -> list[Tensor]:
-        """The maps, of either sign, the deepest last."""
+        """The maps, of either sign, the deepest last.
+
+        The image is filled up to whole cells of the deepest map. "SAME" begins one pixel earlier where a side is odd:
+        else what a cell sees would depend on the size of the frame, and differ from training.
+        """
+        height, width = images_b3hw.shape[-2:]
+        below, right = (-side % self.strides[-1] for side in (height, width))
+        if below or right:
+            images_b3hw = F.pad(images_b3hw, (0, right, 0, below), mode="replicate")
         x_bchw, maps = F.relu6(self.stem_bn(self.stem(images_b3hw))), []
         for index, block in enumerate(self.blocks):
             x_bchw = block(x_bchw)
             if index in self.kept:
                 maps.append(x_bchw)
-        return maps
+        return [m[..., : -(-height // s), : -(-width // s)] for m, s in zip(maps, self.strides, strict=True)]

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, scale_channels
+from ifrkit.models.layers import ConvBNReLU, enlarged, scale_channels
 
 _RATES = (12, 24, 36)
 
@@ -35,6 +34,7 @@ class Head(base.Head):
         """channels, strides: of both maps. width scales the 256 channels of the head and the 48 of the early map."""
         low, high = channels
         super().__init__(scale_channels(256, width), strides[0], num_classes, dropout)
+        self.strides = strides
         own, reduced = self.feature_channels, scale_channels(48, width)
         rates = (1, *(max(1, rate * 8 // strides[1]) for rate in _RATES))
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvBNReLU(high, own, 1))
@@ -48,7 +48,8 @@ class Head(base.Head):
         """Backbone maps -> f before its ReLU, of either sign."""
         low_bchw, high_bchw = maps
         context = self.bottleneck(torch.cat([self._pooled(high_bchw), *(m(high_bchw) for m in self.aspp_modules)], 1))
-        context = F.interpolate(context, low_bchw.shape[-2:], mode="bilinear", align_corners=False)
+        height, width = low_bchw.shape[-2:]
+        context = enlarged(context, self.strides[1], (height, width), self.strides[0])
         first, last = self.sep_bottleneck
         joined_bchw = first(torch.cat([context, self.c1_bottleneck(low_bchw)], dim=1))
         f_bchw: Tensor = last.bn(last.conv(joined_bchw))  # type: ignore[operator]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, conv, scale_channels
+from ifrkit.models.layers import ConvBNReLU, conv, enlarged, scale_channels
 
 
 class Head(base.Head):
@@ -30,6 +29,7 @@ class Head(base.Head):
     ) -> None:
         inner = scale_channels(96, width)
         super().__init__(inner, strides[0], num_classes, dropout)
+        self.strides = strides
         self.projections = nn.ModuleList(nn.Sequential(conv(c, inner, 1), nn.BatchNorm2d(inner)) for c in channels)
         self.gate = nn.Conv2d(channels[-1], inner, 1)
         self.bottleneck = ConvBNReLU(inner, inner, 3)
@@ -39,6 +39,7 @@ class Head(base.Head):
         """Maps, the finer first -> f before its ReLU, of either sign."""
         fine_bchw, deep_bchw = (project(x) for project, x in zip(self.projections, maps, strict=True))
         gate_bc11 = self.gate(maps[-1].mean((2, 3), keepdim=True)).sigmoid()
-        deep_bchw = F.interpolate(deep_bchw * gate_bc11, fine_bchw.shape[-2:], mode="bilinear", align_corners=False)
+        height, width = fine_bchw.shape[-2:]
+        deep_bchw = enlarged(deep_bchw * gate_bc11, self.strides[1], (height, width), self.strides[0])
         f_bchw: Tensor = self.bottleneck.bn(self.bottleneck.conv((fine_bchw + deep_bchw).relu()))
         return f_bchw
