@@ -1,4 +1,4 @@
-"""Frames whose sides are no multiples of a stride: the last cells reach over the frame, and no other one is moved."""
+"""Frames whose sides are not multiples of a stride: the last cells reach over the frame, and no other one is moved."""
 
 from __future__ import annotations
 
