@@ -18,7 +18,7 @@ from ifrkit.data.pixels.flow import consistent_flow
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import frame_tensor
 from ifrkit.media.numbering import last_number
-from ifrkit.models.layers import enlarged
+from ifrkit.models.cells import enlarged
 from ifrkit.models.network import Network
 from ifrkit.trained import load_branch
 

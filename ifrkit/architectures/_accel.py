@@ -21,7 +21,7 @@ from ifrkit.models import video
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.network import Network
-from ifrkit.models.video import Phase, flow_input, resize, size_of
+from ifrkit.models.video import Phase, flow_input, size_of, whole
 from ifrkit.models.warp import warp
 
 
@@ -60,7 +60,7 @@ class VideoModel(video.VideoModel):
 
     def fuse(self, carried_bkhw: Tensor, update_bkhw: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits (b, k, h, w) at full size."""
-        return resize(self.merge(torch.cat([carried_bkhw, update_bkhw], 1)), size)
+        return whole(self.merge(torch.cat([carried_bkhw, update_bkhw], 1)), size)
 
     def forward_released(self, seg_bt3hw: Tensor, flow_bt3hw: Tensor) -> Tensor:
         """The released forward pass, with the frames as each network reads them."""
@@ -79,7 +79,7 @@ class VideoModel(video.VideoModel):
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
         """At a key frame the reference branch stands alone."""
         scores = self.seen(self.reference, key_b3hw)
-        return resize(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
+        return whole(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:
         now = flow_input(frame_b3hw)

@@ -30,7 +30,7 @@ from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.losses import cross_entropy
 from ifrkit.models.network import Network
-from ifrkit.models.video import Phase, flow_input, quarter, resize, size_of
+from ifrkit.models.video import Phase, flow_input, quarter, resize, size_of, whole
 from ifrkit.models.warp import warp
 
 FLOW_WIDTH = 0.375
@@ -74,7 +74,7 @@ class VideoModel(video.VideoModel):
         with torch.no_grad():  # frozen, classifier and all
             scores = self.scores(self.reference, image_b3hw)
         state = State(scores, resize(image_b3hw, quarter(key_b3hw)), flow_input(key_b3hw))
-        return resize(scores, size_of(key_b3hw)), state
+        return whole(scores, size_of(key_b3hw)), state
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:
         state = self.carry(frame_b3hw, state)
@@ -99,7 +99,7 @@ class VideoModel(video.VideoModel):
         """Logits (b, k, h, w) of the frame that the state was carried to."""
         image_b3hw, size = self.reference.normalise(frame_b3hw), size_of(frame_b3hw)
         corrected = resize(self.correction(image_b3hw), size)
-        return torch.lerp(*_floats(resize(state.scores_bkhw, size), corrected, self._distorted(image_b3hw, state)))
+        return torch.lerp(*_floats(whole(state.scores_bkhw, size), corrected, self._distorted(image_b3hw, state)))
 
     def _distorted(self, image_b3hw: Tensor, state: State) -> Tensor:
         """D (b, 1, h, w) of the frame that the state was carried to."""
@@ -125,7 +125,7 @@ class VideoModel(video.VideoModel):
         """Cross entropy between D and where carried and own classes differ, the mean over frames. No label is used."""
         terms = []
         for frame, state in self._carried(frames_bt3hw):
-            carried_bhw = resize(state.scores_bkhw, size_of(frame)).argmax(1)
+            carried_bhw = whole(state.scores_bkhw, size_of(frame)).argmax(1)
             wrong_b1hw = (carried_bhw != self.reference_ids(frame))[:, None]
             distorted_b1hw = at_least_float32(self._distorted(self.reference.normalise(frame), state))
             with torch.autocast(frame.device.type, enabled=False):
@@ -145,7 +145,7 @@ class VideoModel(video.VideoModel):
             with torch.no_grad():
                 distorted = self._distorted(image_b3hw, state)
             carried, own, distorted = _floats(
-                resize(state.scores_bkhw, size), resize(self.correction(image_b3hw), size), distorted
+                whole(state.scores_bkhw, size), resize(self.correction(image_b3hw), size), distorted
             )
             merged = torch.lerp(carried, own, distorted)
             semantic += [cross_entropy(scores, target_bhw, "valid") for scores in (carried, merged)]

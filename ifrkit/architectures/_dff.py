@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ifrkit.models import video
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.network import Network
-from ifrkit.models.video import Phase, flow_input, resize, size_of
+from ifrkit.models.video import Phase, flow_input, size_of, whole
 from ifrkit.models.warp import warp
 
 
@@ -53,11 +53,11 @@ class VideoModel(video.VideoModel):
     def start(self, key_b3hw: Tensor) -> tuple[Tensor, State]:
         with torch.no_grad():  # frozen, classifier and all
             scores = self.seen(self.reference, key_b3hw)
-        return resize(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
+        return whole(scores, size_of(key_b3hw)), State(scores, flow_input(key_b3hw))
 
     def step(self, frame_b3hw: Tensor, state: State) -> tuple[Tensor, State]:
         carried = self.carry(state.scores_bkhw, flow_input(frame_b3hw), state.frame_b3hw)
-        return resize(carried, size_of(frame_b3hw)), state
+        return whole(carried, size_of(frame_b3hw)), state
 
     def phases(self) -> Sequence[Phase]:
         """Trained: FlowNet with its scale layer, on pairs at a random distance."""

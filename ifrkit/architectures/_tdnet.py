@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ifrkit.core.precision import at_least_float32
 from ifrkit.models import video
+from ifrkit.models.cells import enlarged
 from ifrkit.models.flownet import FlowNetS
 from ifrkit.models.layers import seeded
 from ifrkit.models.losses import cross_entropy
@@ -99,9 +100,9 @@ class VideoModel(video.VideoModel):
         for turn in range(COUNT):
             order = _order(turn)
             earlier = [self._sub(i).kept(features[i][j]) for j, i in enumerate(order[:-1])]
-            scores = self._sub(turn).scores(features[turn][-1], earlier)
+            scores, stride = self._sub(turn).scores(features[turn][-1], earlier), self._sub(turn).trunk.stride
             for share, logits, taught in zip((1.0, ALONE), scores, (whole, groups[turn]), strict=True):
-                ce.append(share * cross_entropy(resize(logits, size_of(last)), label_bhw, "valid"))
+                ce.append(share * cross_entropy(enlarged(logits, stride, size_of(last)), label_bhw, "valid"))
                 distance.append(share * divergence(taught, logits))
         return {"ce": torch.stack(ce).sum() / COUNT, "distilled": torch.stack(distance).sum() / COUNT}
 

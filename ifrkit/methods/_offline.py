@@ -45,6 +45,6 @@ class Offline(base.Method):
         label_bhw = batch.labels[views[0]]
         base.guess(batch, views[0], label_bhw, label_bhw != IGNORE)
         f_bchw = base.encode(network, batch, features, views[-1])
-        logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
+        logits_bkhw = upsample(network.classify(f_bchw), network.stride, label_bhw.shape[-2:])
         loss = cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.pseudo_weights)
         return {"pseudo": self.config.weight * loss}

@@ -68,18 +68,18 @@ class Method(Adversarial):
         terms: dict[str, Tensor] = {}
         label_bhw = batch.labels["v0_0"]
         size, known_bhw = label_bhw.shape[-2:], known(label_bhw)
-        fake_bkhw = upsample(network.classify(features["v0_0"]), size).softmax(1)
+        fake_bkhw = upsample(network.classify(features["v0_0"]), network.stride, size).softmax(1)
         if c.labeled:
             terms["labeled"] = c.labeled * called(True, frozen(self.discriminator, fake_bkhw), known_bhw)  # Eq. (4)
         counts_bhw = known_bhw
         if c.unlabeled or c.semi:
             f_bchw = base.encode(network, batch, features, "v1_0")
-            logits_bkhw = upsample(network.classify(f_bchw), size)
+            logits_bkhw = upsample(network.classify(f_bchw), network.stride, size)
             answers_bhw = frozen(self.discriminator, logits_bkhw.softmax(1))
             if c.unlabeled:
                 terms["unlabeled"] = c.unlabeled * called(True, answers_bhw)  # Eq. (4)
             if c.semi:
-                own_bhw = upsample(base.clean_logits(network, f_bchw), size).argmax(1)
+                own_bhw = upsample(base.clean_logits(network, f_bchw), network.stride, size).argmax(1)
                 base.guess(batch, "v1_0", own_bhw, answers_bhw.sigmoid() >= c.threshold)
                 loss = trusted_cross_entropy(logits_bkhw, own_bhw, answers_bhw, c.threshold)
                 terms["semi"] = c.semi * (step >= c.start) * loss

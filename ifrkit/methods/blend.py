@@ -127,6 +127,6 @@ class Method(MeanTeacher):
         ]
         mask_bhw = chosen_classes(donor[1], odds_k)
         seen_b3hw, label_bhw, trust_bhw = (mix(x, other, mask_bhw) for x, other in zip(own, donor, strict=True))
-        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
+        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), network.stride, seen_b3hw.shape[-2:])
         loss = trusted_cross_entropy(logits_bkhw, label_bhw, trust_bhw)
         return {"blend": c.weight * ramp_up(step - c.start, c.ramp_up) * loss}

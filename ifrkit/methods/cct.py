@@ -81,7 +81,7 @@ class Method(base.Method):
         """
         c, f_bchw = self.config, base.encode(network, batch, features, "v1_0")
         size = batch.views["v1_0"].shape[-2:]
-        target_bkhw = upsample(base.clean_logits(network, f_bchw), size).softmax(1)  # g(z)
+        target_bkhw = upsample(base.clean_logits(network, f_bchw), network.stride, size).softmax(1)  # g(z)
         label_bhw = target_bkhw.argmax(1)
         base.guess(batch, "v1_0", label_bhw)
         things = torch.tensor(c.things, device=f_bchw.device, dtype=torch.long)
@@ -92,6 +92,6 @@ class Method(base.Method):
             moved = parts.adversarial(decoder, f_bchw) if adversarial else parts.PERTURBATIONS[kind](f_bchw, things_bhw)
             logits_bkhw = decoder(moved)
             if logits_bkhw.shape[-2:] != size:
-                logits_bkhw = upsample(logits_bkhw, size)
+                logits_bkhw = upsample(logits_bkhw, network.stride, size, decoder.ENLARGES)
             losses.append((at_least_float32(logits_bkhw).softmax(1) - target_bkhw).square().mean())  # d
         return {"consistency": c.weight * ramp_up(step, c.ramp_up) * torch.stack(losses).mean()}

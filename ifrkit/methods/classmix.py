@@ -59,7 +59,7 @@ class Method(MeanTeacher):
         mask_bhw = half_of_the_classes(label_bhw, network.num_classes)
         order = partners(batch.clips["unlabeled"])
         seen_b3hw, teacher_bkhw = (mix(x[order], x, mask_bhw) for x in (seen_b3hw, teacher_bkhw))
-        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), seen_b3hw.shape[-2:])
+        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), network.stride, seen_b3hw.shape[-2:])
         c = self.config
         loss = weighted_cross_entropy(logits_bkhw, teacher_bkhw, c.threshold, batch.pseudo_weights)
         return {"mixed": c.weight * loss}

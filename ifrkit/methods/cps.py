@@ -71,7 +71,7 @@ class Method(base.Method):
         label_bhw = batch.labels["v0_0"]
         size = (label_bhw.shape[-2], label_bhw.shape[-1])
         own = {"v0_0": self.second.features(batch.views["v0_0"])}
-        logits_bkhw = upsample(self.second.classify(own["v0_0"]), size)
+        logits_bkhw = upsample(self.second.classify(own["v0_0"]), self.second.stride, size)
         if self.config.cutmix:
             cross = self._mixed(network, batch, size)
         else:
@@ -94,8 +94,8 @@ class Method(base.Method):
             first_bchw = base.encode(network, batch, features, name)
             second_bchw = base.encode(self.second, batch, own, name)
             pairs = ((network, first_bchw), (self.second, second_bchw))
-            logits = [upsample(net.classify(f_bchw), size) for net, f_bchw in pairs]
-            labels = [upsample(base.clean_logits(net, f_bchw), size).argmax(1) for net, f_bchw in pairs]
+            logits = [upsample(net.classify(f_bchw), net.stride, size) for net, f_bchw in pairs]
+            labels = [upsample(base.clean_logits(net, f_bchw), net.stride, size).argmax(1) for net, f_bchw in pairs]
             (first, second), (first_label, second_label) = logits, labels
             losses.append(cross_supervision(first, second, first_label, second_label, batch.pseudo_weights))
         base.guess(batch, "v1_0", labels[1])
@@ -110,9 +110,9 @@ class Method(base.Method):
         logits, labels = [], []
         for net in (network, self.second):
             with torch.no_grad():
-                label_bhw = upsample(base.clean_logits(net, net.features(image_b3hw)), size).argmax(1)
+                label_bhw = upsample(base.clean_logits(net, net.features(image_b3hw)), net.stride, size).argmax(1)
             base.guess(batch, "v1_0", label_bhw)  # the second network's stays: it teaches the first
             labels.append(mix(label_bhw, label_bhw[order], mask_bhw))
-            logits.append(upsample(net.classify(net.features(mixed_b3hw)), size))
+            logits.append(upsample(net.classify(net.features(mixed_b3hw)), net.stride, size))
         (first, second), (first_label, second_label) = logits, labels
         return cross_supervision(first, second, first_label, second_label, batch.pseudo_weights)

@@ -63,5 +63,5 @@ class Method(MeanTeacher):
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= self.config.threshold)
         order, mask_bhw = partners(batch.clips["unlabeled"]), boxes_of_area((h, w), b).to(seen_b3hw.device)
         seen_b3hw, teacher_bkhw = (mix(x, x[order], mask_bhw) for x in (seen_b3hw, teacher_bkhw))
-        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), (h, w))
+        logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), network.stride, (h, w))
         return {"mixed": self.config.weight * consistency(logits_bkhw, teacher_bkhw, self.config.threshold)}

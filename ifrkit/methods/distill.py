@@ -89,12 +89,13 @@ class Method(base.Method):
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """weight * (soft loss + temporal * temporal loss)."""
         c, size = self.config, batch.views["v1_0"].shape[-2:]
-        z_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0")), size)
+        z_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0")), network.stride, size)
         teacher_bkhw = self.frozen.logits(batch.views["v1_0"], network)
         base.guess(batch, "v1_0", teacher_bkhw.argmax(1))
         terms = {"soft": c.weight * soft_loss(z_bkhw, teacher_bkhw, c.temperature)}
         if c.temporal:
-            other_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_n")), size)
+            f_bchw = base.encode(network, batch, features, "v1_0_n")
+            other_bkhw = upsample(network.classify(f_bchw), network.stride, size)
             q_bkhw, near_bkhw = (at_least_float32(z).softmax(1) for z in (z_bkhw, other_bkhw))
             flow_b3hw = batch.extras["v1_0_n"]
             rgb_b3hw, near_b3hw = (network.denormalise(batch.views[name]) for name in ("v1_0", "v1_0_n"))

@@ -54,7 +54,7 @@ class Method(MeanTeacher):
         base.guess(batch, "v1_0", label_bhw, confidence_bhw >= c.threshold)
         order, mask_bhw = partners(batch.clips["unlabeled"]), box_or_none((h, w), b, c.cutmix).to(strong_b3hw.device)
         seen, label_bhw, confidence_bhw = (mix(x, x[order], mask_bhw) for x in (strong_b3hw, label_bhw, confidence_bhw))
-        logits_bkhw = upsample(network.classify(network.features(seen)), (h, w))
+        logits_bkhw = upsample(network.classify(network.features(seen)), network.stride, (h, w))
         return {
             "strong": c.weight
             * confident_cross_entropy(logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.pseudo_weights)

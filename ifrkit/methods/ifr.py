@@ -115,7 +115,7 @@ class Method(base.Method):
                 if share:
                     means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
                     rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
-                    logits_bkhw = upsample(network.classify(rebuilt_bchw), label_bhw.shape[-2:])
+                    logits_bkhw = upsample(network.classify(rebuilt_bchw), network.stride, label_bhw.shape[-2:])
                     loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean, weight_k)  # Eq. (8)
                     terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms
@@ -123,7 +123,7 @@ class Method(base.Method):
     def _own_label(self, network: Network, batch: Batch, encode: Callable[[str], Tensor]) -> Tensor:
         """The network's label (b, h, w) of the unlabeled frame."""
         logits_bkhw = self._pseudo_logits(network, encode("v1_0"))
-        label_bhw = upsample(logits_bkhw, batch.views["v1_0"].shape[-2:]).argmax(1)
+        label_bhw = upsample(logits_bkhw, network.stride, batch.views["v1_0"].shape[-2:]).argmax(1)
         base.guess(batch, "v1_0", label_bhw)
         return label_bhw
 

@@ -112,7 +112,7 @@ class Method(base.Method):
         classes = torch.arange(network.num_classes, device=label_bhw.device)
         present_bk = (label_bhw[:, None] == classes[:, None, None]).flatten(2).any(2)
         refined_bkhw = self.maps.refine(self.maps.grad_cam(x_bchw, present_bk), x_bchw)
-        logits_bkhw = upsample(refined_bkhw, label_bhw.shape[-2:])
+        logits_bkhw = upsample(refined_bkhw, network.backbone.strides[-1], label_bhw.shape[-2:])
         attention = cross_entropy(logits_bkhw, label_bhw, "valid", batch.class_weights)
         return parts.presence_loss(self.maps.classify(x_bchw), present_bk) + attention
 
@@ -135,4 +135,5 @@ class Method(base.Method):
         decoder_bkhw = base.clean_logits(network, network.decode_head.features(maps))
         present_bk = self.maps.classify(maps[-1]).sigmoid() >= self.config.present
         refined_bkhw = self.maps.refine(self.maps.grad_cam(maps[-1], present_bk), maps[-1])
-        return fused(decoder_bkhw, upsample(refined_bkhw, decoder_bkhw.shape[-2:]), self.config.temperature)
+        size, stride = decoder_bkhw.shape[-2:], network.backbone.strides[-1]
+        return fused(decoder_bkhw, upsample(refined_bkhw, stride, size, network.stride), self.config.temperature)

@@ -66,14 +66,14 @@ class Method(Adversarial):
         image_b3hw = network.denormalise(batch.views["v0_0"]) / 255
         real = one_hot(label_bhw, network.num_classes).to(image_b3hw.dtype), image_b3hw
         f_bchw = base.encode(network, batch, features, "v1_0")
-        logits_bkhw = upsample(network.classify(f_bchw), label_bhw.shape[-2:])
+        logits_bkhw = upsample(network.classify(f_bchw), network.stride, label_bhw.shape[-2:])
         fake = logits_bkhw.softmax(1), network.denormalise(batch.views["v1_0"]) / 255
         answers_b, predicted_bc = frozen(self.discriminator, *fake)
         terms: dict[str, Tensor] = {}
         if c.match:
             terms["match"] = c.match * feature_matching_loss(frozen(self.discriminator, *real)[1], predicted_bc)
         if c.self_training:
-            own_bhw = upsample(base.clean_logits(network, f_bchw), label_bhw.shape[-2:]).argmax(1)
+            own_bhw = upsample(base.clean_logits(network, f_bchw), network.stride, label_bhw.shape[-2:]).argmax(1)
             good_b = answers_b.sigmoid() > c.threshold
             base.guess(batch, "v1_0", own_bhw, good_b[:, None, None].expand_as(own_bhw))
             loss = self_training_loss(logits_bkhw, own_bhw, answers_b, c.threshold)

@@ -90,10 +90,10 @@ class Method(base.Method):
         size = batch.views["v1_0_n"].shape[-2:]
         with torch.no_grad():
             before_bchw = network.features(batch.views["v1_0_n"])
-            probability_bkhw = upsample(base.clean_logits(network, before_bchw), size).softmax(1)
+            probability_bkhw = upsample(base.clean_logits(network, before_bchw), network.stride, size).softmax(1)
             label_bhw = carried_label(probability_bkhw, batch.extras["v1_0_n"])
         base.guess(batch, "v1_0", label_bhw, label_bhw != IGNORE)
-        logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), size)
+        logits_bkhw = upsample(network.classify(base.encode(network, batch, features, "v1_0_t")), network.stride, size)
         return {
             "carried": self.config.weight
             * cross_entropy(logits_bkhw, label_bhw, self.config.mean, batch.pseudo_weights)

@@ -93,10 +93,10 @@ class Method(MeanTeacher):
         else:
             with torch.set_grad_enabled(of_features > 0):  # a label alone needs no graph
                 clean_bchw, *dropped = self._weak(network, weak_b3hw, perturbed=of_features > 0)
-            logits_bkhw = upsample(base.clean_logits(network, clean_bchw), weak_b3hw.shape[-2:])
+            logits_bkhw = upsample(base.clean_logits(network, clean_bchw), network.stride, weak_b3hw.shape[-2:])
             confidence_bhw, label_bhw = logits_bkhw.softmax(1).max(1)
             for f_bchw in dropped:
-                logits_bkhw = upsample(network.classify(f_bchw), weak_b3hw.shape[-2:])
+                logits_bkhw = upsample(network.classify(f_bchw), network.stride, weak_b3hw.shape[-2:])
                 loss = confident_cross_entropy(
                     logits_bkhw, label_bhw, confidence_bhw, c.threshold, batch.pseudo_weights
                 )
@@ -124,7 +124,7 @@ class Method(MeanTeacher):
         maps = network.backbone(seen_b3hw)
         if c.version == 2:
             maps = [complementary_dropout(x_bchw) for x_bchw in maps]
-        strong = upsample(network.classify(network.decode_head.features(maps)), size).chunk(2)
+        strong = upsample(network.classify(network.decode_head.features(maps)), network.stride, size).chunk(2)
         losses = []
         for logits_bkhw, mask in zip(strong, masks, strict=True):
             label, confidence = (mix(x, x[order], mask) for x in (label_bhw, confidence_bhw))

@@ -25,6 +25,8 @@ ERASE = 0.4
 class Decoder(nn.Module):
     """Pointwise: 1x1 to k channels, then three times 1x1 to 4 k, ReLU, pixel shuffle: (b, k, 8h, 8w), not negative."""
 
+    ENLARGES = 8
+
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(channels, num_classes, 1, bias=False)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -36,16 +35,6 @@ def init_convolutions(module: nn.Module) -> None:
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A convolution without bias, padded so that only the stride changes the size."""
     return nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
-
-
-def enlarged(maps_bchw: Tensor, stride: int, size: tuple[int, int], step: int = 1) -> Tensor:
-    """Bilinear, from cells of `stride` pixels to a value each `step` pixels, cut to (height, width) such values.
-
-    The last cells may reach over the frame. Squeezed into it, all others would lie too high and too far to the left.
-    """
-    sides = [-(-side * stride // step) for side in maps_bchw.shape[-2:]]
-    large = F.interpolate(maps_bchw, sides, mode="bilinear", align_corners=False)
-    return large[..., : size[0], : size[1]]
 
 
 class ConvBNReLU(nn.Module):

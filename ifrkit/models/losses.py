@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ifrkit.core.lazy import F
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
+from ifrkit.models.cells import enlarged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,9 +33,9 @@ def cross_entropy(
     return total / (labels_bhw != IGNORE).sum().clamp(min=1)
 
 
-def upsample(logits_bkhw: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear to (height, width), aligned at the corners of the outer pixels: (b, k, *size), at least float32."""
-    return F.interpolate(at_least_float32(logits_bkhw), list(size), mode="bilinear", align_corners=False)
+def upsample(logits_bkhw: Tensor, stride: int, size: Sequence[int], step: int = 1) -> Tensor:
+    """Logits of cells of `stride` pixels as (b, k, *size), a value each `step` pixels, at least float32."""
+    return enlarged(at_least_float32(logits_bkhw), stride, size, step)
 
 
 def ramp_up(step: int, length: int) -> float:

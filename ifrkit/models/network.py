@@ -19,7 +19,8 @@ from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.plugins import load
 from ifrkit.models.batch_norm import set_rule
-from ifrkit.models.layers import enlarged, seeded
+from ifrkit.models.cells import enlarged
+from ifrkit.models.layers import seeded
 from ifrkit.models.norm_rules import rules_of
 from ifrkit.models.normalisation import Normalisation
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ifrkit.core.precision import at_least_float32
 from ifrkit.models.batch_norm import set_rule
-from ifrkit.models.layers import ConvBNReLU, enlarged
+from ifrkit.models.cells import enlarged
+from ifrkit.models.layers import ConvBNReLU
 from ifrkit.models.network import Network
 
 DEPTH = 64

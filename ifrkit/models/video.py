@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.models.cells import enlarged
 from ifrkit.models.flownet import FlowNetS
-from ifrkit.models.layers import enlarged
 from ifrkit.models.losses import cross_entropy
 from ifrkit.models.network import Network
 
@@ -109,6 +109,11 @@ def quarter(frames: Tensor) -> tuple[int, int]:
     """(height, width) of the maps that are propagated."""
     h, w = size_of(frames)
     return -(-h // 4), -(-w // 4)
+
+
+def whole(maps_bchw: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps at 1/4 as (b, c, height, width)."""
+    return enlarged(maps_bchw, 4, size)
 
 
 def resize(maps_bchw: Tensor, size: tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ from ifrkit.data.loading.stream import Span
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.features import WEIGHTS, CachedFeatures
 from ifrkit.metrics.base import Ids
-from ifrkit.models.layers import enlarged
+from ifrkit.models.cells import enlarged
 from ifrkit.models.network import Network
 from ifrkit.models.trunk import Trunk
 from ifrkit.models.weights import load_weights

@@ -69,7 +69,7 @@ class BranchLosses(nn.Module):
         """Weighted scalar terms: "sup", and "METHOD.TERM" of each method."""
         features = self.features(batch)
         label_bhw = batch.labels["v0_0"]
-        logits_bkhw = upsample(self.network.classify(features["v0_0"]), label_bhw.shape[-2:])
+        logits_bkhw = upsample(self.network.classify(features["v0_0"]), self.network.stride, label_bhw.shape[-2:])
         c, weight_k = self.config, batch.class_weights
         terms = {"sup": supervised_loss(logits_bkhw, label_bhw, c.balance, c.ce_mean, weight_k)}  # Eq. (1)
         for name, method in self.methods.items():

@@ -149,8 +149,10 @@ class FusionLosses(nn.Module):
         """(b, h, w) int64: the class that the reference branch of stage one sees, 255 below the threshold."""
         assert self.teacher is not None
         assert self.pseudo is not None
-        logits_bkhw = self.teacher(self.model.reference.features(self.model.reference.normalise(frame_b3hw)))
-        confidence_bhw, label_bhw = upsample(logits_bkhw, frame_b3hw.shape[-2:]).softmax(1).max(1)
+        branch = self.model.reference
+        logits_bkhw = self.teacher(branch.features(branch.normalise(frame_b3hw)))
+        logits_bkhw = upsample(logits_bkhw, branch.stride, frame_b3hw.shape[-2:])
+        confidence_bhw, label_bhw = logits_bkhw.softmax(1).max(1)
         return label_bhw.masked_fill(confidence_bhw < self.pseudo.threshold, IGNORE)
 
 

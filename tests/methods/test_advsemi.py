@@ -34,7 +34,7 @@ def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> N
     label, size = batch.labels["v0_0"], batch.labels["v0_0"].shape[-2:]
     seen = label < 255
     d.requires_grad_(False)
-    logits = [upsample(network(batch.views[v]), size) for v in ("v0_0", "v1_0")]
+    logits = [upsample(network(batch.views[v]), 1, size) for v in ("v0_0", "v1_0")]
     labeled, unlabeled = (x.softmax(1) for x in logits)
     loss = cross_entropy(logits[0], label)
     loss = loss - c.labeled * d(labeled).sigmoid()[seen].log().mean()

@@ -78,7 +78,7 @@ class Step:
         network = copy.deepcopy(self.network).train()  # the pass counts in the statistics
         with torch.no_grad():
             logits_bkhw = network.classify(network.features(self.batch.views["v0_0"]))
-        return int((upsample(logits_bkhw, (64, 128)).argmax(1) == self.batch.labels["v0_0"]).sum())
+        return int((upsample(logits_bkhw, self.network.stride, (64, 128)).argmax(1) == self.batch.labels["v0_0"]).sum())
 
     def counted_batches(self) -> set[int]:
         buffers = self.network.named_buffers()

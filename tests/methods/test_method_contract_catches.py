@@ -74,7 +74,7 @@ class DividesByLabels(Sound):
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         terms, label = super().losses(network, batch, features, step), batch.labels["v0_0"]
         if terms:
-            logits = upsample(network.classify(features["v0_0"]), label.shape[-2:])
+            logits = upsample(network.classify(features["v0_0"]), network.stride, label.shape[-2:])
             terms["again"] = nn.functional.cross_entropy(logits, label, ignore_index=255)
         return terms
 

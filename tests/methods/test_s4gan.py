@@ -24,7 +24,7 @@ def in_turns(module: BranchLosses, method: Method, batch: Batch, step: int) -> N
     network, d, c = module.network, method.discriminator, method.config
     label, views = batch.labels["v0_0"], batch.views
     d.requires_grad_(False)
-    labeled, unlabeled = (upsample(network(views[v]), label.shape[-2:]) for v in ("v0_0", "v1_0"))
+    labeled, unlabeled = (upsample(network(views[v]), 1, label.shape[-2:]) for v in ("v0_0", "v1_0"))
     images = [IMAGENET.undo(views[v]) / 255 for v in ("v0_0", "v1_0")]
     truth = F.one_hot(label.clamp(max=CLASSES), CLASSES + 1)[..., :CLASSES].permute(0, 3, 1, 2).float()
     fake = unlabeled.softmax(1)

@@ -90,7 +90,7 @@ def test_labels_come_from_the_undisturbed_view() -> None:
             clean = net.decode_head.conv_seg(net.decode_head.features(halves)[:2])
         torch.manual_seed(seed)
         method.losses(net, given, {}, 0)
-        found.append((given.guesses["v1_0"].label_bhw, upsample(clean, SIZE).argmax(1)))
+        found.append((given.guesses["v1_0"].label_bhw, upsample(clean, net.stride, SIZE).argmax(1)))
     assert all(torch.equal(label, clean) for label, clean in found)
 
 
@@ -101,7 +101,7 @@ def test_without_dropped_channels_that_term_is_the_cross_entropy_of_the_view_wit
     net = network()
     terms, given = losses(net, {"threshold": 0.5})
     label, counts = given.guesses["v1_0"]
-    logits = upsample(net(given.views["v1_0"]), SIZE)
+    logits = upsample(net(given.views["v1_0"]), 1, SIZE)
     own = confident_cross_entropy(logits, label, logits.softmax(1).amax(1), 0.5)
     assert terms["features"].item() == pytest.approx(0.5 * own.item(), rel=1e-4)
     assert counts is not None
@@ -141,7 +141,7 @@ def test_each_strong_view_has_a_box_of_its_own_and_the_label_is_pasted_along(
         for number, (name, box) in enumerate(zip(unimatch.STRONG, boxes, strict=True), start=1):
             image = torch.where(box[:, None], given.views[name].flip(0), given.views[name])
             maps = [x * (3 if version == 2 else 1) for x in net.backbone(image)]
-            logits = upsample(net.decode_head.conv_seg(net.decode_head.features(maps)), SIZE)
+            logits = upsample(net.decode_head.conv_seg(net.decode_head.features(maps)), net.stride, SIZE)
             mixed = torch.where(box, label.flip(0), label)
             keep = torch.where(box, confidence.flip(0), confidence) >= middle
             assert 0 < keep.float().mean() < 1

@@ -37,12 +37,10 @@ def _built(number: int, **options: object) -> Network:
     return build_network(network_config(config), 11, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "size", "padding"), [(3, 8, (0, 1)), (5, 8, (1, 2)), (3, 7, (1, 1)), (5, 7, (2, 2))]
-)
-def test_padding_is_that_of_tensorflow(kernel: int, size: int, padding: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("kernel", "padding"), [(3, (0, 1)), (5, (1, 2))])
+def test_padding_is_that_of_tensorflow(kernel: int, padding: tuple[int, int]) -> None:
     layer = SameConv(2, 3, kernel, 2)
-    x = torch.randn(1, 2, size, size)
+    x = torch.randn(1, 2, 8, 8)
     expected = F.conv2d(F.pad(x, (*padding, *padding)), layer.weight, stride=2)
     assert torch.equal(layer(x), expected)
 

@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from ifrkit.config.network import network_config
-from ifrkit.models.layers import enlarged
+from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.data.loading.batch import Batch
+from ifrkit.models.cells import enlarged
 from ifrkit.models.network import build_network
+from ifrkit.train.stage_one import BranchLosses
 
 LITE = {"backbone": "efficientnet-lite0", "stages": 5, "head": "light"}
 
@@ -63,3 +66,14 @@ def test_an_object_is_found_where_it_is() -> None:
     assert said.shape == (180, 64)
     assert (said[:144] == 0).all()
     assert (said[144:] == 1).all()
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_training_puts_cells_where_prediction_does(stride: int) -> None:
+    """The supervised loss of whole frames is the cross entropy of what `network(images)` says."""
+    network = build_network(network_config({**LITE, "stride": stride, "dropout": 0.0}), 5, seed=0)
+    module = BranchLosses(network, {}, TrainBranchesConfig()).eval()
+    image, label = torch.randn(2, 3, 45, 60), torch.randint(5, (2, 45, 60))
+    with torch.no_grad():
+        loss = module(Batch({"v0_0": image}, {"v0_0": label}), 0)["sup"]
+        torch.testing.assert_close(loss, F.cross_entropy(network(image), label))

@@ -49,28 +49,27 @@ def _channels(count: int, width: float) -> int:
 
 
 class SameConv(nn.Conv2d):
-    """Without bias, padded as TensorFlow's "SAME": at stride 2 an even side gets (0, 1) for 3x3, (1, 2) for 5x5."""
+    """Without bias, padded as TensorFlow's "SAME" pads sides that are multiples of the stride; the trunk's always are.
+
+    At stride 2 they get (0, 1) for 3x3 and (1, 2) for 5x5. Constants, so that an exported graph has no arithmetic of
+    sizes in it.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1
     ) -> None:
         super().__init__(inputs, outputs, kernel, stride, 0, dilation, groups, bias=False)
+        missing = dilation * (kernel - 1) + 1 - stride
+        self.before, self.after = max(0, missing // 2), max(0, missing - missing // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, inputs, h, w) -> (b, outputs, ceil(h / stride), ceil(w / stride))."""
-        bottom, right = (self._missing(size) for size in x.shape[-2:])
-        if bottom % 2 or right % 2:
-            x = F.pad(x, (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2))
-            bottom = right = 0
-        around = (bottom // 2, right // 2)  # the same on both sides: the convolution pads by itself, without a copy
+        """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
+        around = (self.before, self.before)  # on both sides: the convolution pads by itself, without a copy
+        if self.before != self.after:
+            x, around = F.pad(x, (self.before, self.after, self.before, self.after)), (0, 0)
         if self.groups > 1 and self.bias is None:  # a batch norm that an export folds in leaves a bias
             return depthwise(x, self.weight, self.stride[0], around, self.dilation[0])
         return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
-
-    def _missing(self, size: int) -> int:
-        """How many pixels a side of this size lacks."""
-        stride, reach = self.stride[0], self.dilation[0] * (self.kernel_size[0] - 1)
-        return max(0, (-(-size // stride) - 1) * stride + reach + 1 - size)
 
 
 class InvertedBlock(nn.Module):

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ifrkit.models.cells import enlarged
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, enlarged, scale_channels
+from ifrkit.models.layers import ConvBNReLU, scale_channels
 
 _RATES = (12, 24, 36)
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ifrkit.models.cells import enlarged
 from ifrkit.models.heads import base
-from ifrkit.models.layers import ConvBNReLU, conv, enlarged, scale_channels
+from ifrkit.models.layers import ConvBNReLU, conv, scale_channels
 
 
 class Head(base.Head):
