@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import overload
 
+from ifrkit.core.names import Made
 from ifrkit.media.source import Source
 
 
@@ -19,8 +19,8 @@ def _prefix(video: str) -> str:
     return f"{video}/{video.rpartition('/')[2]}"
 
 
-class FileNames(Sequence[str]):
-    """Names of the frames of a video file. Each is made when it is asked for.
+class FileNames(Made):
+    """Names of the frames of a video file.
 
     prefix: what they have before their number. numbers: ascending.
     """
@@ -31,14 +31,9 @@ class FileNames(Sequence[str]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(f"{self.prefix}_{number:06}" for number in self.numbers[index])
-        return f"{self.prefix}_{self.numbers[index]:06}"
+    def at(self, place: int) -> str:
+        """That with its number."""
+        return f"{self.prefix}_{self.numbers[place]:06}"
 
     def numbered(self, digits: str) -> str | None:
         """The name with these digits; None where no frame has it."""

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import overload
 
 
-class Names(Sequence[str]):
-    """Texts one after the other: as UTF-8 in one piece, and where each begins. Each is made when it is asked for."""
+class Made(Sequence[str]):
+    """Texts each of which is made when it is asked for, by `at`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def at(self, place: int) -> str:
+        """The text at a place, from 0 to the length."""
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        places = range(len(self))[index]
+        return self.at(places) if isinstance(places, int) else tuple(map(self.at, places))
+
+
+class Names(Made):
+    """Texts one after the other: as UTF-8 in one piece, and where each begins."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._text = bytearray()
@@ -29,18 +48,12 @@ class Names(Sequence[str]):
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
-        index = range(len(self))[index]
-        return self._text[self._begins[index] : self._begins[index + 1]].decode("utf-8", "surrogatepass")
+    def at(self, place: int) -> str:
+        """Read from its bytes."""
+        return self._text[self._begins[place] : self._begins[place + 1]].decode("utf-8", "surrogatepass")
 
 
-class Chosen(Sequence[str]):
+class Chosen(Made):
     """Some of `names`, by their numbers `rows`. Equal to a tuple of the same texts."""
 
     __slots__ = ("names", "rows")
@@ -51,14 +64,9 @@ class Chosen(Sequence[str]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(self.names[row] for row in self.rows[index])
-        return self.names[self.rows[index]]
+    def at(self, place: int) -> str:
+        """That of its row."""
+        return self.names[self.rows[place]]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chosen | tuple) and tuple(self) == tuple(other)

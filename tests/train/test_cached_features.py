@@ -16,6 +16,7 @@ import pytest
 import tiny_run
 import torch
 import torch.nn.functional as F
+from flips import told
 
 from ifrkit.artifacts import store as artifacts
 from ifrkit.artifacts.indexes import Branches, FeatureMap, Features
@@ -350,16 +351,9 @@ def test_one_flipped_bit_is_found_or_changes_nothing(cached: Artifact, tmp_path:
 
     copy = replace(cached, path=tmp_path / "copy")
     shutil.copytree(cached.path, copy.path)
-    path, whole, faults = copy.path / name, read(cached), list[str]()
-    data = path.read_bytes()
-    for at in range(0, len(data), len(data) // 40):
-        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
-        try:
-            assert all(map(np.array_equal, read(copy), whole))
-        except ArtifactError as error:
-            faults.append(error.message)
+    faults = told(copy.path / name, lambda: read(copy))
     assert len(faults) > 20
-    assert all(str(path) in fault for fault in faults)
+    assert all(str(copy.path / name) in fault for fault in faults)
 
 
 def spoiled(path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_run
 import torch
+from flips import told
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError, InterruptedRun
@@ -100,16 +101,9 @@ def test_one_flipped_bit_is_found_or_changes_nothing(
 
     copy = replace(labels, path=tmp_path / "copy")
     shutil.copytree(labels.path, copy.path)
-    path, whole, faults = copy.path / name, read(labels), list[str]()
-    data = path.read_bytes()
-    for at in range(0, len(data), len(data) // 40):
-        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
-        try:
-            assert all(map(np.array_equal, read(copy), whole))
-        except ArtifactError as error:
-            faults.append(error.message)
+    faults = told(copy.path / name, lambda: read(copy))
     assert len(faults) > 20
-    assert all(str(path) in fault for fault in faults)
+    assert all(str(copy.path / name) in fault for fault in faults)
 
 
 def test_an_interrupted_run_keeps_its_complete_files(

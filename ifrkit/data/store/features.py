@@ -14,7 +14,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -55,31 +54,21 @@ def stored_places(store: ClipStore) -> list[tuple[int, int]]:
     return [found[row] for row in range(store.stored_frames)]  # each is stored because a clip shows it
 
 
-class FeatureWriter:
-    """Writes one file in order; it appears under its name when it is complete. Use as a context manager."""
+class FeatureWriter(NewFile):
+    """Writes one file, frame by frame."""
 
     def __init__(self, path: Path, scratch: Path, rows: int, maps: Sequence[FeatureMap]) -> None:
-        self._new = NewFile(path, scratch / f".{path.name}.partial")
+        super().__init__(path, scratch / f".{path.name}.partial")
         for number, m in enumerate(maps):
             size = m.channels, m.height, m.width
             options = {"chunks": (1, 1, *size), "fletcher32": True, "track_times": False}
-            self._new.file.create_dataset(f"map{number}", (rows, 2, *size), _TYPE, **options)
+            self.file.create_dataset(f"map{number}", (rows, 2, *size), _TYPE, **options)
 
     def write(self, row: int, maps: Sequence[NDArray[np.float16]]) -> None:
         """The maps (2, c, h, w) of a frame and of its mirror image."""
         for number, map_2chw in enumerate(maps):
-            self._new.file[f"map{number}"][row] = map_2chw
-        self._new.check()
-
-    def __enter__(self) -> FeatureWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._new.commit()
-        finally:
-            self._new.abandon()
+            self.file[f"map{number}"][row] = map_2chw
+        self.check()
 
 
 class CachedFeatures:

@@ -13,7 +13,6 @@ The same frames give the same bytes: nothing in the file tells the time, and row
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,14 +40,14 @@ class StoredFrame(NamedTuple):
     forward: TrueFlow | None = None
 
 
-class StoreFileWriter:
-    """Writes one file row by row; it appears under its name when it is complete. Use as a context manager."""
+class StoreFileWriter(NewFile):
+    """Writes one file, row by row."""
 
     def __init__(self, path: Path, partial: Path, layout: Layout, count: int, labels: int) -> None:
-        self._path, self._layout, self._count = path, layout, count
+        super().__init__(path, partial)
+        self._layout, self._count = layout, count
         self._row = self._label = 0
-        self._new = NewFile(path, partial)
-        self._file = file = self._new.file
+        file = self.file
         height, width = layout.size
         self._frames: RawWriter | EncodedWriter
         if layout.codec == "raw":
@@ -75,27 +74,20 @@ class StoreFileWriter:
             self._label += 1
         if item.full_label is not None:
             full = item.full_label
-            self._file.create_dataset(f"full_label_{row}", data=full, chunks=full.shape, **_PACKED)
+            self.file.create_dataset(f"full_label_{row}", data=full, chunks=full.shape, **_PACKED)
         for name, (vectors, seen) in self._flows.items():
             flow: TrueFlow | None = getattr(item, name)
             size = self._layout.size
             vectors.write(row, np.zeros((*size, 2)) if flow is None else np.moveaxis(flow.flow_2hw, 0, 2))
             seen.write(row, np.full(size, NO_FLOW) if flow is None else flow.visible_hw)
         self._row += 1
-        self._new.check()
+        self.check()
 
-    def __enter__(self) -> StoreFileWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                if (self._row, self._label) != (self._count, len(self._labels)):
-                    raise ValueError(f"{self._path}: {self._row} of {self._count} rows were written")
-                self._file.create_dataset("label_rows", data=self._label_rows, chunks=(self._count,), **_PACKED)
-                self._new.commit()
-        finally:
-            self._new.abandon()
+    def finish(self) -> None:
+        """All rows were written, or it is a ValueError; then which of them have a label."""
+        if (self._row, self._label) != (self._count, len(self._labels)):
+            raise ValueError(f"{self._path}: {self._row} of {self._count} rows were written")
+        self.file.create_dataset("label_rows", data=self._label_rows, chunks=(self._count,), **_PACKED)
 
 
 class StoreFileReader:

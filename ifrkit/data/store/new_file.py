@@ -7,7 +7,8 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import h5py
 
@@ -15,9 +16,10 @@ from ifrkit.core.faults import named
 
 
 class NewFile:
-    """Write into `file`, call `check` now and then, and end with `commit` or `abandon`.
+    """Use as a context manager: write into `file`, and call `check` now and then.
 
-    partial: where the file is until then, on the same file system as `path`.
+    The file appears under its name after a block without an error; otherwise nothing is left of it. partial: where it
+    is until then, on the same file system as `path`.
     """
 
     def __init__(self, path: Path, partial: Path) -> None:
@@ -33,8 +35,21 @@ class NewFile:
             if self._sink.error is not None:
                 raise self._sink.error
 
-    def commit(self) -> None:
-        """The file is complete: it gets its name, durably."""
+    def finish(self) -> None:
+        """What is still to be written, or to be checked, at the end of the block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                self._commit()
+        finally:
+            self._abandon()
+
+    def _commit(self) -> None:
         self.file.close()
         self.check()
         with named(self._path):
@@ -42,8 +57,8 @@ class NewFile:
             self._sink.close()
         self._partial.replace(self._path)
 
-    def abandon(self) -> None:
-        """Remove what was written. Does nothing after `commit`."""
+    def _abandon(self) -> None:
+        """Remove what was written. Does nothing after `_commit`."""
         self._sink.error = self._sink.error or OSError("abandoned")
         self.file.close()
         with contextlib.suppress(OSError):  # the error that comes first is the one to tell

@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -49,14 +48,14 @@ def file_name(number: int) -> str:
     return f"labels-{number:05d}.h5"
 
 
-class PseudoWriter:
-    """Writes one file, frame by frame; it appears under its name when it is complete. Use as a context manager."""
+class PseudoWriter(NewFile):
+    """Writes one file, frame by frame."""
 
     def __init__(self, path: Path, scratch: Path, rows: int, size: tuple[int, int]) -> None:
-        self._new = NewFile(path, scratch / f".{path.name}.partial")
+        super().__init__(path, scratch / f".{path.name}.partial")
         options = {"chunks": (1, *size), "compression": "gzip", "compression_opts": 1, "fletcher32": True}
         for name in ("labels", "confidence"):
-            self._new.file.create_dataset(name, (rows, *size), "u1", track_times=False, **options)
+            self.file.create_dataset(name, (rows, *size), "u1", track_times=False, **options)
 
     def write(self, row: int, labels_bhw: Ids, confidence_bhw: NDArray[np.float32]) -> None:
         """Rows from `row` on. confidence_bhw: probabilities of the labels, 0..1."""
@@ -65,19 +64,9 @@ class PseudoWriter:
     def copy(self, row: int, labels_bhw: Ids, levels_bhw: Ids) -> None:
         """The same with floor(255 * probability), as `read_rows` has it."""
         stop = row + len(labels_bhw)
-        self._new.file["labels"][row:stop] = labels_bhw
-        self._new.file["confidence"][row:stop] = levels_bhw
-        self._new.check()
-
-    def __enter__(self) -> PseudoWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._new.commit()
-        finally:
-            self._new.abandon()
+        self.file["labels"][row:stop] = labels_bhw
+        self.file["confidence"][row:stop] = levels_bhw
+        self.check()
 
 
 def read_rows(path: Path, rows: int) -> Iterator[tuple[Ids, Ids]]:
