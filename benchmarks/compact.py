@@ -1,22 +1,25 @@
-"""Training steps of recipe `compact` on a CPU in four ways, from the same weights on the same batches.
+"""Training steps of recipe `compact` on a CPU in five ways, from the same weights on the same batches.
 
     python benchmarks/compact.py [none ifr] [--branch update] [--steps 60] [--root CAMVID --size 180 240]
 
 plain: float32, contiguous maps, torch's own gradients of depthwise convolutions. Then what the recipe does, one on top
-of the other: channels-last, our gradients (ifrkit/models/depthwise.py), bfloat16 (`loop.amp`). Every step is taken in
-all four ways, so that other work slows all. Processor time of one thread with optimizer and teacher, without the
-loader; the median of all steps but the first three; the loss is the mean over the last ten. Clips of the synthetic
-street, or CamVid in the SegNet layout; the recipe's crops.
+of the other: channels-last, our gradients (ifrkit/models/depthwise.py), bfloat16 (`loop.amp`); and what every stage
+does, memory that is used again (`reuse_memory`). Each way is a process of its own, and they take each step in turns, so
+that other work slows all. Processor time of one thread with optimizer and teacher, without the loader; the median of
+all steps but the first three; the loss is the mean over ten. Clips of the synthetic street, or CamVid in the SegNet
+layout; the recipe's crops.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +30,7 @@ from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.resolve import resolve
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.core.keyed import key_seed
+from ifrkit.core.machine import reuse_memory
 from ifrkit.data.loading.batch import RawBatch
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.partitions import labeled_clips
@@ -47,13 +51,15 @@ class Way(NamedTuple):
     layout: torch.memory_format
     ours: bool
     bf16: bool
+    memory: bool
 
 
 WAYS = {
-    "plain": Way(torch.contiguous_format, ours=False, bf16=False),
-    "channels-last": Way(torch.channels_last, ours=False, bf16=False),
-    "and our gradients": Way(torch.channels_last, ours=True, bf16=False),
-    "and bfloat16": Way(torch.channels_last, ours=True, bf16=True),
+    "plain": Way(torch.contiguous_format, ours=False, bf16=False, memory=False),
+    "channels-last": Way(torch.channels_last, ours=False, bf16=False, memory=False),
+    "and our gradients": Way(torch.channels_last, ours=True, bf16=False, memory=False),
+    "and bfloat16": Way(torch.channels_last, ours=True, bf16=True, memory=False),
+    "and memory used again": Way(torch.channels_last, ours=True, bf16=True, memory=True),
 }
 
 
@@ -70,12 +76,9 @@ class Training:
         network = build_network(getattr(config, branch), store.labels.num_classes, key_seed(config.seed, "network"))
         self.task = BranchTask(network, config, store, labeled_clips(store, config.labeled), torch.device("cpu"))
         self.task.module.train().to(memory_format=way.layout)  # type: ignore[call-overload]
-        self.seconds: list[float] = []
-        self.losses: list[float] = []
 
-    def step(self, raw: RawBatch, step: int) -> None:
-        """As ifrkit/train/loop.py takes it."""
-        setattr(layers, "depthwise", depthwise if self.way.ours else torchs)  # noqa: B010  # mypy knows no such name
+    def step(self, raw: RawBatch, step: int) -> tuple[float, float]:
+        """As ifrkit/train/loop.py takes it. Returns its seconds and its loss."""
         begin = time.process_time()
         (optimizer,), clip = self.task.optimizers, self.task.config.loop.clip_norm
         for group, rate in zip(optimizer.param_groups, self.task.lrs(step), strict=True):
@@ -92,20 +95,32 @@ class Training:
             nn.utils.clip_grad_norm_(self.task.module.network.parameters(), clip)
         optimizer.step()
         self.task.stepped(step)
-        self.seconds.append(time.process_time() - begin)
-        self.losses.append(total.item())
+        return time.process_time() - begin, total.item()
 
 
-def prepared(args: argparse.Namespace, place: Path) -> ClipStore:
+def take_steps(pipe: Any, name: str, config: TrainBranchesConfig, branch: str, clips: Path) -> None:
+    """One way, in its own process: a step each time that it is asked, and what the step took."""
+    way = WAYS[name]
+    if way.memory:
+        reuse_memory()
+    torch.set_num_threads(1)
+    with mock.patch.object(layers, "depthwise", depthwise if way.ours else torchs):
+        training = Training(way, config, branch, ClipStore(clips))
+        for step, raw in enumerate(training.task.batches(0, config.loop.steps)):
+            pipe.recv()
+            pipe.send(training.step(raw, step))
+
+
+def prepared(args: argparse.Namespace, place: Path) -> Path:
     """The clips."""
     tree: dict[str, Any] = {"dataset": "synthetic", "options": {"height": 192, "width": 320}}
     if args.root:
         tree = {"dataset": "camvid", "root": str(args.root.resolve()), "size": args.size}
     artifact = execute(prepare.STAGE, PrepareConfig.model_validate(tree), Run(workspace=place, inputs=[]))
-    return ClipStore.of(artifact)
+    return artifact.path
 
 
-def measure(ssl: str, store: ClipStore, args: argparse.Namespace, figures: Figures) -> None:
+def measure(ssl: str, clips: Path, args: argparse.Namespace, figures: Figures) -> None:
     """All ways of one method, and its rows."""
     config, _ = resolve(
         train_branches.STAGE.config_type,
@@ -115,16 +130,20 @@ def measure(ssl: str, store: ClipStore, args: argparse.Namespace, figures: Figur
         sets=(f"loop.steps={args.steps}", f"labeled.count={args.labels}", "runtime.workers=0"),
     )
     assert isinstance(config, TrainBranchesConfig)
-    trainings = {name: Training(way, config, args.branch, store) for name, way in WAYS.items()}
-    first = next(iter(trainings.values()))
-    for step, raw in enumerate(first.task.batches(0, args.steps)):
-        for name in sorted(trainings, reverse=step % 2 == 0):
-            trainings[name].step(raw, step)
-    base = statistics.median(first.seconds[WARM_UP:])
-    for name, training in trainings.items():
-        seconds = statistics.median(training.seconds[WARM_UP:])
-        middle, last = (statistics.mean(training.losses[at - TAIL : at]) for at in (args.steps // 2, args.steps))
-        losses = f"{training.losses[0]:.3f} | {middle:.3f} | {last:.3f}"
+    context = multiprocessing.get_context("spawn")
+    pipes, steps = {}, {name: list[tuple[float, float]]() for name in WAYS}
+    for name in WAYS:
+        pipes[name], other = context.Pipe()
+        context.Process(target=take_steps, args=(other, name, config, args.branch, clips), daemon=True).start()
+    for step in range(args.steps):
+        for name in sorted(WAYS, reverse=step % 2 == 0):
+            pipes[name].send(step)
+            steps[name].append(pipes[name].recv())
+    base = statistics.median(seconds for seconds, _ in steps["plain"][WARM_UP:])
+    for name, taken in steps.items():
+        seconds, all_losses = statistics.median(s for s, _ in taken[WARM_UP:]), [loss for _, loss in taken]
+        middle, last = (statistics.mean(all_losses[at - TAIL : at]) for at in (args.steps // 2, args.steps))
+        losses = f"{all_losses[0]:.3f} | {middle:.3f} | {last:.3f}"
         print(f"| `{ssl}` | {name} | {1e3 * seconds:.0f} | {base / seconds:.2f} | {losses} |", flush=True)
         figures.add(f"{ssl}, {name}", smaller={"ms": 1e3 * seconds}, larger={"over plain": base / seconds})
 
@@ -142,14 +161,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.steps < 2 * TAIL:
         parser.error(f"--steps: at least {2 * TAIL}")
-    torch.set_num_threads(1)
     figures = Figures()
     with tempfile.TemporaryDirectory() as place:
-        store = prepared(args, Path(place))
+        clips = prepared(args, Path(place))
         print(f"| method | way | ms a step | ratio | loss at first | at {args.steps // 2} | at {args.steps} |")
         print("|---|---|---|---|---|---|---|")
         for ssl in args.methods:
-            measure(ssl, store, args, figures)
+            measure(ssl, clips, args, figures)
     figures.write(args.json)
 
 

@@ -12,8 +12,9 @@ from ifrkit.core.lazy import lazy, torch
 if TYPE_CHECKING:
     from ifrkit.artifacts.store import Artifact
     from ifrkit.cli import running
+    from ifrkit.core import machine
 else:
-    running = lazy("ifrkit.cli.running")
+    machine, running = lazy("ifrkit.core.machine"), lazy("ifrkit.cli.running")
 
 __all__ = ["Flags", "Shared", "chosen_device", "metrics", "named_flags", "running", "stage_command"]
 
@@ -32,7 +33,8 @@ def metrics(artifact: Artifact) -> dict[str, Any]:
 
 
 def chosen_device(name: str, threads: int | None) -> str:
-    """The device as torch names it; imports torch unless nothing has to be asked or set."""
+    """The device as torch names it; imports torch unless nothing has to be asked or set. The work is about to begin."""
+    machine.reuse_memory()
     if name == "cpu" and threads is None:
         return name
     if threads is not None:

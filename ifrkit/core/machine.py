@@ -7,7 +7,32 @@ import platform
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    import ctypes
+else:
+    ctypes = lazy("ctypes")
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
+
+
+def reuse_memory() -> None:
+    """Let this process keep the memory that tensors leave, in large pages; call it before torch makes its first one.
+
+    A network asks for the same memory again and again. glibc gives large pieces back to the system at once, and each
+    new one is filled with zeros page by page: up to half of the time of a forward pass. Other C libraries are left
+    as they are.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it once
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def cores() -> int:

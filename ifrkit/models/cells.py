@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ifrkit.core.lazy import F
+from ifrkit.core.lazy import F, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,5 +20,22 @@ def enlarged(maps_bchw: Tensor, stride: int, size: Sequence[int], step: int = 1)
     sides = [-(-side * stride // step) for side in maps_bchw.shape[-2:]]
     if sides == list(maps_bchw.shape[-2:]) == list(size):
         return maps_bchw
-    large = F.interpolate(maps_bchw, sides, mode="bilinear", align_corners=False)
+    if maps_bchw.is_cpu and torch.is_grad_enabled() and maps_bchw.dtype != torch.bfloat16:
+        large = _product(maps_bchw, sides)
+    else:
+        large = F.interpolate(maps_bchw, sides, mode="bilinear", align_corners=False)
     return large[..., : size[0], : size[1]]
+
+
+def _product(maps_bchw: Tensor, sides: Sequence[int]) -> Tensor:
+    """The same as rows @ maps @ columns. With its backward pass that takes a CPU less than half of torch's time."""
+    rows, columns = (_weights(now, to, maps_bchw.dtype) for now, to in zip(maps_bchw.shape[-2:], sides, strict=True))
+    with torch.autocast("cpu", enabled=False):  # which would round
+        return rows @ (maps_bchw.contiguous() @ columns.T)
+
+
+@lru_cache(maxsize=64)
+def _weights(cells: int, values: int, dtype: torch.dtype) -> Tensor:
+    """(values, cells): how much each value takes of each cell."""
+    unit = torch.eye(cells, dtype=torch.float64)[None]
+    return F.interpolate(unit, values, mode="linear", align_corners=False)[0].T.to(dtype).contiguous()

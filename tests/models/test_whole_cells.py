@@ -46,6 +46,22 @@ def test_what_a_cell_sees_does_not_depend_on_the_size_of_the_frame(stride: int, 
         torch.testing.assert_close(mine, theirs[..., : mine.shape[-2], : mine.shape[-1]])
 
 
+@pytest.mark.parametrize(("stride", "size", "step"), [(8, (45, 60), 1), (16, (45, 60), 8), (4, (9, 7), 1)])
+def test_training_enlarges_as_torch_does(stride: int, size: tuple[int, int], step: int) -> None:
+    """In training on a CPU it is two matrix products: the same values, and the same gradients."""
+    cells = [-(-side * step // stride) for side in size]
+    maps = torch.randn(2, 3, *cells, dtype=torch.float64, requires_grad=True)
+    sides = [-(-side * stride // step) for side in cells]
+    wanted = F.interpolate(maps, sides, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+    found, upstream = enlarged(maps, stride, size, step), torch.randn(2, 3, *size, dtype=torch.float64)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((x * upstream).sum(), maps)[0] for x in (found, wanted)), rtol=0, atol=1e-12
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        assert enlarged(maps.float(), stride, size, step).dtype == torch.float32
+
+
 def test_an_object_is_found_where_it_is() -> None:
     """A network that says what colour each cell has says so at the right pixels, at the bottom of the frame, too."""
     network = build_network(network_config({**LITE, "stride": 16}), 2, seed=0).eval()
