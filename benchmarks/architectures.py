@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ifrkit.artifacts.store import Artifact, open_artifact
+from ifrkit.core.machine import reuse_memory
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.systems import frame_tensor
 from ifrkit.trained import load_branch, load_video_model
@@ -99,6 +100,7 @@ def main() -> None:
     Figures.option(parser)
     args = parser.parse_args()
     figures = Figures()
+    reuse_memory()
     torch.set_num_threads(1)
     table = Table()
     seen: set[str] = set()

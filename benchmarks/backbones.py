@@ -22,6 +22,7 @@ import torch
 from figures import Figures
 
 from ifrkit.config.network import network_config
+from ifrkit.core.machine import reuse_memory
 from ifrkit.models.network import Network, build_network
 
 CLASSES = 11
@@ -113,6 +114,7 @@ def main() -> None:
     Figures.option(parser)
     args = parser.parse_args()
     figures = Figures()
+    reuse_memory()
     torch.set_num_threads(1)
     if args.task:
         print(json.dumps((measure if args.task == "measure" else peak)(args.name, args)))

@@ -20,6 +20,7 @@ from figures import Figures
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.machine import reuse_memory
 from ifrkit.data.loading.batch import Batch
 from ifrkit.methods.ifr import Method
 from ifrkit.models.network import Network, build_network
@@ -67,6 +68,7 @@ def main() -> None:
     Figures.option(parser)
     args = parser.parse_args()
     figures = Figures()
+    reuse_memory()
     torch.set_num_threads(args.threads)
     network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0).train()
     methods = {"ifr": Method(Method.Config())}

@@ -23,6 +23,7 @@ from figures import Figures
 from torch import Tensor
 
 from ifrkit.artifacts.store import open_artifact
+from ifrkit.core.machine import reuse_memory
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.evaluation.scored import held_out
 from ifrkit.evaluation.systems import frame_tensor, to_ids
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     Figures.option(parser)
     args = parser.parse_args()
+    reuse_memory()
     torch.set_num_threads(args.threads)
     figures, artifact = Figures(), open_artifact(args.exported, ("exported",))
     branches, clips = artifact.ancestor("branches"), artifact.ancestor("clips")

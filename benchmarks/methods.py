@@ -25,6 +25,7 @@ from figures import Figures
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.machine import reuse_memory
 from ifrkit.core.plugins import load, names
 from ifrkit.data.loading.batch import Batch
 from ifrkit.data.loading.views import Place
@@ -85,6 +86,7 @@ def make_batch(methods: dict[str, Method], args: argparse.Namespace) -> Batch:
 
 def measure(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:
     """In a process of its own: passes, ratio of times, milliseconds."""
+    reuse_memory()
     torch.set_num_threads(1)
     own, plain = Training(ssl, args), Training("none", args)
     times = [(own.step(), plain.step()) for _ in range(args.rounds + 1)]
@@ -95,6 +97,7 @@ def measure(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:
 
 def peak(ssl: str, args: argparse.Namespace) -> dict[str, float | str]:
     """In a process of its own: MiB at the highest. "" only imports."""
+    reuse_memory()
     torch.set_num_threads(1)
     if ssl:
         training = Training(ssl, args)

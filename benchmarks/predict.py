@@ -35,6 +35,7 @@ from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.core.config import Config
+from ifrkit.core.machine import reuse_memory
 from ifrkit.core.records import Frame, Label
 from ifrkit.core.stage import Stage
 from ifrkit.predict.streaming import Adaptive, Fixed, Policy, Predictor
@@ -177,6 +178,7 @@ def main() -> None:
     Figures.option(parser)
     args = parser.parse_args()
     figures = Figures()
+    reuse_memory()
     torch.set_num_threads(args.threads)
     if args.policy:
         policies(args, figures)

@@ -34,6 +34,7 @@ from ifrkit.artifacts.store import Artifact, open_artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.propagate import PropagateConfig
 from ifrkit.config.resolve import resolve
+from ifrkit.core.machine import reuse_memory
 from ifrkit.core.records import IGNORE
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.flow_sources import flow_source
@@ -177,6 +178,7 @@ def main() -> None:
     Figures.option(parser)
     options = parser.parse_args()
     figures = Figures()
+    reuse_memory()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as place:
         branches = open_artifact(options.source) if options.source else trained(Path(place), options)
