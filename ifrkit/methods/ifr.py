@@ -115,7 +115,9 @@ class Method(base.Method):
                 if share:
                     means = class_prototypes(encode(view), pseudo_bhw, network.num_classes, c.pool, c.group)  # Eq. (4)
                     rebuilt_bchw = reconstruct(encode(target), *means, c.temperature)  # Eqs. (5)-(7)
-                    logits_bkhw = upsample(network.classify(rebuilt_bchw), network.stride, label_bhw.shape[-2:])
+                    with torch.autocast(rebuilt_bchw.device.type, enabled=False):  # Eq. (8) enlarges what is rounded
+                        logits_bkhw = network.classify(at_least_float32(rebuilt_bchw))
+                    logits_bkhw = upsample(logits_bkhw, network.stride, label_bhw.shape[-2:])
                     loss = cross_entropy(logits_bkhw / c.logit_temperature, label_bhw, c.mean, weight_k)  # Eq. (8)
                     terms[f"{clip}{copy}"] = ramp * weight * (share * loss)
         return terms

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ifrkit.methods.ifr import class_prototypes, ramp_up, reconstruct
+from ifrkit.config.network import NetworkConfig
+from ifrkit.data.loading.batch import Batch
+from ifrkit.methods.ifr import Method, class_prototypes, ramp_up, reconstruct
+from ifrkit.models.network import build_network
 
 
 def toy() -> tuple[Tensor, Tensor]:
@@ -159,6 +162,25 @@ def test_sums_stay_in_float32_under_autocast() -> None:
         rebuilt = reconstruct(features, prototypes, present, 0.5)
     assert rebuilt.dtype == torch.float32
     torch.testing.assert_close(prototypes, class_prototypes(features, labels, 5)[0])
+
+
+def test_sharp_logits_stay_in_float32_under_autocast() -> None:
+    """Eq. (8) divides them by 0.01: rounded to 8 bits, logits near 5 would be off by a whole unit."""
+    network = build_network(NetworkConfig(width=0.125, dropout=0.0), 5, seed=0)
+    with torch.no_grad():
+        network.decode_head.conv_seg.weight *= 40
+    rng = torch.Generator().manual_seed(0)
+    names = ("v0_0", "v0_1", "v0_1_s")
+    shape = 2, network.feature_channels, 4, 5
+    features = {name: torch.rand(shape, generator=rng) for name in names}
+    given = Batch({}, {"v0_0": torch.randint(5, (2, 32, 40), generator=rng)})
+    method = Method(Method.Config(unlabeled=0.0, ramp_up=0))
+    found = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            found.append(method.losses(network.eval(), given, dict(features), 0))
+    for term, loss in found[0].items():
+        torch.testing.assert_close(found[1][term], loss, rtol=1e-5, atol=0)
 
 
 def test_no_host_sync() -> None:
