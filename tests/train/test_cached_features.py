@@ -205,7 +205,7 @@ def test_a_trained_head_says_of_a_frame_what_it_says_of_its_map(
         row = store.rows(clip)[index]
         with torch.no_grad():
             whole = network(network.normalise(images_of(store, [row], False)))
-            maps = [torch.from_numpy(m)[None].float() for m in reader.maps(row, False)]
+            maps = [torch.tensor(m)[None].float() for m in reader.maps(row, False)]
             f_bchw = network.decode_head.features(maps)
             logits = F.interpolate(network.classify(f_bchw), SIZE, mode="bilinear", align_corners=False)
         torch.testing.assert_close(logits, whole, rtol=1e-2, atol=1e-2)
@@ -354,6 +354,18 @@ def test_one_flipped_bit_is_found_or_changes_nothing(cached: Artifact, tmp_path:
     faults = told(copy.path / name, lambda: read(copy))
     assert len(faults) > 20
     assert all(str(copy.path / name) in fault for fault in faults)
+
+
+def test_a_page_of_zeros_is_found(cached: Artifact, tmp_path: Path) -> None:
+    """As a disk leaves it that lost a write."""
+    copy = replace(cached, path=tmp_path / "copy")
+    shutil.copytree(cached.path, copy.path)
+    path = copy.path / "features-00000.h5"
+    data = path.read_bytes()
+    begin = data.index(CachedFeatures(cached).maps(2, True)[0].tobytes())
+    path.write_bytes(data[:begin] + bytes(4096) + data[begin + 4096 :])
+    with pytest.raises(ArtifactError, match="are not those that were written"):
+        CachedFeatures(copy).maps(2, True)
 
 
 def spoiled(path: Path) -> None:

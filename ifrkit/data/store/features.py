@@ -2,8 +2,8 @@
 
     features.json           what there is (`ifrkit.artifacts.indexes.Features`)
     backbone.safetensors    the weights that made it
-    features-00000.h5       "map0", "map1", ...: (n, 2, c, h, w) float16, the maps of n frames and of their mirror
-                            images; one chunk a map, each with a Fletcher-32 sum
+    features-00000.h5       "map0", "map1", ...: (2 n, c, h, w) float16, of each of n frames its map and that of its
+                            mirror image, raw, with checksums; see rows.py
 
 A mirror image has maps of its own: a network does not see it as the mirror of what it sees in the frame.
 """
@@ -11,7 +11,6 @@ A mirror image has maps of its own: a network does not see it as the mirror of w
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from ifrkit.core.errors import ArtifactError
 from ifrkit.core.records import Frame
 from ifrkit.data.store.clips import ClipStore
 from ifrkit.data.store.new_file import NewFile
-from ifrkit.data.store.own import open_file, packed
+from ifrkit.data.store.own import open_file
+from ifrkit.data.store.rows import RawReader, RawWriter
 
 WEIGHTS = "backbone.safetensors"
 FILE_BYTES = 128 << 20
@@ -59,25 +59,25 @@ class FeatureWriter(NewFile):
 
     def __init__(self, path: Path, scratch: Path, rows: int, maps: Sequence[FeatureMap]) -> None:
         super().__init__(path, scratch / f".{path.name}.partial")
-        for number, m in enumerate(maps):
-            size = m.channels, m.height, m.width
-            options = {"chunks": (1, 1, *size), "fletcher32": True, "track_times": False}
-            self.file.create_dataset(f"map{number}", (rows, 2, *size), _TYPE, **options)
+        self._maps = [
+            RawWriter(self.file, f"map{number}", 2 * rows, (m.channels, m.height, m.width), _TYPE)
+            for number, m in enumerate(maps)
+        ]
 
     def write(self, row: int, maps: Sequence[NDArray[np.float16]]) -> None:
         """The maps (2, c, h, w) of a frame and of its mirror image."""
-        for number, map_2chw in enumerate(maps):
-            self.file[f"map{number}"][row] = map_2chw
+        for writer, map_2chw in zip(self._maps, maps, strict=True):
+            for side, map_chw in enumerate(map_2chw):
+                writer.write(2 * row + side, map_chw)
         self.check()
 
 
 class CachedFeatures:
-    """A features artifact. Picklable; each process opens its own files."""
+    """A features artifact. Picklable; each process opens files of its own."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact, self.path, self.index = artifact, artifact.path, Features.read(artifact)
-        self._files: dict[int, list[Any]] = {}
-        self._process = os.getpid()
+        self._files: dict[int, list[RawReader]] = {}
 
     def require(self, store: ClipStore) -> None:
         """Raise ArtifactError where these are not the features of the frames of a store."""
@@ -88,18 +88,19 @@ class CachedFeatures:
         """The maps (c, h, w) of a stored frame, or of its mirror image. The numbers are checked."""
         number, place = divmod(row, self.index.per_file)
         try:
-            return [dataset[place, int(mirrored)] for dataset in self._open(number)]
+            return [reader.read(2 * place + mirrored) for reader in self._open(number)]
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ArtifactError(f"{self.path / file_name(number)}: the file is corrupt ({error})", REMAKE) from error
 
-    def _open(self, number: int) -> list[Any]:
-        if os.getpid() != self._process:  # HDF5 handles do not survive a fork
-            self._files, self._process = {}, os.getpid()
+    def _open(self, number: int) -> list[RawReader]:
         if number not in self._files:
-            file = open_file(self.path / file_name(number))
+            path = self.path / file_name(number)
             rows = min(self.index.per_file, len(self.index.frames) - number * self.index.per_file)
-            shapes = [(rows, 2, m.channels, m.height, m.width) for m in self.index.maps]
-            self._files[number] = [packed(file, f"map{i}", shape, _TYPE) for i, shape in enumerate(shapes)]
+            with open_file(path) as file:
+                self._files[number] = [
+                    RawReader(path, file, f"map{i}", (2 * rows, m.channels, m.height, m.width), _TYPE)
+                    for i, m in enumerate(self.index.maps)
+                ]
         return self._files[number]
 
     def __getstate__(self) -> dict[str, Any]:
