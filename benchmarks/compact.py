@@ -13,10 +13,11 @@ layout; the recipe's crops.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -25,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from figures import Figures
 from torch import Tensor, nn
+from turns import in_turns
 
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.resolve import resolve
@@ -98,8 +100,8 @@ class Training:
         return time.process_time() - begin, total.item()
 
 
-def take_steps(pipe: Any, name: str, config: TrainBranchesConfig, branch: str, clips: Path) -> None:
-    """One way, in its own process: a step each time that it is asked, and what the step took."""
+def taken_steps(name: str, config: TrainBranchesConfig, branch: str, clips: Path) -> Iterator[tuple[float, float]]:
+    """Seconds and loss of each step of one way, in a process of its own."""
     way = WAYS[name]
     if way.memory:
         reuse_memory()
@@ -107,8 +109,7 @@ def take_steps(pipe: Any, name: str, config: TrainBranchesConfig, branch: str, c
     with mock.patch.object(layers, "depthwise", depthwise if way.ours else torchs):
         training = Training(way, config, branch, ClipStore(clips))
         for step, raw in enumerate(training.task.batches(0, config.loop.steps)):
-            pipe.recv()
-            pipe.send(training.step(raw, step))
+            yield training.step(raw, step)
 
 
 def prepared(args: argparse.Namespace, place: Path) -> Path:
@@ -130,15 +131,7 @@ def measure(ssl: str, clips: Path, args: argparse.Namespace, figures: Figures) -
         sets=(f"loop.steps={args.steps}", f"labeled.count={args.labels}", "runtime.workers=0"),
     )
     assert isinstance(config, TrainBranchesConfig)
-    context = multiprocessing.get_context("spawn")
-    pipes, steps = {}, {name: list[tuple[float, float]]() for name in WAYS}
-    for name in WAYS:
-        pipes[name], other = context.Pipe()
-        context.Process(target=take_steps, args=(other, name, config, args.branch, clips), daemon=True).start()
-    for step in range(args.steps):
-        for name in sorted(WAYS, reverse=step % 2 == 0):
-            pipes[name].send(step)
-            steps[name].append(pipes[name].recv())
+    steps = in_turns({name: partial(taken_steps, name, config, args.branch, clips) for name in WAYS}, args.steps)
     base = statistics.median(seconds for seconds, _ in steps["plain"][WARM_UP:])
     for name, taken in steps.items():
         seconds, all_losses = statistics.median(s for s, _ in taken[WARM_UP:]), [loss for _, loss in taken]

@@ -18,7 +18,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from figures import Figures  # noqa: E402
 
 MACHINE = {"processor": "one", "cores": 2, "torch": "2.0", "load": 0.5}
-NOT_MEASURED = {"figures.py", "compare.py", "cluster.py"}
+NOT_MEASURED = {"figures.py", "compare.py", "cluster.py", "turns.py"}
 
 
 def written(path: Path, values: dict[str, tuple[float, str]], name: str = "loader", **machine: Any) -> Path:
