@@ -48,12 +48,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     Figures.option(parser)
     args, figures = parser.parse_args(), Figures()
-    print(
-        "| branch | frame | without, ms | with, ms | times as fast | MiB without | with |\n|---|---|---|---|---|---|---|"
-    )
+    print("| branch | frame | without, ms | with, ms | times as fast | MiB without | with |")
+    print("|---|---|---|---|---|---|---|")
     for branch in ("update", "reference"):
         for size in SIZES:
-            found = in_turns({str(reuse): partial(passes, branch, size, reuse) for reuse in (False, True)}, args.rounds)
+            ways = {str(reuse): partial(passes, branch, size, reuse) for reuse in (False, True)}
+            found = in_turns(ways, args.rounds)
             (before, after), (low, high) = zip(*map(taken, found.values()), strict=True)
             row = f"{branch} | {size[0]}x{size[1]}"
             print(f"| {row} | {before:.0f} | {after:.0f} | {before / after:.2f} | {low:.0f} | {high:.0f} |", flush=True)
