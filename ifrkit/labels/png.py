@@ -57,7 +57,7 @@ class Labels(LabelReader):
     def read(self, key: str, size: tuple[int, int], table: ClassTable) -> Label:
         where = self.files.where(key)
         image = read_label_image(where, self.files.read(key), size)
-        survey = self._surveyed([entry.key for entry in self.entries()])
+        survey = self._survey or self._surveyed([entry.key for entry in self.entries()])
         if image.storage not in survey.seen:
             survey.add(image, where)
         return class_ids(image, survey.reading(image.storage, table), table, where)
