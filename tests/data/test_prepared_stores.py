@@ -16,6 +16,8 @@ from ifrkit.core.errors import ArtifactError
 from ifrkit.core.plugins import load
 from ifrkit.core.records import Window
 from ifrkit.data.store.clips import INDEX, ClipStore
+from ifrkit.data.store.file import StoredFrame, StoreFileWriter
+from ifrkit.data.store.layout import Layout
 from ifrkit.data.store.rows import BAND
 
 
@@ -110,3 +112,21 @@ def test_an_index_that_does_not_fit(make_store: Any, tmp_path: Path, change: Any
     with pytest.raises(ArtifactError, match=message) as caught:
         ClipStore(copy).frame(0, 0)
     assert "\n" not in str(caught.value)
+
+
+def test_labels_do_not_wait_in_memory_until_a_file_is_complete(tmp_path: Path) -> None:
+    """A cache of HDF5 2 would hold 8 MiB of them: a long video fills it, a short one does not."""
+    size = (512, 512)
+    label, frame = np.zeros(size, np.uint8), np.zeros((*size, 3), np.uint8)
+    layout = Layout(size, "raw", False, 2)
+    with StoreFileWriter(tmp_path / "frames.h5", tmp_path / "partial", layout, 8, 8) as writer:
+        for _ in range(8):
+            writer.write(StoredFrame(frame, label))
+        waiting = 8 - writer.file["labels"].id.get_num_chunks()
+        assert waiting * label.nbytes <= 1 << 20
+
+
+def test_checksums_are_mapped_not_read(store: ClipStore) -> None:
+    """Of a frame 1,080 pixels high they are 136 bytes."""
+    store.frame(0, 0)
+    assert isinstance(store._files[0]._frames._sums.base, np.memmap)

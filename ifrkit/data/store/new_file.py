@@ -27,7 +27,8 @@ class NewFile:
         with named(path):
             self._sink = _Sink(partial)
         # Not "latest": the bytes must not depend on the version of the library. From 1.10 on metadata has checksums.
-        self.file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+        # Each chunk is written once and whole: a cache is of no use, and HDF5 2 would keep 8 MiB of each dataset.
+        self.file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=1 << 20, rdcc_nslots=521)
 
     def check(self) -> None:
         """Raises the OSError of the first write that failed."""

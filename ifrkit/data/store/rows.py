@@ -10,6 +10,7 @@ Encoded rows (png, jpeg) lie back to back in one dataset of bytes, with the end 
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -46,41 +47,45 @@ class RawReader:
     """Reads what RawWriter wrote. Raises CorruptRow where a checksum does not match."""
 
     def __init__(self, path: Path, file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> None:
-        rows = own(file, name, shape, dtype)
-        self._sums = own(file, f"{name}_crc", (shape[0], -(-shape[1] // BAND)), "u4")[:]
-        offset, expected = rows.id.get_offset(), int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if offset is None:
-            raise CorruptRow(f"dataset {name!r} does not lie in one piece")
-        if offset + expected > path.stat().st_size:  # a map beyond the end of a file would end the process
-            raise CorruptRow("the file is cut off")
-        self._rows: NDArray[Any] = np.memmap(path, dtype, "r", offset, shape).view(np.ndarray)  # whose slices cost less
-        self._checked = [0] * shape[0]
-        """Of each row, bit b: band b was as it was written."""
+        self._bands = -(-shape[1] // BAND)
+        self._rows = _mapped(path, file, name, shape, dtype)
+        self._sums = _mapped(path, file, f"{name}_crc", (shape[0], self._bands), "u4")
+        self._checked = bytearray(shape[0] * self._bands)
+        """Of each band of each row: whether it was as it was written."""
 
     def read(self, row: int, window: Window | None = None) -> NDArray[Any]:
         """One row, or a window of it: not a copy, and not to be written."""
         image: NDArray[Any] = self._rows[row]
         y, x, height, width = window or Window(0, 0, *image.shape[:2])
         first, end = y // BAND, -(-(y + height) // BAND)
-        wanted = (1 << end) - (1 << first)
-        if self._checked[row] & wanted != wanted:
+        if self._checked.find(0, row * self._bands + first, row * self._bands + end) >= 0:
             self._check(row, first, end)
         return image[y : y + height, x : x + width]
 
     def forget(self) -> None:
         """Check every band again."""
-        self._checked = [0] * len(self._checked)
+        self._checked = bytearray(len(self._checked))
 
     def _check(self, row: int, first: int, end: int) -> None:
         for band in range(first, end):
-            if self._checked[row] >> band & 1:
+            if self._checked[row * self._bands + band]:
                 continue
             if zlib.crc32(self._rows[row, band * BAND : (band + 1) * BAND].data) != self._sums[row, band]:
                 raise CorruptRow(f"the pixels of row {row} are not those that were written")
-            self._checked[row] |= 1 << band
+            self._checked[row * self._bands + band] = 1
 
     def __len__(self) -> int:
         return len(self._rows)
+
+
+def _mapped(path: Path, file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """A dataset as a map of the file: what is read of it, the system can take back."""
+    offset = own(file, name, shape, dtype).id.get_offset()
+    if offset is None:
+        raise CorruptRow(f"dataset {name!r} does not lie in one piece")
+    if offset + math.prod(shape) * np.dtype(dtype).itemsize > path.stat().st_size:
+        raise CorruptRow("the file is cut off")  # a map beyond the end of a file would end the process
+    return np.memmap(path, dtype, "r", offset, shape).view(np.ndarray)  # whose slices cost less
 
 
 class EncodedWriter:
