@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from data_prep.base import Dataset
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.names import distinct
 from ifrkit.core.records import ClipRecord, Frame, Label
 from ifrkit.media.images import check_size
 from ifrkit.media.source import Pixels, Source
@@ -126,11 +127,11 @@ def split_lines(clips: Iterable[ClipRecord]) -> list[str]:
     for split in ("train", "val", "test"):
         own = [c for c in clips if c.split == split]
         if own:
-            frames = {f for c in own for f in c.frames}
+            frames = len(distinct([c.frames for c in own]))
             lengths = Counter(len(c.frames) for c in own)
             shape = " or ".join(str(n) for n in sorted(lengths))
             lines.append(
-                f"{split}: {len(own)} clips of {shape} frames ({len(frames)} distinct), "
+                f"{split}: {len(own)} clips of {shape} frames ({frames} distinct), "
                 f"{sum(len(c.labeled) for c in own)} labeled, {sum(len(c.hidden) for c in own)} hidden labels"
             )
     return lines

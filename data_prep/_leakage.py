@@ -6,7 +6,8 @@ well a network remembers, not how well it will do on the next video.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
@@ -121,23 +122,37 @@ def held_out(clips: Sequence[ClipRecord], split: Split) -> dict[str, str]:
 
 def _nearest(clips: Sequence[ClipRecord], held: dict[str, str]) -> Iterator[Pair]:
     """By the numbers of the frames, in steps of the video."""
-    training: dict[str, dict[int, str]] = defaultdict(dict)
-    steps: dict[str, list[int]] = defaultdict(list)
+    steps: dict[str, array[int]] = defaultdict(lambda: array("q"))
+    training: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
+    """Of each video the numbers of its training frames, and the clip of each."""
     watched = {*held.values()}
-    for clip in (clip for clip in clips if clip.video in watched):
-        found = map(last_number, clip.frames)
-        numbers = [place if number is None else number for place, number in enumerate(found)]
-        steps[clip.video] += [abs(b - a) for a, b in pairwise(numbers)]
-        if clip.split == "train":
-            training[clip.video] |= dict(zip(numbers, clip.frames, strict=True))
-    order = {video: sorted(names) for video, names in training.items()}
+    for place, clip in enumerate(clips):
+        if clip.video in watched:
+            numbers = _numbers(clip)
+            steps[clip.video].extend(abs(b - a) for a, b in pairwise(numbers))
+            if clip.split == "train":
+                training[clip.video][0].extend(numbers)
+                training[clip.video][1].extend([place] * len(numbers))
+    in_order: dict[str, tuple[array[int], array[int]]] = {}
+    for video, (known, places) in training.items():
+        order = sorted(range(len(known)), key=known.__getitem__)
+        in_order[video] = array("q", map(known.__getitem__, order)), array("q", map(places.__getitem__, order))
     step = {video: median(found or [1]) or 1 for video, found in steps.items()}
     for name, video in held.items():
-        if known := order.get(video):
-            number = last_number(name) or 0
+        if video in in_order:
+            (known, places), number = in_order[video], last_number(name) or 0
             place = bisect_left(known, number)
             near = min(known[max(0, place - 1) : place + 1], key=lambda other: abs(other - number))
-            yield Pair(name, training[video][near], abs(near - number) / step[video])
+            clip = clips[places[bisect_right(known, near) - 1]]
+            yield Pair(
+                name, dict(zip(_numbers(clip), clip.frames, strict=True))[near], abs(near - number) / step[video]
+            )
+
+
+def _numbers(clip: ClipRecord) -> list[int]:
+    """Those in the names of its frames; the place of a frame where there is none."""
+    found = map(last_number, clip.frames)
+    return [place if number is None else number for place, number in enumerate(found)]
 
 
 def _some(names: Collection[str]) -> list[str]:

@@ -51,18 +51,19 @@ def cut(owners: Sequence[Owner], labels: Sequence[int], length: int) -> list[Cut
         if stop - start >= 2:
             owners[start:stop] = [split] * (stop - start)
             result.append(Cut(split, start, stop, label))
-    covered = {i for c in result for i in range(c.start, c.stop)}
-    free = [owner == "train" and i not in covered for i, owner in enumerate(owners)]
+    free = bytearray(owner == "train" for owner in owners)
+    for c in result:
+        free[c.start : c.stop] = bytes(c.stop - c.start)
     for begin, end in _stretches(free):
         result += _unlabeled(owners, begin, end, length)
     return sorted(result, key=lambda c: (c.start, c.stop, c.annotated or 0))
 
 
-def _stretches(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Where runs of True begin, and the place after their end."""
+def _stretches(flags: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where runs of true flags begin, and the place after their end."""
     place = 0
     for flag, run in groupby(flags):
-        begin, place = place, place + len(list(run))
+        begin, place = place, place + sum(1 for _ in run)
         if flag:
             yield begin, place
 

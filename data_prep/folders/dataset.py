@@ -35,7 +35,7 @@ from data_prep.folders.numbered import AllFrames
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
 from ifrkit.core.errors import DatasetError
-from ifrkit.core.names import Chosen
+from ifrkit.core.names import Chosen, distinct
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
 from ifrkit.labels.base import Export, known_format, open_labels
 from ifrkit.media.classes import ClassTable, read_table
@@ -354,7 +354,7 @@ class Dataset(CatalogDataset):
         scored = {clip.frames[clip.annotated]: clip for clip in catalog.clips if clip.annotated is not None}
         lost = [name for name in catalog.labels if name not in scored]
         early = [name for name, clip in scored.items() if (clip.annotated or 0) < _PREDECESSORS]
-        idle = len(self.sources) - len({frame for clip in catalog.clips for frame in clip.frames})
+        idle = len(self.sources) - len(distinct([clip.frames for clip in catalog.clips]))
         if lost:
             catalog.notes.append(f"{len(lost)} labels are in no split or have no second frame: {shown(lost)}")
         if early:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate, chain
 from typing import overload
+
+_CELLS = 8
+"""Bytes for each text in which `distinct` looks: an eighth of the texts meet another one by chance."""
 
 
 class Made(Sequence[str]):
@@ -51,6 +56,42 @@ class Names(Made):
     def at(self, place: int) -> str:
         """Read from its bytes."""
         return self._text[self._begins[place] : self._begins[place + 1]].decode("utf-8", "surrogatepass")
+
+
+class Joined(Made):
+    """The texts of several parts, one part after the other."""
+
+    def __init__(self, parts: Iterable[Sequence[str]]) -> None:
+        self._parts = list(parts)
+        self._begins = array("q", accumulate(map(len, self._parts), initial=0))
+
+    def __len__(self) -> int:
+        return self._begins[-1]
+
+    def at(self, place: int) -> str:
+        """That of its part."""
+        part = bisect_right(self._begins, place) - 1
+        return self._parts[part][place - self._begins[part]]
+
+
+def distinct(parts: Collection[Sequence[str]]) -> Joined:
+    """Every text of the parts once, in order; a set of them all would take over 100 bytes of each."""
+    met = bytearray(1 + _CELLS * sum(map(len, parts)))
+    """1 where the hash of one text falls, 2 where those of more do: only these can be there twice."""
+    for text in chain.from_iterable(parts):
+        cell = hash(text) % len(met)
+        met[cell] = min(2, met[cell] + 1)
+    seen: set[str] = set()
+    return Joined(_new(part, met, seen) for part in parts)
+
+
+def _new(part: Sequence[str], met: bytearray, seen: set[str]) -> Sequence[str]:
+    """Those of a part that were not seen before; the part itself where that is all of them."""
+    suspects = [text for text in part if met[hash(text) % len(met)] > 1]
+    once = seen.isdisjoint(suspects) and len(set(suspects)) == len(suspects)
+    new = part if once else tuple(dict.fromkeys(text for text in part if text not in seen))
+    seen.update(suspects)
+    return new
 
 
 class Chosen(Made):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -15,9 +17,10 @@ from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ArtifactError, InterruptedRun
 from ifrkit.core.machine import cores
-from ifrkit.core.records import IGNORE, Label, LabelSpace, Split
-from ifrkit.data.store.clips import ClipStore, ClipStoreWriter
-from ifrkit.data.store.file import StoredFrame
+from ifrkit.core.names import distinct
+from ifrkit.core.records import IGNORE, Frame, Label, LabelSpace, Split
+from ifrkit.data.store.clips import ClipStoreWriter
+from ifrkit.data.store.file import StoredFrame, StoreFileReader
 from ifrkit.data.store.index import StoreIndex
 from ifrkit.data.store.reading import FrameReader, Recipe
 from ifrkit.stages._prepare_check import check_clips, plan
@@ -51,14 +54,30 @@ def run(job: Job) -> None:
             finished[number] = _write_file(job, writer, number, tracked, key, visible)
     _report(job, index, list(finished.values()))
     writer.finish({split: tuple(counts) for split, counts in job.metrics["histogram"].items()})
-    store = ClipStore(job.directory)
-    places = {clip.frames[i]: (c, i) for c, clip in enumerate(store.clips) for i in compared(clip)}
-    leak = measure(clips, lambda name: store.frame(*places[name]))
+    leak = measure(clips, _pixels(job.directory, index, {clip.frames[i] for clip in clips for i in compared(clip)}))
     if leak.held_out:
         parts = {split: leak.of(held_out(clips, split)) for split in SPLITS if split != "train"}
         own = {split: part.metrics() for split, part in parts.items() if part.held_out}
         job.metrics["leakage"] = {**leak.metrics(), "splits": own}
         job.display.info(leak.headline())
+
+
+def _pixels(directory: Path, index: StoreIndex, names: Collection[str]) -> Callable[[str], Frame]:
+    """Reads frames of these names from the files. A `ClipStore` would hold the whole index a second time."""
+    places = {
+        name: (n, row) for n, file in enumerate(index.files) for row, name in enumerate(file.frames) if name in names
+    }
+
+    @cache
+    def file(number: int) -> StoreFileReader:
+        entry = index.files[number]
+        return StoreFileReader(directory / entry.name, index.layout, len(entry.frames))
+
+    def frame(name: str) -> Frame:
+        number, row = places[name]
+        return file(number).frame(row)
+
+    return frame
 
 
 def _recipe(config: PrepareConfig, index: StoreIndex, own_size: tuple[int, int]) -> Recipe:
@@ -125,8 +144,10 @@ def _finished(job: Job, index: StoreIndex, key: str) -> dict[int, Counts]:
 
 
 def _plan_key(config: PrepareConfig, index: StoreIndex, source: str) -> str:
-    text = json.dumps([config.identity(), source], sort_keys=True) + index.model_dump_json()
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([config.identity(), source], sort_keys=True).encode())
+    for text in index.pieces():
+        digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def _report(job: Job, index: StoreIndex, parts: Sequence[Counts]) -> None:
@@ -137,7 +158,7 @@ def _report(job: Job, index: StoreIndex, parts: Sequence[Counts]) -> None:
     job.metrics["frames"], rows = {}, []
     for split in splits:
         own = [clip for clip in index.clips if clip.split == split]
-        frames = len({name for clip in own for name in clip.frames})
+        frames = len(distinct([clip.frames for clip in own]))
         labels = len({clip.frames[i] for clip in own for i in clip.labeled})
         hidden = len({clip.frames[i] for clip in own for i in clip.hidden})
         job.metrics["frames"][split] = {"clips": len(own), "frames": frames, "labels": labels, "hidden_labels": hidden}

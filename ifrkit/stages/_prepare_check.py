@@ -8,7 +8,7 @@ from data_prep.base import Dataset
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ConfigError, DatasetError
-from ifrkit.core.names import Chosen, Names
+from ifrkit.core.names import Chosen, distinct
 from ifrkit.core.records import ClipRecord, Split
 from ifrkit.data.store.index import StoreFile, StoreIndex
 from ifrkit.data.store.layout import require_size
@@ -32,6 +32,8 @@ def check(config: PrepareConfig, inputs: list[Artifact]) -> None:
 
 def check_clips(clips: Sequence[ClipRecord]) -> None:
     """What every later stage relies on. Raises DatasetError at the first clip that breaks it."""
+    # A frame that is nowhere held out fits everywhere: most are, and need not be remembered.
+    held_out = {frame for clip in clips if clip.split != "train" for frame in clip.frames}
     split_of: dict[str, Split] = {}
     names: set[str] = set()
     for clip in clips:
@@ -42,7 +44,7 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
         if not positions <= set(range(len(clip.frames))):
             fault = f"clip {clip.name} has {len(clip.frames)} frames, but labels at {sorted(positions)}"
             raise DatasetError(fault, "correct the dataset's clips")
-        for frame in clip.frames:
+        for frame in (frame for frame in clip.frames if frame in held_out):
             if split_of.setdefault(frame, clip.split) != clip.split:
                 fault = f"frame {frame} is in {split_of[frame]} and in {clip.split} (clip {clip.name})"
                 raise DatasetError(fault, "a frame that is scored must not be trained on; correct the splits")
@@ -52,7 +54,7 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
 
 def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, tuple[int, int]]:
     """Which frame goes into which file, and the (height, width) of the first one in the dataset."""
-    names = Names(dict.fromkeys(name for clip in clips for name in clip.frames))
+    names = distinct([clip.frames for clip in clips])
     height, width = dataset.frame_size(names[0]) or dataset.frame(names[0]).shape[:2]
     size = config.size or dataset.default_size or (height, width)
     if dataset.has_flow and size != (height, width):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import small_stores
 
 from ifrkit.artifacts.indexes import CarriedFrame, Provenance, Pseudo, write_long
 from ifrkit.core.errors import ArtifactError
-from ifrkit.core.names import Chosen, Names
-from ifrkit.core.records import ClipRecord
+from ifrkit.core.names import Chosen, Names, distinct
+from ifrkit.core.records import ClipRecord, LabelSpace
 from ifrkit.data.store.clips import ClipStore
-from ifrkit.data.store.index import INDEX
+from ifrkit.data.store.index import INDEX, StoreFile, StoreIndex
 
 ODD = ("a/000001", "strasse/ß 1", "", "\N{GRINNING FACE}", "broken\udcff")
 
@@ -38,6 +39,47 @@ def test_names_are_small() -> None:
     """A text of Python takes more than twice as much."""
     names = Names(f"street/{i:06}" for i in range(1000))
     assert names._text.__sizeof__() + names._begins.__sizeof__() < 30 * len(names)
+
+
+class Alike(str):
+    """Texts with one hash."""
+
+    def __hash__(self) -> int:
+        return 7
+
+
+def test_distinct_texts_keep_their_order() -> None:
+    parts = [("a", "b"), ("c",), ("b", "d", "d"), (), ("a",), ("e", "c")]
+    assert tuple(distinct(parts)) == ("a", "b", "c", "d", "e")
+    assert tuple(distinct([])) == ()
+    assert tuple(distinct([tuple(map(Alike, "ab")), tuple(map(Alike, "bca"))])) == ("a", "b", "c")
+    joined = distinct(parts)
+    assert (joined[2], joined[-1], joined[1:3]) == ("c", "e", ("b", "c"))
+    with pytest.raises(IndexError):
+        joined[5]
+
+
+def test_what_is_there_once_is_not_copied() -> None:
+    """The names of a long video are made by a rule, and stay so."""
+    parts = [Chosen(Names(ODD[:2]), range(2)), Chosen(Names(ODD[2:]), range(3))]
+    joined = distinct(parts)
+    assert tuple(joined) == ODD
+    assert [own is part for own, part in zip(joined._parts, parts, strict=True)] == [True, True]
+
+
+def test_an_index_is_written_in_pieces() -> None:
+    """No piece is longer than what is said of one clip beside its frames, and together they are pydantic's text."""
+    odd = ('a"frames": []', "\n\t\x01\x7f\u2028", "strasse/ß 1", "\N{GRINNING FACE}")
+    clips = [ClipRecord(name=odd[n], video="v", split="train", frames=odd, labeled=(n,)) for n in range(2)]
+    space = LabelSpace(names=(' "clips": [],', "b"), colors=((1, 2, 3), (4, 5, 6)))
+    files = [StoreFile(name=f"frames-0000{n}.h5", frames=odd[n:]) for n in range(2)]
+    for shown, stored in itertools.product((clips, clips[:1], []), (files, files[:1], [])):
+        index = StoreIndex(
+            name="x", size=(1, 2), codec="raw", has_flow=False, labels=space, clips=tuple(shown), files=tuple(stored)
+        )
+        pieces = list(index.pieces())
+        assert "".join(pieces) == index.model_dump_json(indent=1) + "\n"
+        assert max(map(len, pieces)) < 150
 
 
 @pytest.mark.parametrize("shared", [False, True])

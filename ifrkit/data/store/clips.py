@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ifrkit.artifacts.atomic import write_atomic
+from ifrkit.artifacts.atomic import open_atomic
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError
 from ifrkit.core.lazy import lazy
@@ -50,7 +50,8 @@ class ClipStoreWriter:
     def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
         """Write the index."""
         index = self.index.model_copy(update={"histogram": histogram})
-        write_atomic(self.directory / INDEX, index.model_dump_json(indent=1).encode() + b"\n")
+        with open_atomic(self.directory / INDEX) as file:
+            file.writelines(text.encode() for text in index.pieces())
 
 
 class ClipStore:

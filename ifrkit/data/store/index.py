@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,30 @@ class StoreIndex(Config):
     def label_names(self) -> frozenset[str]:
         """Frames that have a label, visible or hidden."""
         return frozenset(clip.frames[i] for clip in self.clips for i in (*clip.labeled, *clip.hidden))
+
+    def pieces(self) -> Iterator[str]:
+        """The text of `clips.json`, a name at a time: of a long video it is long."""
+        head = self.model_copy(update={"clips": (), "files": ()}).model_dump_json(indent=1)
+        for line in head.split("\n"):
+            items: Sequence[ClipRecord | StoreFile] = ()
+            if line in (' "clips": [],', ' "files": [],'):
+                items = self.clips if "clips" in line else self.files
+            if items:
+                yield line[: -len("],")]
+                for number, item in enumerate(items):
+                    yield "," if number else ""
+                    yield from _pieces(item)
+                yield "\n ],\n"
+            else:
+                yield line + "\n"
+
+
+def _pieces(record: ClipRecord | StoreFile) -> Iterator[str]:
+    begin, end = record.model_copy(update={"frames": ()}).model_dump_json(indent=1).split('"frames": []')
+    yield f"\n{begin}".replace("\n", "\n  ") + '"frames": ['
+    for number, name in enumerate(record.frames):
+        yield ("," if number else "") + "\n    " + json.dumps(name, ensure_ascii=False)
+    yield "\n   ]" + end.replace("\n", "\n  ")
 
 
 def read_index(directory: Path) -> tuple[StoreIndex, list[Sequence[int]]]:
