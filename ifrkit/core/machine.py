@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,3 +60,28 @@ def computes_bfloat16() -> bool:
     except OSError:
         return False
     return flags is not None and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags[1].split())
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of options of glibc."""
+
+
+@contextmanager
+def large_blocks_apart() -> Iterator[None]:
+    """What is allocated inside, from 128 KiB on, lies apart, and goes back to the system when it is freed; but a gap of
+    the heap that is large enough is used first.
+
+    In the heap a table that grows by copies leaves gaps, which stay with the process. Afterwards large blocks
+    lie in the heap, as glibc puts them by itself once some have been freed: a frame that comes and goes costs no page
+    of the system. Does nothing with another C library.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if option is None:
+        yield
+        return
+    option(_MMAP_THRESHOLD, 128 << 10)
+    try:
+        yield
+    finally:
+        option(_MMAP_THRESHOLD, 32 << 20)
+        option(_TRIM_THRESHOLD, 64 << 20)

@@ -14,6 +14,7 @@ from typing import Any
 from ifrkit.core.encoding import is_utf8
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import cv2, np
+from ifrkit.core.machine import large_blocks_apart
 from ifrkit.core.records import Frame
 
 _FORMATS = (
@@ -55,7 +56,8 @@ def open_capture(source: str | int) -> Any:
     if isinstance(source, int):
         capture = cv2.VideoCapture(source)
     else:
-        with _named_in_utf8(source) as name:
+        # FFmpeg makes a table of all frames, in each process that opens the file.
+        with _named_in_utf8(source) as name, large_blocks_apart():
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG if _ffmpeg() else cv2.CAP_ANY)
     if not capture.isOpened():
         raise DatasetError(f"{source}: OpenCV cannot open this video", "convert it to mp4 (H.264) or to images")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,29 @@ def test_what_workers_get_grows_with_the_labels_alone(tmp_path: Path) -> None:
     assert (worker.frame(name) == dataset.frame(name)).all()
     labeled = next(clip.frames[i] for clip in clips for i in clip.labeled)
     assert (worker.label(labeled) == dataset.label(labeled)).all()
+
+
+APART = """
+import ctypes
+from ifrkit.core.machine import large_blocks_apart
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def apart(size):
+    block = libc.malloc(ctypes.c_size_t(size))
+    return bool(ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t)).value & 2)
+
+with large_blocks_apart():
+    print(apart(1 << 20), apart(1 << 10))
+print(apart(1 << 20))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="an option of glibc")
+def test_what_grows_while_a_file_is_opened_leaves_no_gap_in_the_heap() -> None:
+    """glibc marks a block that it got from the system for itself, in the word before it. In a process of its own: in a
+    heap that has a gap of the size, that is used first.
+    """
+    done = subprocess.run([sys.executable, "-c", APART], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False", "False"]
