@@ -1,6 +1,6 @@
 """Time and memory of prepare, propagate and predict over the length of one video file.
 
-    python benchmarks/scale.py [--frames 500 1000 2000 4000] [--size 48 96] [--fps 25] [--json FILE]
+    python benchmarks/scale.py [--frames 500 1000 2000 4000] [--size 48 96] [--fps 25] [--only STAGE ...] [--json FILE]
 
 The video is the practice street, 250 frames of it, forth and back as often as it takes: it is written frame by frame
 and costs little to make. Every 25th frame has a label. `prepare folders` reads it, `propagate --from clips` carries the
@@ -34,6 +34,7 @@ CLIP = 25
 """Frames of a clip, with one label."""
 STREET = 250
 """Frames that are drawn."""
+STAGES = ("prepare", "propagate", "predict")
 
 
 def write_project(root: Path, frames: int, size: tuple[int, int], fps: float) -> Path:
@@ -79,17 +80,20 @@ def spent(arguments: list[str]) -> Peak:
 
 
 def length(frames: int, args: argparse.Namespace, work: Path) -> dict[str, Peak]:
-    """All three stages at one length. What they made is removed: the disk need not hold all lengths."""
+    """The stages at one length. What they made is removed: the disk need not hold all lengths."""
     here = work / str(frames)
     where = ["--workspace", str(here / "artifacts")]
     video = write_project(here, frames, (args.size[0], args.size[1]), args.fps)
     options = ["--set", f"options.clip_length={CLIP}"]
     branch = ["--from", str(work / "branches"), "--branch", "update"]
-    found = {
-        "prepare": spent(["prepare", "folders", "--root", str(here), *options, *where]),
-        "propagate": spent(["propagate", "--from", "clips", "--threads", "1", *where]),
-        "predict": spent(["predict", str(video), *branch, "--threads", "1", *where]),
+    words = {
+        "prepare": ["prepare", "folders", "--root", str(here), *options, *where],
+        "propagate": ["propagate", "--from", "clips", "--threads", "1", *where],
+        "predict": ["predict", str(video), *branch, "--threads", "1", *where],
     }
+    if "propagate" in args.only and "prepare" not in args.only:
+        made(*words["prepare"])
+    found = {stage: spent(own) for stage, own in words.items() if stage in args.only}
     shutil.rmtree(here)
     return found
 
@@ -116,13 +120,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=(500, 1000, 2000, 4000))
     parser.add_argument("--size", type=int, nargs=2, default=(48, 96), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--fps", type=float, default=25)
+    parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="stages to measure")
     Figures.option(parser)
     args = parser.parse_args()
     if len(args.frames) < 3:
         parser.error("--frames: at least 3 lengths, for a line")
     figures, found = Figures(), list[dict[str, Peak]]()
     with tempfile.TemporaryDirectory() as place:
-        train(args, Path(place))
+        if "predict" in args.only:
+            train(args, Path(place))
         print("| frames | stage | s | MiB | processes |\n|---|---|---|---|---|")
         for frames in args.frames:
             found.append(length(frames, args, Path(place)))
