@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import re
@@ -21,21 +20,37 @@ else:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt."""
+"""Numbers of options of glibc. Other C libraries are left as they are."""
 
 
 def reuse_memory() -> None:
     """Let this process keep the memory that tensors leave, in large pages; call it before torch makes its first one.
 
     A network asks for the same memory again and again. glibc gives large pieces back to the system at once, and each
-    new one is filled with zeros page by page: up to half of the time of a forward pass. Other C libraries are left
-    as they are.
+    new one is filled with zeros page by page: up to half of the time of a forward pass.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it once
+    _option(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+    _option(_TRIM_THRESHOLD, 1 << 30)
+
+
+@contextmanager
+def large_blocks_apart() -> Iterator[None]:
+    """What is allocated inside, from 128 KiB on, lies apart and goes back when freed, unless the heap has a gap for it.
+
+    In the heap a table that grows by copies leaves gaps, which stay with the process. Afterwards memory is used again.
+    """
+    _option(_MMAP_THRESHOLD, 128 << 10)
+    try:
+        yield
+    finally:
+        reuse_memory()
+
+
+def _option(number: int, value: int) -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
+        libc.mallopt(number, value)
 
 
 def cores() -> int:
@@ -60,28 +75,3 @@ def computes_bfloat16() -> bool:
     except OSError:
         return False
     return flags is not None and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags[1].split())
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of options of glibc."""
-
-
-@contextmanager
-def large_blocks_apart() -> Iterator[None]:
-    """What is allocated inside, from 128 KiB on, lies apart, and goes back to the system when it is freed; but a gap of
-    the heap that is large enough is used first.
-
-    In the heap a table that grows by copies leaves gaps, which stay with the process. Afterwards large blocks
-    lie in the heap, as glibc puts them by itself once some have been freed: a frame that comes and goes costs no page
-    of the system. Does nothing with another C library.
-    """
-    option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if option is None:
-        yield
-        return
-    option(_MMAP_THRESHOLD, 128 << 10)
-    try:
-        yield
-    finally:
-        option(_MMAP_THRESHOLD, 32 << 20)
-        option(_TRIM_THRESHOLD, 64 << 20)
