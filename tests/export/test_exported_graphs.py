@@ -14,6 +14,7 @@ from tiny_video import moving_clip, video_model
 from torch import nn
 from toy_video import OPEN, ToyVideo, exported
 
+from ifrkit.config.network import network_config
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import names
 from ifrkit.export import extra
@@ -21,8 +22,9 @@ from ifrkit.export.check import Difference, compare
 from ifrkit.export.extra import extra as package
 from ifrkit.export.extra import require_onnx
 from ifrkit.export.formats import SUFFIX, write
-from ifrkit.export.graphs import Pool, graphs, without_adaptive_pooling
+from ifrkit.export.graphs import Branch, Pool, graphs, without_adaptive_pooling
 from ifrkit.export.runtime import ExportedModel, open_graph
+from ifrkit.models.network import build_network
 
 FORMATS = ["torch"]
 try:
@@ -48,6 +50,22 @@ def test_any_batch_and_any_size(toy: tuple[str, Path, Any], size: tuple[int, int
         assert difference.sizes == [[batch, *size]]
         assert difference.relative <= (0 if format == "torch" else 1e-5)
     assert (found["start"].frames, found["step"].frames) == (batch, 3 * batch)
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_light_branch_of_any_size(format: str, stride: int, tmp_path: Path) -> None:
+    """It fills images up to whole cells. torch.export cannot leave its sizes open, only the batch."""
+    config = network_config({"backbone": "efficientnet-lite0", "stages": 3, "head": "light", "stride": 8})
+    if stride == 16:
+        config = network_config({"backbone": "efficientnet-lite0", "stages": 4, "head": "light"})
+    model = Branch(build_network(config, 3, seed=0)).eval().requires_grad_(False)
+    sizes = [(72, 96), (81, 70), (100, 68), (90, 120)] if format == "onnx" else [(76, 100)]
+    (graph,) = graphs("update", model, (76, 100), OPEN if format == "onnx" else ("batch",))
+    write(graph, path := tmp_path / f"update{SUFFIX[format]}", {})
+    found = compare(model, ExportedModel(open_graph(path), None), [moving_clip(size, 1, 2) for size in sizes])
+    assert len(found["start"].sizes) == len(sizes)
+    assert found["start"].relative <= 1e-4
 
 
 @pytest.mark.slow
