@@ -54,7 +54,7 @@ class Stage(NamedTuple):
 
     Exactly these become the artifact: what a killed run left beside them does not."""
     schema: int = 1
-    """Of the payload; older ones are read too."""
+    """Of the payload, and of the arithmetic that made it; older ones are read too, but a run makes its own again."""
     resumable: bool = False
     """Keeps state in scratch and continues with --resume."""
     in_recipes: bool = True

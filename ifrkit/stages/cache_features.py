@@ -17,6 +17,7 @@ else:
 STAGE = Stage(
     name="cache-features",
     kind="features",
+    schema=2,
     config="ifrkit.config.cache_features:CacheFeaturesConfig",
     run="ifrkit.stages._cache_features:run",
     help="Run a frozen backbone once, for heads that train in minutes.",

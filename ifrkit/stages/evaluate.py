@@ -47,6 +47,7 @@ def _flow_files(config: EvalConfig) -> str:
 STAGE = Stage(
     name="eval",
     kind="report",
+    schema=2,
     config="ifrkit.config.evaluate:EvalConfig",
     run="ifrkit.stages._evaluate:run",
     help="Measure mIoU, temporal consistency and more.",

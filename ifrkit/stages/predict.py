@@ -46,6 +46,7 @@ def label(config: PredictConfig | PlanConfig) -> str:
 STAGE = Stage(
     name="predict",
     kind="predictions",
+    schema=2,
     config="ifrkit.config.predict:PredictConfig",
     run="ifrkit.stages._predict:run",
     help="Segment your own videos.",

@@ -7,6 +7,7 @@ from ifrkit.core.stage import Stage
 STAGE = Stage(
     name="pseudo-label",
     kind="pseudo-labels",
+    schema=2,
     config="ifrkit.config.pseudo_label:PseudoLabelConfig",
     run="ifrkit.stages._pseudo_label:run",
     help="Write hard labels and confidence of every training frame.",
