@@ -30,9 +30,9 @@ AXES = {0: "batch", 2: "height", 3: "width"}
 SMALLEST = 65
 """Dynamic heights and widths may not be smaller. The last maps of FlowNet (1/64) would have one row or column, and
 for a size of one torch.export makes another program than for all larger ones."""
-TRACED = (76, 100)
-"""Height and width of the images that dynamic graphs are traced with: no multiples of 8, or a network would be traced
-that does not fill images up to whole cells, and the graph would be wrong for other sizes."""
+TRACED = (75, 101)
+"""Height and width of the images that dynamic graphs are traced with: odd ones, or a model would be traced that does
+not fill images up to whole cells and cuts nothing off, and the graph would be wrong for other sizes."""
 
 
 @dataclass(frozen=True)

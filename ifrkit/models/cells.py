@@ -24,7 +24,15 @@ def enlarged(maps_bchw: Tensor, stride: int, size: Sequence[int], step: int = 1)
         large = _product(maps_bchw, sides)
     else:
         large = F.interpolate(maps_bchw, sides, mode="bilinear", align_corners=False)
-    return large[..., : size[0], : size[1]]
+    return cut(large, size)
+
+
+def cut(maps_bchw: Tensor, size: Sequence[int]) -> Tensor:
+    """The first (height, width) values."""
+    if torch.compiler.is_exporting():  # a slice may be the whole, and torch makes another graph of that
+        h, w = maps_bchw.shape[-2:]
+        return F.pad(maps_bchw, (0, size[1] - w, 0, size[0] - h))
+    return maps_bchw[..., : size[0], : size[1]]
 
 
 def _product(maps_bchw: Tensor, sides: Sequence[int]) -> Tensor:

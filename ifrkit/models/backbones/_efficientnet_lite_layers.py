@@ -17,9 +17,11 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifrkit.models.cells import cut
 from ifrkit.models.depthwise import depthwise
 from ifrkit.models.layers import init_convolutions
 from ifrkit.models.trunk import Trunk
@@ -131,11 +133,11 @@ class EfficientNetLite(Trunk):
         """
         height, width = images_b3hw.shape[-2:]
         below, right = (-side % self.strides[-1] for side in (height, width))
-        if below or right:
+        if torch.compiler.is_exporting() or below or right:  # a graph is for both cases
             images_b3hw = F.pad(images_b3hw, (0, right, 0, below), mode="replicate")
         x_bchw, maps = F.relu6(self.stem_bn(self.stem(images_b3hw))), []
         for index, block in enumerate(self.blocks):
             x_bchw = block(x_bchw)
             if index in self.kept:
                 maps.append(x_bchw)
-        return [m[..., : -(-height // s), : -(-width // s)] for m, s in zip(maps, self.strides, strict=True)]
+        return [cut(m, (-(-height // s), -(-width // s))) for m, s in zip(maps, self.strides, strict=True)]
