@@ -26,7 +26,7 @@ class NewFile:
         self._path, self._partial = path, partial
         with named(path):
             self._sink = _Sink(partial)
-        # Not "latest": the bytes must not depend on the version of the library. From 1.10 on metadata has checksums.
+        # Not "latest": every HDF5 from 1.10 on can read it, and from 1.10 on metadata has checksums.
         # Each chunk is written once and whole: a cache is of no use, and HDF5 2 would keep 8 MiB of each dataset.
         self.file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=1 << 20, rdcc_nslots=521)
 
