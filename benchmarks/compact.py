@@ -117,7 +117,7 @@ def prepared(args: argparse.Namespace, place: Path) -> Path:
     tree: dict[str, Any] = {"dataset": "synthetic", "options": {"height": 192, "width": 320}}
     if args.root:
         tree = {"dataset": "camvid", "root": str(args.root.resolve()), "size": args.size}
-    artifact = execute(prepare.STAGE, PrepareConfig.model_validate(tree), Run(workspace=place, inputs=[]))
+    artifact = execute(prepare.STAGE, PrepareConfig.of(tree), Run(workspace=place, inputs=[]))
     return artifact.path
 
 

@@ -58,7 +58,7 @@ def counted(probe: Probe, training: Training) -> Work:
     height, width = crop_of(training)
     part = max(d for d in range(1, 9) if height % (8 * d) == width % (8 * d) == 0)
     task = probe.task(training, (height // part, width // part))
-    step = probe.step(task, LoopConfig.model_validate(training.config["loop"]))
+    step = probe.step(task, LoopConfig.of(training.config["loop"]))
     with FlopCounterMode(display=False) as steps:
         step()
     begun = time.process_time()

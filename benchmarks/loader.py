@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         videos = write_videos(root / "data", args.videos, args.frames, tuple(args.size))
-        config = PrepareConfig(dataset="folders", root=str(root / "data"), options={"val_fraction": 0})
+        config = PrepareConfig.of({"dataset": "folders", "root": str(root / "data"), "options": {"val_fraction": 0}})
         clips = execute(STAGE, config, Run(workspace=root / "artifacts", inputs=[]))
         store = ClipStore(clips.path)
         views = merged_views({"ifr": Method(Method.Config())})
@@ -82,7 +82,7 @@ def main() -> None:
 def write_videos(root: Path, videos: int, frames: int, size: tuple[int, int]) -> list[list[tuple[Path, Path]]]:
     """Street videos in the `folders` layout: (frame, label of the last frame) files of each video."""
     options = {"train_videos": videos, "val_videos": 0, "clip_length": frames, "height": size[0], "width": size[1]}
-    dataset = Dataset(Path(), Dataset.Config.model_validate(options))
+    dataset = Dataset(Path(), Dataset.Config.of(options))
     written, sizes = [], []
     for clip in dataset.clips():
         folder, labels = root / "frames" / clip.video, root / "labels" / clip.video

@@ -50,7 +50,7 @@ class Training:
 
     def __init__(self, ssl: str, args: argparse.Namespace) -> None:
         kinds = {name: load("methods", name) for name in ssl.split(",")}
-        self.methods: dict[str, Method] = {n: kind(kind.Config(**OPTIONS.get(n, {}))) for n, kind in kinds.items()}
+        self.methods: dict[str, Method] = {n: kind(kind.Config.of(OPTIONS.get(n, {}))) for n, kind in kinds.items()}
         config = TrainBranchesConfig()
         network = build_network(NetworkConfig(backbone=args.backbone), CLASSES, seed=0)
         self.losses = BranchLosses(network, self.methods, config).train()

@@ -50,7 +50,7 @@ Video = list[tuple[Frame, Label]]
 def streets(count: int, length: int, size: tuple[int, int] = (96, 192)) -> list[Video]:
     """Videos of the synthetic test split, with their labels."""
     options = {"test_videos": count, "clip_length": length, "height": size[0], "width": size[1]}
-    dataset = Dataset(Path(), Dataset.Config.model_validate(options), 11)
+    dataset = Dataset(Path(), Dataset.Config.of(options), 11)
     clips = [clip for clip in dataset.clips() if clip.split == "test"]
     return [[(dataset.frame(name), dataset.label(name)) for name in clip.frames] for clip in clips]
 
@@ -74,12 +74,12 @@ def models(workspace: Path, tiny: bool, device: str) -> tuple[Artifact, Artifact
     loop = {"steps": 1, "batch": 2, "eval_every": 1}
     shared: dict[str, Any] = {"loop": loop, "runtime": {"workers": 0}}
     options = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 64, "width": 64}
-    clips = made(prepare.STAGE, PrepareConfig.model_validate({"dataset": "synthetic", "options": options}))
+    clips = made(prepare.STAGE, PrepareConfig.of({"dataset": "synthetic", "options": options}))
     widths = {"update": {"width": 0.25}, "reference": {"backbone": "resnet18", "width": 0.375}} if tiny else {}
     config = {"ssl": "none", "crop": {"size": (64, 64)}, **widths, **shared}
-    branches = made(train_branches.STAGE, TrainBranchesConfig.model_validate(config), clips)
+    branches = made(train_branches.STAGE, TrainBranchesConfig.of(config), clips)
     pretrain = {"width": 0.1875 if tiny else 0.375, "crop": (64, 64), "loop": loop}
-    fusion = TrainFusionConfig.model_validate({"crop": (64, 64), "pretrain": pretrain, **shared})
+    fusion = TrainFusionConfig.of({"crop": (64, 64), "pretrain": pretrain, **shared})
     return branches, made(train_fusion.STAGE, fusion, branches)
 
 
@@ -101,7 +101,7 @@ def speed(args: argparse.Namespace, figures: Figures) -> None:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
         for _ in range(args.rounds + 1):  # the first one warms up
             for name, (source, changes) in variants.items():
-                config = PredictConfig.model_validate({"videos": [str(path)], "size": "own", **changes})
+                config = PredictConfig.of({"videos": [str(path)], "size": "own", **changes})
                 done = execute(
                     predict.STAGE, config, Run(workspace=workspace, inputs=[source], force=True, device=args.device)
                 )

@@ -70,7 +70,7 @@ def street(options: argparse.Namespace) -> PrepareConfig:
     length = 2 * options.reach + 1
     found = {"train_videos": options.videos, "val_videos": 1, "clip_length": length, "annotated": options.reach}
     size = {"height": options.size[0], "width": options.size[1]}
-    return PrepareConfig.model_validate({"dataset": "synthetic", "options": found | size, "seed": options.seed})
+    return PrepareConfig.of({"dataset": "synthetic", "options": found | size, "seed": options.seed})
 
 
 def camvid(options: argparse.Namespace, workspace: Path) -> PrepareConfig:
@@ -82,7 +82,7 @@ def camvid(options: argparse.Namespace, workspace: Path) -> PrepareConfig:
                 (workspace / "swapped").mkdir(exist_ok=True)
                 (workspace / "swapped" / f"{name}{kind}").symlink_to(root / f"{other}{kind}")
         root = workspace / "swapped"
-    return PrepareConfig.model_validate({"dataset": "camvid", "root": str(root), "size": options.size})
+    return PrepareConfig.of({"dataset": "camvid", "root": str(root), "size": options.size})
 
 
 def trained(workspace: Path, options: argparse.Namespace) -> Artifact:

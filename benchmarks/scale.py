@@ -40,7 +40,7 @@ STAGES = ("prepare", "propagate", "predict")
 def write_project(root: Path, frames: int, size: tuple[int, int], fps: float) -> Path:
     """A project of `prepare folders` with one video. Returns the video."""
     options = {"train_videos": 1, "val_videos": 0, "clip_length": STREET, "height": size[0], "width": size[1]}
-    street = Dataset(Path(), Dataset.Config.model_validate(options))
+    street = Dataset(Path(), Dataset.Config.of(options))
     names = [name for clip in street.clips() for name in clip.frames]
     space = street.label_space()
     (root / "frames").mkdir(parents=True)

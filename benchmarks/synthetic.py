@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     figures = Figures()
     options = {"train_videos": args.rounds * args.videos, "height": args.size[0], "width": args.size[1]}
-    dataset = Dataset(Path(), Dataset.Config.model_validate(options))
+    dataset = Dataset(Path(), Dataset.Config.of(options))
     clips = [clip for clip in dataset.clips() if clip.split == "train"]
 
     begin = time.process_time()

@@ -18,12 +18,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.camvid import original, segnet
 from data_prep.camvid.classes import LABELS, read_color_label, read_id_label
 from data_prep.camvid.toys import segnet as make_tree
+from ifrkit.core.bounds import Natural
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Label, LabelSpace
 
@@ -34,11 +33,11 @@ class Dataset(CatalogDataset):
     class Config(CatalogDataset.Config):
         """Options of CamVid."""
 
-        clip_length: int | None = Field(None, ge=1)
+        clip_length: Natural | None = None
         """Frames of a clip, the annotated one last. Default: 5 in the SegNet layout, 30 in the original one."""
-        stride: int | None = Field(None, ge=1)
+        stride: Natural | None = None
         """SegNet layout: frames between the ends of two training clips. Default: clip_length (no overlap)."""
-        eval_stride: int | None = Field(None, ge=1)
+        eval_stride: Natural | None = None
         """SegNet layout: the same for val and test. Default: 1 (scores every frame that has enough predecessors)."""
         protocol: Literal["paper", "segnet"] | None = None
         """Original layout: who is train, val and test. Default: the paper's 468 / 0 / 232; segnet: 367 / 101 / 232."""

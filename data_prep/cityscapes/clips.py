@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from msgspec import Meta
 
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.cityscapes.classes import LABELS
@@ -22,7 +22,7 @@ class SequenceDataset(CatalogDataset):
     class Config(CatalogDataset.Config):
         """Options of both datasets."""
 
-        clip_length: int = Field(LENGTH, ge=1, le=LENGTH)
+        clip_length: Annotated[int, Meta(ge=1, le=LENGTH)] = LENGTH
         """Frames of a clip. Up to 20 it ends at the annotated frame; longer ones go on after it."""
         allow_missing: bool = False
         """Go on where frames or labels are missing: clips become shorter, or are left out."""

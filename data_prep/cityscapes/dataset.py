@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from data_prep._catalog import Catalog
 from data_prep.cityscapes.classes import read_label_ids, read_train_ids
 from data_prep.cityscapes.clips import SequenceDataset
@@ -59,7 +61,7 @@ class Dataset(SequenceDataset):
                 name = anchor.frame(anchor.number)
                 at = clip.frames.index(name)
                 catalog.labels[name] = files.labels[anchor.video][anchor.number]
-                clip = clip.model_copy(update={"annotated": at, "labeled": (at,)})
+                clip = replace(clip, annotated=at, labeled=(at,))
             catalog.clips += [clip] if clip else []
         for anchor in bare:
             path = f"{LABELS}/{files.split}/{anchor.frame(anchor.number)}_gtFine_labelIds.png"

@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from msgspec.structs import replace
 
 from data_prep._catalog import Catalog
 from data_prep.cityscapes.classes import read_colors, read_train_ids
@@ -30,6 +30,7 @@ from data_prep.cityscapes.clips import SequenceDataset
 from data_prep.cityscapes.files import ANNOTATED, FRAMES, LABELS, LENGTH, Anchor, Missing, anchors, find, unclaimed
 from data_prep.cityscapes.files import ARCHIVES as CITYSCAPES
 from data_prep.cityscapes_vps.toys import make_tree
+from ifrkit.core.bounds import Natural
 from ifrkit.core.config import FileContent
 from ifrkit.core.errors import ConfigError, DatasetError
 from ifrkit.core.records import ClipRecord, Label
@@ -48,7 +49,7 @@ class Dataset(SequenceDataset):
     class Config(SequenceDataset.Config):
         """Options of Cityscapes-VPS."""
 
-        train_videos: int | None = Field(None, ge=1)
+        train_videos: Natural | None = None
         """Videos to train on, drawn by `seed`; all others are val. Default: a fifth (the paper's 100 of 500)."""
         train_list: Annotated[str | None, FileContent()] = None
         """The training videos by list instead (a file, any frame of a video on each line)."""
@@ -72,7 +73,7 @@ class Dataset(SequenceDataset):
             if clip:
                 split = "train" if anchor in trained else "val"
                 catalog.labels[anchor.frame(anchor.number)] = files.labels[anchor.video][anchor.number]
-                catalog.clips.append(_labeled(clip.model_copy(update={"split": split}), anchor, masks, catalog))
+                catalog.clips.append(_labeled(replace(clip, split=split), anchor, masks, catalog))
             for name in _lacking(anchor, masks):
                 missing.label(f"{FOLDER}/*/cls/*_{name}_final_mask.png", ARCHIVES)
         catalog.clips.sort(key=lambda clip: clip.split)
@@ -136,7 +137,7 @@ def _labeled(clip: ClipRecord, anchor: Anchor, masks: dict[str, Path], catalog: 
             hidden.append(position)
             catalog.labels[frame] = masks[name]
     at = clip.frames.index(anchor.frame(anchor.number))
-    return clip.model_copy(update={"annotated": at, "labeled": (at,), "hidden": tuple(hidden)})
+    return replace(clip, annotated=at, labeled=(at,), hidden=tuple(hidden))
 
 
 def _listed(path: Path, videos: list[Anchor]) -> set[Anchor]:

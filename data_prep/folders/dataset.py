@@ -21,9 +21,9 @@ from collections.abc import Collection, Container, Iterator
 from copy import copy
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Annotated, get_args
 
-from pydantic import Field, field_validator
+from msgspec import Meta
 
 from data_prep._catalog import Catalog, CatalogDataset
 from data_prep.folders.blocks import split_into_blocks
@@ -34,6 +34,8 @@ from data_prep.folders.layout import check_apart, part_masks
 from data_prep.folders.numbered import AllFrames
 from data_prep.folders.toys import make_tree
 from ifrkit.artifacts.job import Display
+from ifrkit.core.bounds import Natural, NotNegative
+from ifrkit.core.config import settle
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.names import Chosen, distinct
 from ifrkit.core.records import IGNORE, ClipRecord, Label, LabelSpace, Split
@@ -70,25 +72,23 @@ class Dataset(CatalogDataset):
         """What label names have after the frame's name ("_L")."""
         classes: str = "classes.yaml"
         """Class table; it may be missing when labels hold ids or bring their classes along."""
-        clip_length: int = Field(30, ge=2)
+        clip_length: Annotated[int, Meta(ge=2)] = 30
         """Frames of a clip (a shorter video is one clip)."""
-        val_fraction: float = Field(0.2, ge=0, lt=1)
+        val_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.2
         """Share of the labeled videos for validation, without list files."""
-        blocks: int = Field(1, ge=1)
+        blocks: Natural = 1
         """Where one video alone has labels: in how many blocks over it val lies; 1: its end."""
-        gap: float = Field(0.0, ge=0)
+        gap: NotNegative = 0.0
         """Seconds around held-out frames in which a video has no training frames."""
-        fps: float = Field(25.0, gt=0, le=1000)
+        fps: Annotated[float, Meta(gt=0, le=1000)] = 25.0
         """Frames a second of videos that do not say it: folders of images."""
         scribbles: bool = False
         """Lines and points of LabelMe label what is under them; what else is not drawn in such a frame is ignored."""
         allow_missing: bool = False
         """Leave out labels whose name no frame has (flag --allow-missing)."""
 
-        @field_validator("label_format")
-        @classmethod
-        def _known(cls, value: str) -> str:
-            return known_format(value)
+        def __post_init__(self) -> None:
+            settle(self, label_format=known_format(self.label_format))
 
     config: Config
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import Field, model_validator
+from msgspec import Meta
 
 from data_prep.base import Dataset as BaseDataset
 from data_prep.synthetic.classes import CLASSES
+from ifrkit.core.bounds import Count, Natural
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.lazy import lazy
 from ifrkit.core.records import ClipRecord, Frame, Label, LabelSpace, Split, TrueFlow
@@ -37,24 +38,22 @@ class Dataset(BaseDataset):
     class Config(BaseDataset.Config):
         """How many videos, how long, how large, how noisy."""
 
-        train_videos: int = Field(24, ge=1)
-        val_videos: int = Field(8, ge=0)
-        test_videos: int = Field(0, ge=0)
-        clips_per_video: int = Field(1, ge=1)
+        train_videos: Natural = 24
+        val_videos: Count = 8
+        test_videos: Count = 0
+        clips_per_video: Natural = 1
         """Consecutive, without gap or overlap."""
-        clip_length: int = Field(10, ge=1)
+        clip_length: Natural = 10
         annotated: int = -1
         """Position of the annotated frame in a clip; negative counts from the end."""
-        height: int = Field(96, ge=16, le=2048)
-        width: int = Field(192, ge=16, le=4096)
-        noise: float = Field(3.0, ge=0, le=64)
+        height: Annotated[int, Meta(ge=16, le=2048)] = 96
+        width: Annotated[int, Meta(ge=16, le=4096)] = 192
+        noise: Annotated[float, Meta(ge=0, le=64)] = 3.0
         """Standard deviation of the sensor noise at middle grey, in grey levels."""
 
-        @model_validator(mode="after")
-        def _annotated_in_clip(self) -> Dataset.Config:
+        def __post_init__(self) -> None:
             if not -self.clip_length <= self.annotated < self.clip_length:
                 raise ValueError(f"annotated={self.annotated} is outside a clip of {self.clip_length} frames")
-            return self
 
     has_flow = True
     generated = True

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from ifrkit.artifacts.indexes import CarriedFrame
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.notes import changed, checksums, read_note, write_note
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.invalid import Invalid
 
 
 class Part(NamedTuple):
@@ -28,7 +27,7 @@ class Part(NamedTuple):
 
 def save(job: Job, path: Path, part: Part) -> None:
     """Remember a file that is written."""
-    origins = {name: frame.model_dump(mode="json") for name, frame in part.origins.items()}
+    origins = {name: frame.tree() for name, frame in part.origins.items()}
     write_note(_note(job, path), {"rows": part.rows, "origins": origins, "files": checksums(path)})
 
 
@@ -40,9 +39,9 @@ def saved(job: Job, path: Path) -> Part | None:
         note: dict[str, Any] = read_note(_note(job, path))
         if changed(path.parent, note["files"]) is not None:
             return None
-        origins = {name: CarriedFrame.model_validate(frame) for name, frame in note["origins"].items()}
+        origins = {name: CarriedFrame.of(frame) for name, frame in note["origins"].items()}
         return Part(int(note["rows"]), origins)
-    except (ArtifactError, ValidationError, KeyError):
+    except (ArtifactError, Invalid, KeyError):
         return None
 
 

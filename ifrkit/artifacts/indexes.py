@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, PlainSerializer, PositiveInt, ValidationError
+from msgspec import Meta
 
 from ifrkit.artifacts.atomic import open_atomic, write_atomic
 from ifrkit.artifacts.store import REMAKE, Artifact
-from ifrkit.core.config import Config
+from ifrkit.core.bounds import Natural
+from ifrkit.core.config import Config, defaults
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.plain import read_plain
 
 Metrics = dict[str, int | float]
@@ -24,8 +26,7 @@ Metrics = dict[str, int | float]
 class Index(Config):
     """The index of one kind of artifact, in the file FILE."""
 
-    model_config = ConfigDict(allow_inf_nan=True)
-
+    FINITE = False
     FILE: ClassVar[str]
     INDENT: ClassVar[int | None] = 2
 
@@ -34,19 +35,14 @@ class Index(Config):
         """The index of an artifact. Raises ArtifactError if it is missing or damaged."""
         path = artifact.file(cls.FILE)
         try:
-            return cls.model_validate_json(read_plain(path))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
-            raise ArtifactError(f"{path}: the file is corrupt ({where}{first['msg']})", REMAKE) from None
+            return cls.of(json.loads(read_plain(path)))
+        except (Invalid, ValueError, RecursionError) as error:
+            fault = error.message if isinstance(error, Invalid) else "not the JSON of an index"
+            raise ArtifactError(f"{path}: the file is corrupt ({fault})", REMAKE) from None
 
     def write(self, directory: Path) -> None:
         """Put it into the directory of an artifact that is being made."""
         write_atomic(directory / self.FILE, (json.dumps(self.tree(), indent=self.INDENT) + "\n").encode())
-
-    def tree(self) -> dict[str, Any]:
-        """The same in JSON's types."""
-        return self.model_dump(mode="json")
 
 
 def write_long(path: Path, tree: Mapping[str, Any]) -> None:
@@ -78,8 +74,6 @@ def _pieces(parts: Iterator[Sequence[Any] | Mapping[str, Any]]) -> Iterator[str]
 
 class Branch(Config):
     """One trained network of `branches`. network: its config; best, last: what validation measured of the weights."""
-
-    model_config = ConfigDict(allow_inf_nan=True)
 
     network: dict[str, Any]
     best: Metrics
@@ -168,10 +162,10 @@ class Pseudo(Index):
 class FeatureMap(Config):
     """Channels and cells of one map of a frame. stride: pixels of the frame for a cell."""
 
-    channels: PositiveInt
-    height: PositiveInt
-    width: PositiveInt
-    stride: PositiveInt
+    channels: Natural
+    height: Natural
+    width: Natural
+    stride: Natural
 
 
 class Features(Index):
@@ -188,8 +182,8 @@ class Features(Index):
     network: dict[str, Any]
     pretrained: dict[str, str]
     size: tuple[int, int]
-    maps: Annotated[tuple[FeatureMap, ...], Field(min_length=1)]
-    per_file: PositiveInt
+    maps: Annotated[tuple[FeatureMap, ...], Meta(min_length=1)]
+    per_file: Natural
     frames: tuple[str, ...]
 
 
@@ -235,7 +229,7 @@ class Graph(Config):
     checked: dict[str, Any]
 
 
-class Exported(Index):
+class Exported(Index, kw_only=True):
     """`exported`: graphs, and all that a program needs to run them without ifrkit."""
 
     FILE = "exported.json"
@@ -266,10 +260,8 @@ class Broken(Config):
     fault: str
 
 
-class Video(Config):
+class Video(Config, frozen=False):  # type: ignore[misc]  # it grows while its frames are predicted
     """What was predicted of one video; its files are NAME/labels/FRAME.png and NAME/overlay.mp4."""
-
-    model_config = ConfigDict(frozen=False)
 
     name: str
     source: str
@@ -280,7 +272,7 @@ class Video(Config):
     """(height, width) at which the networks saw them."""
     frames: int = 0
     """Predicted, without the broken ones."""
-    key_frames: Annotated[MutableSequence[int], PlainSerializer(lambda numbers: [*numbers])] = []
+    key_frames: MutableSequence[int] = []
     """Their positions, from 0; broken frames have one too."""
     broken: list[Broken] = []
 
@@ -335,7 +327,7 @@ class Plan(Index):
     choices: tuple[Choice, ...]
 
 
-class Report(Index):
+class Report(Index, kw_only=True):
     """`report`: what `eval` measured, and how. model: how it was trained; systems: metrics of each, the model first."""
 
     FILE = "report.json"
@@ -374,7 +366,8 @@ class Report(Index):
 
     def tree(self) -> dict[str, Any]:
         """Without what was not asked for."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        optional = defaults(Report)
+        return {key: value for key, value in super().tree().items() if value or key not in optional}
 
 
 class Table(Index):
@@ -390,10 +383,8 @@ class Table(Index):
     cells: tuple[dict[str, Any], ...]
 
 
-class FrameSize(Index):
+class FrameSize(Index, forbid_unknown_fields=False):
     """Of `clips.json` the (height, width) alone: for who does not open the store."""
-
-    model_config = ConfigDict(extra="ignore")
 
     FILE = "clips.json"
 

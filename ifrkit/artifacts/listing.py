@@ -10,10 +10,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
 from ifrkit.artifacts.atomic import open_atomic
+from ifrkit.core.bounds import Count
 from ifrkit.core.config import Config
 
 LIST = "files.jsonl"
@@ -25,9 +27,9 @@ class FileEntry(Config):
     """One file. path: relative, POSIX, inside the artifact."""
 
     path: str
-    size: int = Field(ge=0)
+    size: Count
     """Bytes."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 def entry(directory: Path, name: str) -> FileEntry:
@@ -46,7 +48,7 @@ def write_list(path: Path, entries: Iterable[FileEntry]) -> FileEntry:
     """Write a list line by line. Returns the entry of the list itself."""
     with open_atomic(path) as file:
         for each in entries:
-            file.write(json.dumps(each.model_dump(mode="json")).encode() + b"\n")
+            file.write(json.dumps(each.tree()).encode() + b"\n")
     return entry(path.parent, path.name)
 
 
@@ -54,7 +56,7 @@ def read_list(path: Path) -> Iterator[FileEntry]:
     """What `write_list` wrote. Raises ValueError for anything else."""
     with path.open("rb") as file:
         while line := file.readline(_LONGEST):
-            yield FileEntry.model_validate(json.loads(line))
+            yield FileEntry.of(json.loads(line))
 
 
 def walk(directory: Path, above: str = "") -> Iterator[str]:

@@ -10,15 +10,17 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from msgspec import Meta
 
 from ifrkit.artifacts.atomic import write_atomic
 from ifrkit.artifacts.listing import FileEntry
+from ifrkit.core.bounds import Count
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
 from ifrkit.core.faults import PASSING
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.plain import read_plain
 from ifrkit.core.stage import maker
 
@@ -49,19 +51,19 @@ class InputRef(Config):
     path: str
 
 
-class Manifest(Config):
+class Manifest(Config, kw_only=True):
     """Everything about an artifact but its payload."""
 
     ifrkit: int = VERSION
     kind: str
     schema_version: int = 1
     """Of the payload, for its kind."""
-    id: str = Field(pattern=r"^[0-9a-f]{64}$")
+    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     """sha256 over what determines the result: kind, schema, config, input ids, source data."""
     stage: str = ""
     created: str = ""
     """UTC, ISO 8601 with microseconds; sorts as text."""
-    sequence: int = Field(0, ge=0)
+    sequence: Count = 0
     """Grows with every commit in a workspace, whatever the clock says; 0: an older version made it."""
     inputs: tuple[InputRef, ...] = ()
     config: dict[str, Any] = {}
@@ -71,7 +73,7 @@ class Manifest(Config):
     command: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     metrics: dict[str, Any] = {}
-    size: int = Field(0, ge=0)
+    size: Count = 0
     """Bytes of all payload files."""
     files: tuple[FileEntry, ...] = ()
     """`files.jsonl`, which lists the payload. An artifact of version 1 has the payload itself here."""
@@ -109,7 +111,7 @@ def make_id(kind: str, schema_version: int, identity: dict[str, Any], input_ids:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write the manifest, with its own checksum, durably. Call it last."""
-    write_atomic(directory / FILE, sealed(manifest.model_dump(mode="json"), indent=1))
+    write_atomic(directory / FILE, sealed(manifest.tree(), indent=1))
 
 
 def _checksum(tree: dict[str, Any]) -> str:
@@ -170,11 +172,9 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         for migrate in MIGRATIONS[version - 1 :]:
             tree = migrate(tree)
-        manifest = Manifest.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{path} is corrupt: {where}: {first['msg']}", "make the artifact again") from None
+        manifest = Manifest.of(tree)
+    except Invalid as error:
+        raise ArtifactError(f"{path} is corrupt: {error.message}", "make the artifact again") from None
     except (TypeError, KeyError) as error:
         raise ArtifactError(f"{path} is corrupt ({error})", "make the artifact again") from None
     stage = maker(manifest.kind)

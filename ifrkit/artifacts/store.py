@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ifrkit.artifacts.atomic import fsync_dir, fsync_tree, safe_join
 from ifrkit.artifacts.listing import LIST, FileEntry, entry, read_list, sha256, walk, write_list
 from ifrkit.artifacts.manifest import FILE, InputRef, Manifest, read_manifest, write_manifest
@@ -322,7 +324,7 @@ def commit(partial: Path, target: Path, manifest: Manifest, declared: tuple[str,
 
     listed = write_list(partial / LIST, entries())
     fsync_tree(partial)
-    manifest = manifest.model_copy(update={"size": size, "files": (listed,)})
+    manifest = replace(manifest, size=size, files=(listed,))
     write_manifest(partial, manifest)
     put(partial, target)
     shutil.rmtree(target / SCRATCH, ignore_errors=True)

@@ -95,9 +95,9 @@ def show(ref: str, workspace: Path, as_json: bool) -> None:
       ifrkit artifacts show video-model --json
     """
     artifact = store.resolve(workspace, ref)
-    tree = {"path": str(artifact.path.resolve()), **artifact.manifest.model_dump(mode="json")}
+    tree = {"path": str(artifact.path.resolve()), **artifact.manifest.tree()}
     if as_json:
-        tree["files"] = [entry.model_dump(mode="json") for entry in artifact.entries()]
+        tree["files"] = [entry.tree() for entry in artifact.entries()]
         say.line(json.dumps(tree))
         return
     for key in ("path", "kind", "schema_version", "id", "stage", "created", "seed"):

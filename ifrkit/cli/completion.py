@@ -6,7 +6,7 @@ Runs at every TAB, so nothing heavy is imported: names come from the file system
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,12 +15,12 @@ from ifrkit.core.lazy import lazy
 from ifrkit.core.stage import kinds, stage_named
 
 if TYPE_CHECKING:
-    import pydantic
-
     from ifrkit.config import resolve
+    from ifrkit.core import config as core_config
     from ifrkit.core import plugins as core_plugins
 else:
-    core_plugins, pydantic, resolve = lazy("ifrkit.core.plugins"), lazy("pydantic"), lazy("ifrkit.config.resolve")
+    core_config, core_plugins = lazy("ifrkit.core.config"), lazy("ifrkit.core.plugins")
+    resolve = lazy("ifrkit.config.resolve")
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -66,11 +66,11 @@ def _plugin_keys(ctx: click.Context) -> Iterator[str]:
             continue
 
 
-def _keys(config: type[pydantic.BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in config.model_fields.items():
-        kind: Any = field.annotation
-        if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-            yield from _keys(kind, f"{prefix}{name}.")
+def _keys(config: type[core_config.Config], prefix: str) -> Iterator[str]:
+    values = core_config.defaults(config)
+    for name in config.__struct_fields__:
+        if isinstance(values.get(name), core_config.Config):
+            yield from _keys(type(values[name]), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from ifrkit.artifacts.job import Display
     from ifrkit.cli import display as terminal
     from ifrkit.config import fields
+    from ifrkit.core import config as core_config
     from ifrkit.init import next_frames
     from ifrkit.init import project as projects
     from ifrkit.labels import base as labels
 else:
     store, terminal, fields = lazy("ifrkit.artifacts.store"), lazy("ifrkit.cli.display"), lazy("ifrkit.config.fields")
+    core_config = lazy("ifrkit.core.config")
     next_frames, projects = lazy("ifrkit.init.next_frames"), lazy("ifrkit.init.project")
     labels = lazy("ifrkit.labels.base")
 
@@ -76,7 +78,7 @@ def command(path: Path, count: int, dry_run: bool, as_json: bool, quiet: bool, *
       ifrkit label-next my-project --count 4 --write cvat
       ifrkit label-next next-round --from branches --json
     """
-    formats = fields.label_formats(fields.split_commas(values["write"] or ""))
+    formats = fields.label_formats(core_config.split_commas(values["write"] or ""))
     for name in formats:
         labels.writer_of(name)
     branches = store.resolve(values["workspace"], values["source"], ("branches",))

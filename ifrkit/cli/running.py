@@ -127,7 +127,7 @@ def print_line(artifact: Artifact, shared: Shared, extra: Mapping[str, Any]) -> 
 def _print_config(config: Config, origins: Mapping[str, str], as_json: bool) -> None:
     """Valid YAML for --config, each value with its origin in a comment."""
     if as_json:
-        say.line(json.dumps({"config": config.model_dump(mode="json"), "origins": dict(origins)}))
+        say.line(json.dumps({"config": config.tree(), "origins": dict(origins)}))
         return
     print_rows(config, origins, 0)
 
@@ -147,7 +147,7 @@ def _dry_run(stage: Stage, shared: Shared, config: Config, run: Run, lines: list
     require(planned, run)
     if stage.needs and planned.existing is None and shared.device == "cuda":
         chosen_device(shared.device, shared.threads)  # asked for by name, it has to be there
-    tree = planned.config.model_dump(mode="json")
+    tree = planned.config.tree()
     size = None if planned.existing else stage.bytes_of(planned.config, planned.inputs)
     if shared.as_json:
         used = [{"kind": a.kind, "id": a.id, "path": str(a.path)} for a in planned.inputs]

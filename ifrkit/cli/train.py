@@ -19,6 +19,8 @@ from ifrkit.core.stage import Stage
 from ifrkit.stages import prepare, train_branches, train_flow, train_fusion
 
 if TYPE_CHECKING:
+    from msgspec import structs
+
     from ifrkit.artifacts import about, indexes
     from ifrkit.artifacts.store import Artifact
     from ifrkit.core.config import Config
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ifrkit.stages import ranks, runner
     from ifrkit.stages.runner import Run
 else:
+    structs = lazy("msgspec.structs")
     about, indexes = lazy("ifrkit.artifacts.about"), lazy("ifrkit.artifacts.indexes")
     fusion = lazy("ifrkit.stages._train_fusion_check")
     ranks, runner = lazy("ifrkit.stages.ranks"), lazy("ifrkit.stages.runner")
@@ -140,7 +143,7 @@ class Chain:
             run = replace(self.run, out=None, origins=self.settings.origins[stage.name])
             if stage is FUSION:
                 if config.flow is None and FLOW.name in self.made:
-                    config = config.model_copy(update={"flow": str(self.made[FLOW.name].path)})
+                    config = structs.replace(config, flow=str(self.made[FLOW.name].path))
                 if not {BRANCHES.name, FLOW.name} <= self.made.keys():
                     yield stage, config, run, None
                     continue
@@ -196,7 +199,7 @@ def _recipe_line(clips: Artifact, fitting: Sequence[str]) -> str:
 
 def _print_config(settings: Settings, as_json: bool) -> None:
     if as_json:
-        trees = {name: config.model_dump(mode="json") for name, config in settings.configs.items()}
+        trees = {name: config.tree() for name, config in settings.configs.items()}
         say.line(json.dumps({"config": trees, "origins": settings.origins}))
         return
     for name, config in settings.configs.items():

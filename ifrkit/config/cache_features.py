@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from msgspec.structs import replace
 
-from ifrkit.config.network import BranchConfig, NetworkConfig
-from ifrkit.config.train_branches import TrainBranchesConfig
-from ifrkit.core.config import Config, Runtime
-
-_BRANCHES = TrainBranchesConfig.model_fields
+from ifrkit.config.network import NetworkConfig, network_config
+from ifrkit.config.train_branches import HEAVY, LIGHT
+from ifrkit.core.bounds import Natural
+from ifrkit.core.config import Config, Open, Runtime, settle
 
 
 class CacheFeaturesConfig(Config):
     """`ifrkit cache-features`: the maps of a frozen backbone. Both networks are those of `train-branches`."""
 
-    BORROWS: ClassVar[str | None] = "train-branches"
+    BORROWS = "train-branches"
 
     branch: Literal["update", "reference"] = "update"
     """Whose backbone it is."""
-    update: BranchConfig = _BRANCHES["update"].default
-    reference: BranchConfig = _BRANCHES["reference"].default
-    batch: int = Field(4, ge=1)
+    update: Open[NetworkConfig] = LIGHT
+    reference: Open[NetworkConfig] = HEAVY
+    batch: Natural = 4
     """Frames of one pass."""
     seed: int = 0
     """Of a random start, where `pretrained` is null."""
     runtime: Runtime = Runtime()
 
-    @model_validator(mode="after")
-    def _whole(self) -> CacheFeaturesConfig:
+    def __post_init__(self) -> None:
+        settle(
+            self,
+            update=network_config(self.update, "update"),
+            reference=network_config(self.reference, "reference"),
+        )
         given = getattr(self, self.branch).freeze
         if given not in ("none", "all"):
             raise ValueError(
                 f"{self.branch}.freeze={given}: cached are the maps of a whole frozen backbone; leave it out"
             )
-        return self
 
     @property
     def network(self) -> NetworkConfig:
         """The chosen one, all of its backbone frozen."""
         chosen: NetworkConfig = getattr(self, self.branch)
-        return chosen.model_copy(update={"freeze": "all"})
+        return replace(chosen, freeze="all")
 
     def identity(self) -> dict[str, Any]:
         """Without the network that is not chosen."""
         other = "reference" if self.branch == "update" else "update"
-        alone = self.model_copy(update={self.branch: self.network, other: NetworkConfig()})
-        return super(CacheFeaturesConfig, alone).identity()
+        alone = {self.branch: self.network.identity(), other: NetworkConfig().identity()}
+        return {**super().identity(), **alone}

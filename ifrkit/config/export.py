@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Natural, Positive, Share
 from ifrkit.core.config import Config
 
 
@@ -17,9 +16,9 @@ class ExportConfig(Config):
     checkpoint: Literal["best", "last"] = "best"
     int8: bool = False
     """Graphs in 8-bit integers (flag --int8; ONNX alone): faster on processors that multiply them (VNNI, AMX)."""
-    calibration: int = Field(64, ge=1)
+    calibration: Natural = 64
     """Training frames, spread evenly, that show int8 graphs which values occur."""
-    max_drop: float = Field(0.01, ge=0, le=1)
+    max_drop: Share = 0.01
     """Largest mIoU, of 1, that int8 graphs may lose against the float ones on the labeled held-out frames."""
-    tolerance: float = Field(1e-3, gt=0)
+    tolerance: Positive = 1e-3
     """Largest difference to torch of any output on real frames, as a share of its largest value (at least 1)."""

@@ -1,31 +1,25 @@
-"""What the fields of several configs share: sizes, lists with commas, the options of a plug-in."""
+"""What the fields of several configs share: sizes, names of label formats, the options of a plug-in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, ValidationError
-
-from ifrkit.core.config import Config, NestedError
+from ifrkit.core.bounds import Natural
+from ifrkit.core.config import Config
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.limits import limit, raised
 from ifrkit.core.plugins import load, require, spelled, split_argument
 
-
-def _possible(size: tuple[int, int]) -> tuple[int, int]:
-    if size[0] * size[1] > limit("MEGAPIXELS") * 10**6:
-        raise ValueError(f"more than {limit('MEGAPIXELS')} megapixels; {raised('MEGAPIXELS')}")
-    return size
+Size = tuple[Natural, Natural]
+"""(height, width) in pixels. The config that has one calls `require_possible`."""
 
 
-Size = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(_possible)]
-"""(height, width) in pixels."""
-
-
-def split_commas(value: Any) -> Any:
-    """A text with commas as its parts; anything else as it is."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+def require_possible(field: str, size: object) -> None:
+    """Raise Invalid for a size of more pixels than the limit; a word in its place is fine."""
+    if isinstance(size, tuple) and size[0] * size[1] > limit("MEGAPIXELS") * 10**6:
+        raise Invalid(field, f"more than {limit('MEGAPIXELS')} megapixels, got {[*size]}", raised("MEGAPIXELS"))
 
 
 def label_formats(named: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,24 +29,21 @@ def label_formats(named: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(spelled, named)))
 
 
-def are_names(value: Any) -> bool:
-    """Whether plug-ins may be looked up by these; if not, the field's own type says what is wrong."""
-    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
-
-
 def plugin_config(kind: str, name: str, value: Any, key: str) -> Config:
-    """The plug-in's own Config from a mapping (or None); an instance passes through. key: its place, for errors.
+    """The plug-in's own Config from a mapping, or from a Config; its own passes through. key: its place, for errors.
 
     name: may be NAME:ARGUMENT; the argument becomes an option.
     """
     cls: type[Config] = load(kind, name).Config
     plugin, argument = split_argument(name)
+    if isinstance(value, Config) and (argument is not None or not isinstance(value, cls)):
+        value = value.tree()
     if argument is not None:
-        value = _with_argument(cls, plugin, argument, value.model_dump() if isinstance(value, Config) else value or {})
+        value = _with_argument(cls, plugin, argument, value)
     try:
-        return value if isinstance(value, cls) else cls.model_validate(value or {})
-    except ValidationError as error:
-        raise NestedError(key, cls, error) from None
+        return value if isinstance(value, cls) else cls.of({} if value is None else value)
+    except Invalid as error:
+        raise error.below(key) from None
 
 
 def _with_argument(cls: type[Config], plugin: str, argument: str, options: Any) -> Any:
@@ -62,6 +53,7 @@ def _with_argument(cls: type[Config], plugin: str, argument: str, options: Any) 
         raise ConfigError(f"{plugin}:{argument}: {plugin} takes no argument", f"write {plugin}")
     if not argument:
         raise ConfigError(f"{plugin}: nothing stands after the colon", f"write {plugin}:{field.upper()}")
+    options = {} if options is None else options
     if not isinstance(options, Mapping):
         return options  # the Config says what is wrong
     if options.get(field) not in (None, argument):

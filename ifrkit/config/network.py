@@ -6,27 +6,18 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, field_validator
+from msgspec import Meta
 
 from ifrkit.config.fields import plugin_config
-from ifrkit.core.config import Config, FileContent
+from ifrkit.core.bounds import Natural
+from ifrkit.core.config import Config, FileContent, settle
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.plugins import load, require, spelled, split_argument
 
 DEFAULT = "resnet18"
-Freeze = Literal["none", "all"] | Annotated[int, Field(ge=1)]
+Freeze = Literal["none", "all"] | Natural
 """Of a backbone's stages; a number: the first ones."""
-
-
-def _rule(value: Any) -> int | str:
-    if value in ("sync", "frozen") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        found: int | str = value
-        return found
-    raise ValueError("neither sync, nor frozen, nor the images of a group")
-
-
-def _rule_or_auto(value: Any) -> int | str:
-    return "auto" if value == "auto" else _rule(value)
 
 
 class NormConfig(Config):
@@ -36,9 +27,9 @@ class NormConfig(Config):
     `pretrained` stay; for small batches.
     """
 
-    backbone: Annotated[int | str, PlainValidator(_rule_or_auto)] = "auto"
+    backbone: Literal["auto", "sync", "frozen"] | Natural = "auto"
     """auto: what the released code has, resnet101 groups of 2, the others sync."""
-    head: Annotated[int | str, PlainValidator(_rule)] = "sync"
+    head: Literal["sync", "frozen"] | Natural = "sync"
 
 
 class NetworkConfig(Config):
@@ -46,13 +37,13 @@ class NetworkConfig(Config):
 
     backbone: str = DEFAULT
     """A plug-in."""
-    stride: int | None = Field(None, ge=1)
+    stride: Natural | None = None
     """Of the backbone's last map; None: the backbone's default (the ResNets: 8, as in the released code)."""
     head: str = "psp"
     """A plug-in. psp: maps at the backbone's stride (released code); deeplabv3plus: at 1/4, four times the memory."""
-    width: float = Field(1.0, gt=0, le=4)
+    width: Annotated[float, Meta(gt=0, le=4)] = 1.0
     """Multiplies every channel count; below 1 makes nets for the CPU."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     """Dropout2d in front of the classifier."""
     norm: NormConfig = NormConfig()
     pretrained: Annotated[str | None, FileContent(words=("auto",))] = None
@@ -61,27 +52,29 @@ class NetworkConfig(Config):
     freeze: Freeze = "none"
     """What of the backbone does not train: none, all, or a number: its first stages, of which the stem is one."""
 
-    @field_validator("backbone", "head")
-    @classmethod
-    def _known(cls, name: str, info: Any) -> str:
-        require(f"{info.field_name}s", name)
-        return spelled(name)
+    def __post_init__(self) -> None:
+        require("backbones", self.backbone)
+        require("heads", self.head)
+        settle(self, backbone=spelled(self.backbone), head=spelled(self.head))
 
 
-def network_config(value: Mapping[str, Any] | NetworkConfig) -> NetworkConfig:
-    """The same with the options of its backbone: an instance of that plug-in's own Config.
+def network_config(value: Mapping[str, Any] | NetworkConfig, key: str = "") -> NetworkConfig:
+    """The same with the options of its backbone: an instance of that plug-in's own Config. key: its place, for errors.
 
     Raises ConfigError for a stride that the backbone cannot be built for.
     """
-    tree = value.model_dump() if isinstance(value, NetworkConfig) else value
-    name = tree.get("backbone", DEFAULT)
+    tree: Any = value.tree() if isinstance(value, NetworkConfig) else value
+    name = tree.get("backbone", DEFAULT) if isinstance(tree, Mapping) else None
     if not isinstance(name, str):
-        return NetworkConfig.model_validate(tree)  # which refuses it
+        try:
+            return NetworkConfig.of(tree)  # which refuses it
+        except Invalid as error:
+            raise error.below(key) from None
     plugin = load("backbones", name)
     alone, argument = split_argument(name)
     if argument is not None or not isinstance(value, plugin.Config):
         value = {**tree, "backbone": alone}  # the argument becomes an option, and is said once
-    config = plugin_config("backbones", name, value, "")
+    config = plugin_config("backbones", name, value, key)
     assert isinstance(config, NetworkConfig)
     strides = plugin(config).strides
     if config.stride not in (None, *strides):
@@ -95,12 +88,3 @@ def branch_title(network: Mapping[str, Any]) -> str:
     name = str(network["backbone"])
     argument = network.get(load("backbones", name).Config.ARGUMENT or "")
     return f"{name}:{PurePath(argument).name}" if argument else name
-
-
-def _branch(value: Any) -> Any:
-    """What is neither a mapping nor a config is left to the field's type."""
-    return network_config(value) if isinstance(value, Mapping | NetworkConfig) else value
-
-
-BranchConfig = Annotated[SerializeAsAny[NetworkConfig], BeforeValidator(_branch)]
-"""A field of a config that holds a branch."""

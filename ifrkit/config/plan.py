@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
-from ifrkit.config.fields import Size
+from ifrkit.config.fields import Size, require_possible
+from ifrkit.core.bounds import Natural
 from ifrkit.core.config import ByInput, Config
 
 
@@ -17,18 +18,21 @@ class PlanConfig(Config):
 
     what: Annotated[str, ByInput()]
     """A video, a folder of frames, or a size as HEIGHTxWIDTH; the machine and what a file holds count for the id."""
-    intervals: tuple[Annotated[int, Field(ge=2)], ...] = (2, 5, 10)
+    intervals: tuple[Annotated[int, Meta(ge=2)], ...] = (2, 5, 10)
     """Key intervals of a video model."""
-    scale: float = Field(0.5, gt=0, lt=1)
+    scale: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """Of the light network that sees smaller frames (`scale` of predict)."""
     size: Literal["train", "own"] | Size = "train"
     """What the networks see, as in predict."""
-    rounds: int = Field(5, ge=1)
+    rounds: Natural = 5
     """Each goes through all choices, so that a busy machine slows all of them; the median counts."""
-    threads: int | None = Field(None, ge=1)
+    threads: Natural | None = None
     """CPU threads (flag --threads); None: as many as torch takes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Flag --device."""
+
+    def __post_init__(self) -> None:
+        require_possible("size", self.size)
 
     @property
     def frame_size(self) -> tuple[int, int] | None:

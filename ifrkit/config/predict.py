@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from msgspec import Meta
 
-from ifrkit.config.fields import Size, label_formats, split_commas
-from ifrkit.core.config import ByInput, Config, Runtime
+from ifrkit.config.fields import Size, label_formats, require_possible
+from ifrkit.core.bounds import Natural, Positive, Share
+from ifrkit.core.config import ByInput, Config, Runtime, settle
 
 CONFIDENCE = "confidence"
 
@@ -15,30 +16,32 @@ CONFIDENCE = "confidence"
 class PredictConfig(Config):
     """`ifrkit predict`: class ids of every frame of the user's own videos."""
 
-    videos: Annotated[tuple[str, ...], ByInput()] = Field(min_length=1)
+    COMMAS = ("write",)
+
+    videos: Annotated[tuple[str, ...], Meta(min_length=1), ByInput()]
     """Video files, folders of frames, patterns, a camera's number, rtsp://...; what files hold counts for the id."""
-    frames: int | None = Field(None, ge=1)
+    frames: Natural | None = None
     """At most so many frames of each video: a camera has no end."""
     branch: Literal["update", "reference"] | None = None
     """Which one, of a branches artifact; None: the reference branch if there is one."""
     key_policy: Literal["fixed", "adaptive"] = "fixed"
     """adaptive: a key frame where the warped picture of the last one differs by more than `key_threshold`."""
-    key_interval: int | None = Field(None, ge=1)
+    key_interval: Natural | None = None
     """Frames from one key frame to the next (adaptive: at most). None: as in training (adaptive: no limit)."""
-    key_threshold: float = Field(0.5, gt=0)
+    key_threshold: Positive = 0.5
     """Difference as a share of the contrast: 0 all is explained, 0.7 to 1.4 another scene (docs/predict.md)."""
     size: Literal["train", "own"] | Size = "train"
     """What the networks see: as many pixels as in training, the frame's own size, or a (height, width)."""
-    scale: float = Field(1.0, gt=0, le=1)
+    scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """The networks see this share of that height and width (0.5: half of each, several times as fast); their logits are
     enlarged. `eval --set scale=...` says what it costs."""
-    overlay: float = Field(0.5, ge=0, le=1)
+    overlay: Share = 0.5
     """Opacity of the colours in the overlay video; 0: no such video."""
     legend: bool = True
     """Names of the classes in the overlay, where it is large enough."""
     codec: Literal["auto", "h264", "vp9", "av1", "mpeg4"] = "auto"
     """Of the overlay; auto: the first of them that OpenCV can write here. Browsers do not play mpeg4, the fastest."""
-    fps: float = Field(25.0, gt=0, le=1000)
+    fps: Annotated[float, Meta(gt=0, le=1000)] = 25.0
     """Frames a second of the overlay, where the source does not say."""
     write: tuple[str, ...] = ()
     """What else is written (flag --write), each in NAME/FORMAT: label formats in which labeling tools take the ids, and
@@ -46,13 +49,10 @@ class PredictConfig(Config):
     checkpoint: Literal["best", "last"] = "best"
     runtime: Runtime = Runtime()
 
-    _commas = field_validator("write", mode="before")(split_commas)
-
-    @field_validator("write")
-    @classmethod
-    def _known(cls, write: tuple[str, ...]) -> tuple[str, ...]:
-        tools = label_formats(tuple(name for name in write if name != CONFIDENCE))
-        return (*tools, CONFIDENCE) if CONFIDENCE in write else tools
+    def __post_init__(self) -> None:
+        require_possible("size", self.size)
+        tools = label_formats(self.tools)
+        settle(self, write=(*tools, CONFIDENCE) if CONFIDENCE in self.write else tools)
 
     @property
     def tools(self) -> tuple[str, ...]:

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from msgspec import Meta
 
-from ifrkit.config.fields import Size, plugin_config
-from ifrkit.core.config import Config, Runtime
+from ifrkit.config.fields import Size, plugin_config, require_possible
+from ifrkit.core.bounds import Natural
+from ifrkit.core.config import Config, Open, Runtime, settle
 from ifrkit.core.plugins import spelled
 
 
 class PrepareConfig(Config):
     """`ifrkit prepare`: read a dataset once, write the clip store."""
 
-    PLUGIN: ClassVar[tuple[str, str] | None] = ("dataset", "options")
+    PLUGIN = ("dataset", "options")
 
     dataset: str
     """Name of the dataset plug-in."""
     root: str = ""
     """Where the downloaded dataset lies (not part of the id: the files' fingerprint is)."""
-    options: SerializeAsAny[Config] = Config()
+    options: Open[Config] = Config()
     """The dataset's own options."""
     size: Size | None = None
     """Frames are stored at this (height, width); default: the dataset's."""
     codec: Literal["raw", "png", "jpeg"] = "raw"
     """Frames on disk: raw uint8 (fastest to crop), lossless png, or jpeg."""
-    jpeg_quality: int = Field(95, ge=1, le=100)
-    file_mib: int = Field(2048, ge=1)
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 95
+    file_mib: Natural = 2048
     """A store file is closed and the next one begun at this size."""
     full_labels: bool = False
     """Also keep val and test labels at their own resolution, for `eval --set label_size=full`."""
     seed: int = 0
     runtime: Runtime = Runtime()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _options(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("dataset"), str):
-            name = spelled(data["dataset"])
-            options = plugin_config("datasets", name, data.get("options"), "options")
-            data = {**data, "dataset": name, "options": options}
-        return data
+    def __post_init__(self) -> None:
+        require_possible("size", self.size)
+        name = spelled(self.dataset)
+        settle(self, dataset=name, options=plugin_config("datasets", name, self.options, "options"))

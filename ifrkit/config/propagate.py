@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
-
-from ifrkit.config.fields import label_formats, split_commas
-from ifrkit.core.config import Config, Runtime
+from ifrkit.config.fields import label_formats
+from ifrkit.core.bounds import Natural, Share
+from ifrkit.core.config import Config, Runtime, settle
 from ifrkit.core.plugins import names, spelled
 
 
 class PropagateConfig(Config):
     """`ifrkit propagate`: the labels of a few frames, carried to the frames around them."""
 
+    COMMAS = ("write",)
+
     flow: str = "dis"
     """dis (OpenCV) or a flow artifact."""
     branch: Literal["update", "reference"] | None = None
     """Which network speaks too; None: the reference branch if there is one."""
     checkpoint: Literal["best", "last"] = "best"
-    reach: int = Field(60, ge=1)
+    reach: Natural = 60
     """Frames that a label goes at most, in each direction."""
-    explained: float = Field(0.5, ge=0, le=1)
+    explained: Share = 0.5
     """A label stops where less than this share of a frame still comes from the labeled one and looks alike."""
     beyond: Literal["nothing", "network"] = "nothing"
     """What a frame has that no label reaches: nothing, or what the network says."""
     write: tuple[str, ...] = ()
     """Label formats in which labeling tools take the carried labels (flag --write), each in FORMAT/."""
-    write_above: float = Field(0.5, ge=0, le=1)
+    write_above: Share = 0.5
     """In these files, what is less sure than this stays open."""
     runtime: Runtime = Runtime()
 
-    _commas = field_validator("write", mode="before")(split_commas)
-    _formats = field_validator("write")(label_formats)
+    def __post_init__(self) -> None:
+        settle(self, write=label_formats(self.write))
 
     def identity(self) -> dict[str, Any]:
         """A flow artifact counts by what it holds, not by how it was named."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import Natural
 from ifrkit.core.config import Config, Runtime
 
 
@@ -16,7 +17,7 @@ class PseudoLabelConfig(Config):
     checkpoint: Literal["best", "last"] = "best"
     flip: bool = True
     """Average the probabilities of each frame and its mirror image."""
-    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
+    scales: Annotated[tuple[Annotated[float, Meta(gt=0, le=4)], ...], Meta(min_length=1)] = (1.0,)
     """Average over these sizes of the frame, too; ST (CVPR 2022) takes 0.5, 0.75, 1, 1.5, 2: sixteen times the work."""
-    batch: int = Field(4, ge=1)
+    batch: Natural = 4
     runtime: Runtime = Runtime()

@@ -6,20 +6,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from ifrkit.core.config import Config, NestedError
+from ifrkit.core.config import Config, defaults
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.invalid import MISSING, Invalid
 from ifrkit.core.lazy import lazy
 from ifrkit.core.plugins import nearest, spelled
 from ifrkit.core.stage import sections
 
 if TYPE_CHECKING:
     from importlib import resources
-
-    from pydantic_core import ErrorDetails
 
     from ifrkit.config import yamlio
 else:
@@ -52,7 +49,7 @@ class Layers:
         if self.cls.PLUGINS is None:
             return
         field, options = self.cls.PLUGINS
-        chosen, given = self.tree.get(field, self.cls.model_fields[field].default), self.tree.get(options)
+        chosen, given = self.tree.get(field, defaults(self.cls)[field]), self.tree.get(options)
         listed = chosen.split(",") if isinstance(chosen, str) else chosen
         if not isinstance(listed, list | tuple) or not isinstance(given, dict):
             return  # nothing to forget, or the config itself says what is wrong
@@ -107,7 +104,7 @@ def resolve(
     for origin, tree in trees:
         if cls.BORROWS is not None and isinstance(tree, Mapping) and cls.BORROWS in tree:
             lent = _section(tree, cls.BORROWS, origin)
-            layers.add({key: value for key, value in lent.items() if key in cls.model_fields}, origin)
+            layers.add({key: value for key, value in lent.items() if key in cls.__struct_fields__}, origin)
         layers.add(_section(tree, section, origin), origin)
     for dotted, (value, flag) in (flags or {}).items():
         if value is not None:
@@ -116,9 +113,9 @@ def resolve(
         layers.add(parse_set(assignment), "--set")
     layers.drop_foreign_options()
     try:
-        config = cls.model_validate(layers.tree)
-    except ValidationError as error:
-        raise _explain(error, cls, layers.origins, "") from None
+        config = cls.of(layers.tree)
+    except Invalid as error:
+        raise _with_origin(error, layers.origins) from None
     return config, {key: layers.origins[key] for key in sorted(layers.origins)}
 
 
@@ -147,7 +144,7 @@ def parse_set(assignment: str) -> dict[str, Any]:
 
 def rows(config: Config, origins: Mapping[str, str]) -> Iterator[tuple[int, str, Any, str]]:
     """Every line of --print-config: depth, key, value (None for a section), origin (empty for a section)."""
-    yield from _rows(config.model_dump(mode="json"), origins, 0, "")
+    yield from _rows(config.tree(), origins, 0, "")
 
 
 def _rows(
@@ -185,47 +182,11 @@ def _nest(dotted: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _explain(error: ValidationError, cls: type[BaseModel], origins: Mapping[str, str], prefix: str) -> ConfigError:
-    """The first thing that is wrong, in one line: dotted key, what, where it was said, what to do."""
-    first = _nearest_miss(error)
-    cause = first.get("ctx", {}).get("error")
-    path = _keys(first)
-    dotted = ".".join([prefix, *path] if prefix else path)
-    if isinstance(cause, NestedError):
-        inner = ".".join(part for part in (dotted, cause.key) if part)
-        return _explain(cause.error, cause.config, origins, inner)
+def _with_origin(error: Invalid, origins: Mapping[str, str]) -> ConfigError:
+    """The same, and from where the value was."""
+    dotted = error.key
     related = (o for k, o in origins.items() if f"{k}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{k}."))
     origin = next(related, "")
-    said = f" (from {origin})" if origin else ""
-    if first["type"] == "extra_forbidden":
-        known = list(_model_at(cls, path[:-1]).model_fields)
-        return ConfigError(f"{dotted}: unknown key{said}", nearest(path[-1], known))
-    message = str(cause) if cause is not None else first["msg"][0].lower() + first["msg"][1:]
-    if first["type"] == "missing":
-        return ConfigError(f"{dotted}: has to be given", f"name it (see --help), or use --set {dotted}=...")
-    shown = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
-    return ConfigError(f"{dotted}: {message}{shown}{said}" if dotted else message)
-
-
-_KINDS = ("function-", "tuple[", "constrained-", "literal[")
-"""How pydantic names a member of a union in the place of an error."""
-
-
-def _keys(error: ErrorDetails) -> list[str]:
-    return [str(part) for part in error["loc"] if not str(part).startswith(_KINDS)]
-
-
-def _nearest_miss(error: ValidationError) -> ErrorDetails:
-    """The first error; of a field that may be of several types, that of the type which the value comes nearest to."""
-    first, *others = error.errors(include_url=False)
-    same = [first, *(other for other in others if _keys(other)[: len(_keys(first))] == _keys(first))]
-    return max(same, key=lambda e: (len(_keys(e)), (e["type"] == "literal_error") == isinstance(e["input"], str)))
-
-
-def _model_at(cls: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    """The model class that a key path leads to, through optional fields."""
-    for key in path:
-        annotation = cls.model_fields[key].annotation
-        options = [annotation, *get_args(annotation)]
-        cls = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return cls
+    said = f" (from {origin})" if origin and dotted else ""
+    remedy = f"name it (see --help), or use --set {dotted}=..." if error.fault == MISSING else error.remedy
+    return ConfigError(f"{error.message}{said}", remedy)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from msgspec import Meta
 
-from ifrkit.config.fields import are_names, plugin_config, split_commas
-from ifrkit.config.network import BranchConfig, NetworkConfig
+from ifrkit.config.fields import plugin_config
+from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.config.training import BalanceConfig, CropConfig, LabeledSet, LoopConfig
-from ifrkit.core.config import Config, Runtime
+from ifrkit.core.bounds import Count, NotNegative, Positive
+from ifrkit.core.config import Config, Open, Runtime, settle
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.plugins import spelled
+
+LIGHT = NetworkConfig(backbone="resnet18")
+HEAVY = NetworkConfig(backbone="resnet101")
 
 
 class Rates(Config):
     """Learning rates of an optimizer of stage one, and how they fall."""
 
-    lr_backbone: float = Field(1e-3, gt=0)
-    lr_head: float = Field(1e-2, gt=0)
-    layer_decay: float = Field(1.0, gt=0, le=1)
+    lr_backbone: Positive = 1e-3
+    lr_head: Positive = 1e-2
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Each stage of a backbone learns at so much of the rate of the stage after it; the last one at lr_backbone."""
     power: float = 0.9
     """They fall with (1 - step / steps) to this power ..."""
-    min_lr: float = Field(1e-4, ge=0)
+    min_lr: NotNegative = 1e-4
     """... towards this."""
 
 
@@ -37,25 +42,26 @@ class SGDConfig(Rates):
 class AdamWConfig(Rates):
     """AdamW (Loshchilov and Hutter, ICLR 2019), which needs fewer steps than SGD from pretrained weights."""
 
-    lr_backbone: float = Field(3e-4, gt=0)
-    lr_head: float = Field(1e-3, gt=0)
-    min_lr: float = Field(0.0, ge=0)
+    lr_backbone: Positive = 3e-4
+    lr_head: Positive = 1e-3
+    min_lr: NotNegative = 0.0
     weight_decay: float = 0.01
 
 
 class TrainBranchesConfig(Config):
     """`ifrkit train-branches`: stage one, reference and update branch."""
 
-    PLUGINS: ClassVar[tuple[str, str] | None] = ("ssl", "method")
+    PLUGINS = ("ssl", "method")
+    COMMAS = ("ssl", "branches")
 
-    ssl: tuple[str, ...] = Field(("ifr",), min_length=1)
+    ssl: Annotated[tuple[str, ...], Meta(min_length=1)] = ("ifr",)
     """Semi-supervised methods whose terms are added; `none` is the supervised baseline."""
-    method: dict[str, SerializeAsAny[Config]] = {}
+    method: Open[dict[str, Config]] = {}
     """Options of each method, by its name."""
-    branches: tuple[Literal["update", "reference"], ...] = Field(("update", "reference"), min_length=1)
-    update: BranchConfig = NetworkConfig(backbone="resnet18")
+    branches: Annotated[tuple[Literal["update", "reference"], ...], Meta(min_length=1)] = ("update", "reference")
+    update: Open[NetworkConfig] = LIGHT
     """Light network, run on every frame."""
-    reference: BranchConfig = NetworkConfig(backbone="resnet101")
+    reference: Open[NetworkConfig] = HEAVY
     """Heavy network, run on key frames."""
     labeled: LabeledSet = LabeledSet()
     unlabeled: Literal["all", "annotated"] = "all"
@@ -65,9 +71,9 @@ class TrainBranchesConfig(Config):
     sgd: SGDConfig = SGDConfig()
     adamw: AdamWConfig | None = None
     """Instead of SGD. `{}` takes its defaults."""
-    warmup: int = Field(0, ge=0)
+    warmup: Count = 0
     """Steps in which the rates grow to their value first."""
-    ema: float = Field(0.0, ge=0, lt=1)
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Decay of an average of the weights over steps that is validated and saved in their place; 0: none."""
     loop: LoopConfig = LoopConfig()
     budget: Literal["steps", "passes"] = "steps"
@@ -77,23 +83,23 @@ class TrainBranchesConfig(Config):
     seed: int = 0
     runtime: Runtime = Runtime()
 
-    _commas = field_validator("ssl", "branches", mode="before")(split_commas)
+    def __post_init__(self) -> None:
+        chosen = tuple(dict.fromkeys(map(spelled, self.ssl)))
+        settle(
+            self,
+            ssl=chosen,
+            method=_options(self.method, chosen),
+            update=network_config(self.update, "update"),
+            reference=network_config(self.reference, "reference"),
+        )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _method(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            chosen = split_commas(data.get("ssl", cls.model_fields["ssl"].default))
-            given = data.get("method") or {}
-            if not are_names(chosen) or not isinstance(given, dict):
-                return data
-            chosen = tuple(dict.fromkeys(map(spelled, chosen)))
-            given = {spelled(str(name)): options for name, options in given.items()}
-            unknown = [name for name in given if name not in chosen]
-            if unknown:
-                raise ValueError(
-                    f"method.{unknown[0]}: options of a method that --ssl does not name ({','.join(chosen)})"
-                )
-            method = {n: plugin_config("methods", n, given.get(n), f"method.{n}") for n in chosen}
-            data = {**data, "ssl": chosen, "method": method}
-        return data
+
+def _options(given: Any, chosen: tuple[str, ...]) -> dict[str, Config]:
+    """Those of each chosen method. Raises Invalid for those of another."""
+    if not isinstance(given, dict | None):
+        raise Invalid("method", f"has to be a table of keys and values, got {given!r}")
+    given = {spelled(str(name)): options for name, options in (given or {}).items()}
+    for name in given:
+        if name not in chosen:
+            raise Invalid(f"method.{name}", f"options of a method that --ssl does not name ({','.join(chosen)})")
+    return {name: plugin_config("methods", name, given.get(name), f"method.{name}") for name in chosen}

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-
-from ifrkit.config.fields import Size
+from ifrkit.config.fields import Size, require_possible
 from ifrkit.config.train_flow import TrainFlowConfig
 from ifrkit.config.training import LabeledSet, LoopConfig
-from ifrkit.core.config import ByInput, Config, Runtime
+from ifrkit.core.bounds import Count, Natural, NotNegative, Positive, Share
+from ifrkit.core.config import ByInput, Config, Runtime, settle
 from ifrkit.core.plugins import require, spelled
 
 
 class AdamConfig(Config):
     """Adam, as the released code of DAVSS sets it."""
 
-    lr: float = Field(1e-4, gt=0)
+    lr: Positive = 1e-4
     """A tenth of it in the second half of the steps."""
     weight_decay: float = 0.0
 
@@ -24,9 +23,9 @@ class AdamConfig(Config):
 class PseudoClipsConfig(Config):
     """Stage two on unlabeled clips too, with `--ssl pseudo` (not in the paper)."""
 
-    threshold: float = Field(0.9, ge=0, le=1)
+    threshold: Share = 0.9
     """A pixel has the class that the reference branch of stage one sees there, if it is that sure of it."""
-    weight: float = Field(1.0, ge=0)
+    weight: NotNegative = 1.0
     """Of the terms of unlabeled clips."""
 
 
@@ -41,9 +40,9 @@ class TrainFusionConfig(Config):
     """Flow artifact to start from; None: the newest of the same clips, else flow is trained here first."""
     distance: Literal["fixed", "uniform"] = "fixed"
     """Accel, TDNet: distance of the first frame in training, `key_interval - 1` (released code), or uniform from 0."""
-    max_distance: int = Field(9, ge=1)
+    max_distance: Natural = 9
     """DFF, DAVSS: their earlier frames are drawn from so many before the labeled one."""
-    key_interval: int = Field(5, ge=1)
+    key_interval: Natural = 5
     fusion_init: Literal["xavier", "average"] = "xavier"
     """Fusion starts random (released code), or as the mean of both branches (better when steps are few)."""
     pretrain: TrainFlowConfig = TrainFlowConfig()
@@ -53,11 +52,11 @@ class TrainFusionConfig(Config):
     labeled: LabeledSet | None = None
     """Default: the labeled set of the branches."""
     crop: Size = (256, 512)
-    lr: float = Field(5e-4, gt=0)
+    lr: Positive = 5e-4
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    warmup_steps: int = Field(1000, ge=0)
-    warmup_lr: float = Field(5e-5, gt=0)
+    warmup_steps: Count = 1000
+    warmup_lr: Positive = 5e-5
     adam: AdamConfig = AdamConfig()
     """Of DAVSS; the other architectures train with SGD, the four values above."""
     loop: LoopConfig = LoopConfig()
@@ -65,8 +64,7 @@ class TrainFusionConfig(Config):
     seed: int = 0
     runtime: Runtime = Runtime()
 
-    @field_validator("arch")
-    @classmethod
-    def _arch(cls, name: str) -> str:
-        require("architectures", name)
-        return spelled(name)
+    def __post_init__(self) -> None:
+        require_possible("crop", self.crop)
+        require("architectures", self.arch)
+        settle(self, arch=spelled(self.arch))

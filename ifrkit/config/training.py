@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from msgspec import Meta
+from msgspec.structs import replace
 
-from ifrkit.config.fields import Size
+from ifrkit.config.fields import Size, require_possible
+from ifrkit.core.bounds import Natural, Positive, Share
 from ifrkit.core.config import Config, FileContent
 from ifrkit.core.errors import ConfigError
 
@@ -14,9 +16,9 @@ from ifrkit.core.errors import ConfigError
 class LabeledSet(Config):
     """Which training clips may show their label."""
 
-    partition: str = Field("1/1", pattern=r"^1/[1-9][0-9]*$")
+    partition: Annotated[str, Meta(pattern=r"^1/[1-9][0-9]*$")] = "1/1"
     """1/2, 1/4, 1/8, 1/16, 1/30, ... of the training clips."""
-    count: int | None = Field(None, ge=1)
+    count: Natural | None = None
     """So many clips instead of a share."""
     seed: int = 0
     """Which draw of that size."""
@@ -35,35 +37,34 @@ class CropConfig(Config):
     """Geometry of training samples, in the order of the released code of IFR."""
 
     size: Size = (256, 512)
-    max_class_share: float = Field(0.75, gt=0, le=1)
+    max_class_share: Annotated[float, Meta(gt=0, le=1)] = 0.75
     """A labeled crop is drawn again while one class covers more than this share of its labeled pixels ..."""
-    tries: int = Field(10, ge=1)
+    tries: Natural = 10
     """... at most this often."""
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: Share = 0.5
     """Probability of a horizontal flip."""
     shared_flip: bool = False
     """One flip for all frames of a clip (released code: one for each frame)."""
     fit: bool = False
     """A crop larger than the frames shrinks to them; else it is an error."""
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
     """Frames are enlarged by a factor from this range, every size of it as likely (log-uniform)."""
-    jitter: float = Field(0.0, ge=0, lt=1)
+    jitter: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Brightness, contrast and saturation of the labeled frame change by up to this share."""
-    rare: float = Field(0.0, ge=0, le=1)
+    rare: Share = 0.0
     """Share of labeled crops that are drawn to show one class, a rare one more often (1 / sqrt of its frequency)."""
 
-    @model_validator(mode="after")
-    def _ascending(self) -> CropConfig:
+    def __post_init__(self) -> None:
+        require_possible("size", self.size)
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale {self.scale[0]:g} to {self.scale[1]:g}: the smaller factor comes first")
-        return self
 
     def fitted(self, size: tuple[int, int]) -> CropConfig:
         """This crop in frames of that (height, width)."""
         if not self.fit:
             return self
         height, width = (min(own, whole) for own, whole in zip(self.size, size, strict=True))
-        return self.model_copy(update={"size": (height, width)})
+        return replace(self, size=(height, width))
 
 
 class BalanceConfig(Config):
@@ -72,11 +73,11 @@ class BalanceConfig(Config):
     by: Literal["none", "power", "median", "effective", "ohem", "lovasz", "dice"] = "none"
     """power, median, effective: weights by the labeled pixels of each class in cross entropies. ohem, lovasz, dice:
     another supervised loss."""
-    power: float = Field(0.5, ge=0, le=1)
+    power: Share = 0.5
     """by=power: weight 1 / frequency to this power."""
-    cap: float = Field(10.0, gt=0)
+    cap: Positive = 10.0
     """No class weighs more; 1 is the mean over the labeled pixels."""
-    pseudo: float = Field(0.0, ge=0, le=1)
+    pseudo: Share = 0.0
     """Where methods learn from labels that a network gave, the weights count to this power; 0: not at all. A network
     that learned with weights calls rare classes often; weights on its own labels, too, let them grow without end."""
 
@@ -84,13 +85,13 @@ class BalanceConfig(Config):
 class LoopConfig(Config):
     """The one training loop."""
 
-    steps: int = Field(40000, ge=1)
-    batch: int = Field(4, ge=1)
+    steps: Natural = 40000
+    batch: Natural = 4
     """Labeled (and as many unlabeled) clips a step, over all ranks."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: Natural = 1
     """Micro-batches a step; `batch` must be divisible by it (times the number of ranks)."""
-    eval_every: int = Field(1000, ge=1)
-    clip_norm: float | None = Field(None, gt=0)
+    eval_every: Natural = 1000
+    clip_norm: Positive | None = None
     """A longer gradient of all parameters is shortened to this norm."""
     amp: Literal["off", "bf16", "fp16", "auto"] = "off"
     """Half precision of the forward passes. auto: bf16 where processor or GPU compute in it, else off."""

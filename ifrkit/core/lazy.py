@@ -1,7 +1,8 @@
 """Modules that are imported when they are first used.
 
 `ifrkit --help` answers at once, and a stage that waits in a pipe checks its configuration before its input exists: both
-must not pay for torch (2 s, 200 MB) or pydantic. A file of which only some functions need such a module writes
+must not pay for torch (2 s, 200 MB), and help not for the classes of configs. A file of which only some functions need
+such a module writes
 
     if TYPE_CHECKING:
         from ifrkit.artifacts import store

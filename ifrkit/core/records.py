@@ -5,13 +5,12 @@ Letters used in tensor names: b batch, t frames, c channels, k classes, h w size
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 
-from pydantic import Field, PlainSerializer, WrapValidator
+from msgspec import Meta
 
 from ifrkit.core.config import Config
-from ifrkit.core.names import Chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +27,8 @@ IGNORE = 255
 Split = Literal["train", "val", "test"]
 
 
-def _held(names: Any, check: Callable[[Any], Sequence[str]]) -> Sequence[str]:
-    return names if isinstance(names, Chosen) and len(names) else tuple(check(names))
-
-
-def _written(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(names)  # pydantic looks at the signature of what it calls: of `tuple` itself that takes milliseconds
-
-
-FrameNames = Annotated[Sequence[str], Field(min_length=1), WrapValidator(_held), PlainSerializer(_written)]
-"""Names of frames in their order, at least one: a tuple, or `Chosen` as it is, which holds few bytes of each."""
+FrameNames = Annotated[Sequence[str], Meta(min_length=1)]
+"""Names of frames in their order, at least one: a tuple, or `Chosen`, which holds few bytes of each."""
 
 
 class LabelSpace(Config):
@@ -60,6 +51,8 @@ class ClipRecord(Config):
     for evaluation only. `annotated` is the position of the clip's one annotated frame (None: a clip without labels).
     """
 
+    FINITE = False  # no fractions here, and a million frames to look through
+
     name: str
     video: str
     split: Split
@@ -67,13 +60,6 @@ class ClipRecord(Config):
     annotated: int | None = None
     labeled: tuple[int, ...] = ()
     hidden: tuple[int, ...] = ()
-
-    def model_post_init(self, context: Any, /) -> None:
-        """One set of all fields for all records: pydantic would keep 700 bytes beside each."""
-        object.__setattr__(self, "__pydantic_fields_set__", _FIELDS)
-
-
-_FIELDS = set(ClipRecord.model_fields)
 
 
 class Window(NamedTuple):

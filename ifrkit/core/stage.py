@@ -2,7 +2,7 @@
 
 A file in `ifrkit/stages/` holds `STAGE = Stage(...)`: everything that other parts of the program list or say about it.
 The file is light. `config` and `run` may be dotted names ("package.module:name"), so that naming the stages imports
-neither torch nor pydantic. The directory is the registry, as for plug-ins, so lower layers can ask for these facts
+neither torch nor msgspec. The directory is the registry, as for plug-ins, so lower layers can ask for these facts
 without importing a higher one.
 """
 

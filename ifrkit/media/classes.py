@@ -18,16 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from msgspec import UNSET, Meta, UnsetType
 
 from ifrkit.config.yamlio import read_yaml
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.records import IGNORE, LabelSpace
 from ifrkit.media.palette import RGB, distinct_colors
 
-_Byte = Annotated[int, Field(ge=0, le=255)]
-_Id = Annotated[int, Field(ge=0, le=65535)]
+_Byte = Annotated[int, Meta(ge=0, le=255)]
+_LARGEST = 65535
+"""Id in a label image of 16 bits."""
 BACKGROUND = "background"
 MOST = 254
 """Classes that a label tells apart."""
@@ -35,38 +37,29 @@ IGNORED = "__ignore__"
 """What is drawn with this name is ignored, whatever the tool and the class table: LabelMe's name for it."""
 
 
-_PLAIN = {
-    "missing": "is missing",
-    "extra_forbidden": "is an unknown key",
-    "dict_type": "is not a table of names",
-    "model_type": "is not a colour [R, G, B], nor a table of color and id",
-    "too_short": "is empty",
-    "string_type": "is not a name; write numbers and the like in quotes",
-    "list_type": "is not a list",
-}
-"""What pydantic says in words for programmers."""
-
-
 class _Class(Config):
     color: tuple[_Byte, _Byte, _Byte] | None = None
-    id: _Id | None = None
+    id: Annotated[int, Meta(ge=0, le=_LARGEST)] | None = None
 
 
 class _File(Config):
-    classes: dict[str, _Class] = Field(min_length=1, max_length=254)
-    ignore: list[_Id | tuple[_Byte, _Byte, _Byte] | str] = [IGNORE]
+    classes: Annotated[dict[str, _Class | tuple[_Byte, _Byte, _Byte] | None], Meta(min_length=1, max_length=MOST)]
+    ignore: list[int | tuple[_Byte, _Byte, _Byte] | str] | UnsetType = UNSET
 
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            twice = [name for name, n in Counter(one_spelling(str(name)) for name in value).items() if n > 1]
-            if twice:
-                raise ValueError(f"{twice[0]!r} is given twice, with other blanks or letters that look the same")
-            entries = [{"color": v} if isinstance(v, list) else (v or {}) for v in value.values()]
-            names = (one_spelling(name) if isinstance(name, str) else name for name in value)
-            return dict(zip(names, entries, strict=True))
-        return value
+    def __post_init__(self) -> None:
+        for name, times in Counter(map(one_spelling, self.classes)).items():
+            if times > 1:
+                fault = f"{name!r} is given twice, with other blanks or letters that look the same"
+                raise Invalid("classes", fault)
+        for place, void in enumerate(self.ignore or ()):
+            if isinstance(void, int) and not 0 <= void <= _LARGEST:
+                raise Invalid(f"ignore.{place}", f"has to be an id from 0 to {_LARGEST}, got {void}")
+
+    @property
+    def entries(self) -> dict[str, _Class]:
+        """The classes, each in the long form."""
+        whole = (value if isinstance(value, _Class) else _Class(color=value) for value in self.classes.values())
+        return dict(zip(map(one_spelling, self.classes), whole, strict=True))
 
 
 class ClassTable(Config):
@@ -108,31 +101,30 @@ def one_spelling(name: str) -> str:
 def read_table(path: Path) -> ClassTable:
     """The class table in a YAML file. Raises DatasetError that names the key at fault."""
     try:
-        file = _File.model_validate(read_yaml(path))
-    except ConfigError as error:
-        raise DatasetError(error.message, "correct the class table") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        said = _PLAIN.get(first["type"], first["msg"])
+        file = _File.of(read_yaml(path))
+    except Invalid as error:
         raise DatasetError(
-            f"{path}: {where}: {said}" if where else f"{path}: it has no classes",
+            f"{path}: {error.message}" if error.key else f"{path}: it has no classes",
             "expected `classes: {NAME: [R, G, B]}` or `{NAME: {color: [R, G, B], id: N}}`",
         ) from error
-    colors = distinct_colors(len(file.classes))
+    except ConfigError as error:
+        raise DatasetError(error.message, "correct the class table") from error
+    classes = file.entries
+    colors = distinct_colors(len(classes))
     space = LabelSpace(
-        names=tuple(file.classes),
-        colors=tuple(c.color or colors[i] for i, c in enumerate(file.classes.values())),
+        names=tuple(classes),
+        colors=tuple(c.color or colors[i] for i, c in enumerate(classes.values())),
     )
     by_id: dict[int, int] = {}
     by_color: dict[RGB, int] = {}
-    by_name = {name: index for index, name in enumerate(file.classes)}
-    for index, (name, entry) in enumerate(file.classes.items()):
+    by_name = {name: index for index, name in enumerate(classes)}
+    for index, (name, entry) in enumerate(classes.items()):
         _add(by_id, index if entry.id is None else entry.id, index, f"{path}: id of {name}")
         if entry.color is not None:
             _add(by_color, entry.color, index, f"{path}: colour of {name}")
-    written = "ignore" in file.model_fields_set
-    for void in file.ignore if written or IGNORE not in by_id else ():
+    written = not isinstance(file.ignore, UnsetType)
+    ignored = [] if IGNORE in by_id else [IGNORE]
+    for void in ignored if isinstance(file.ignore, UnsetType) else file.ignore:
         if isinstance(void, int):
             _add(by_id, void, IGNORE, f"{path}: ignore")
         elif isinstance(void, str):

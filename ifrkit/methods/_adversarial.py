@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Natural, Positive
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
@@ -35,9 +34,9 @@ class Adversarial(base.Method):
     class Config(base.Method.Config):
         """Options of the discriminator."""
 
-        lr: float = Field(1e-4, gt=0)
+        lr: Positive = 1e-4
         """Of the discriminator's Adam; falls to 0 like the network's."""
-        channels: int = Field(64, ge=1)
+        channels: Natural = 64
         """Of the discriminator's first layer; small networks want a small one."""
 
     config: Config

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import NotNegative
 from ifrkit.core.lazy import F
 from ifrkit.core.precision import at_least_float32
 from ifrkit.methods import base
@@ -24,9 +25,9 @@ class MeanTeacher(base.Method):
     class Config(base.Method.Config):
         """Options of the teacher."""
 
-        weight: float = Field(1.0, ge=0)
+        weight: NotNegative = 1.0
         """Of the term beside the supervised one; 0 switches the method off."""
-        decay: float = Field(0.99, ge=0, lt=1)
+        decay: Annotated[float, Meta(ge=0, lt=1)] = 0.99
         """Of the moving average."""
         export: Literal["student", "ema"] = "student"
         """Which of both is validated and saved."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative
 from ifrkit.core.config import ByInput
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
@@ -29,7 +28,7 @@ class Offline(base.Method):
 
         labels: Annotated[str, ByInput()] = KIND
         """Where none comes through the pipe: a path, an id, or "pseudo-labels" for the newest of the workspace."""
-        weight: float = Field(1.0, ge=0)
+        weight: NotNegative = 1.0
         mean: Mean = "all"
         """Mean over all pixels, or over those that kept their label."""
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Count, NotNegative
 from ifrkit.core.lazy import torch
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
@@ -41,15 +40,15 @@ class Method(Adversarial):
     class Config(Adversarial.Config):
         """Constants of the released code; D's Adam has its rate of 1e-4."""
 
-        labeled: float = Field(0.01, ge=0)
+        labeled: NotNegative = 0.01
         """lambda_adv on labeled frames: of the published command. (The code's default is 0.1.)"""
-        unlabeled: float = Field(0.001, ge=0)
+        unlabeled: NotNegative = 0.001
         """lambda_adv on unlabeled frames, from the first step on."""
-        semi: float = Field(0.1, ge=0)
+        semi: NotNegative = 0.1
         """lambda_semi."""
-        threshold: float = Field(0.2, ge=0)
+        threshold: NotNegative = 0.2
         """T_semi: how sure D must be of a pixel."""
-        start: int = Field(10000, ge=0)
+        start: Count = 10000
         """First step with the semi-supervised term: a quarter of the training (released: 5000 of 20,000)."""
 
     config: Config

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Count, NotNegative, Share
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
@@ -75,16 +74,16 @@ class Method(MeanTeacher):
         """Found on CamVid's training and validation sequences and on the synthetic street (docs/results.md)."""
 
         export: Literal["student", "ema"] = "ema"
-        start: int = Field(0, ge=0)
+        start: Count = 0
         """The first step with the term."""
-        ramp_up: int = Field(50, ge=0)
+        ramp_up: Count = 50
         """Steps over which its weight grows from then on."""
         teacher: Literal["reference", "own"] = "reference"
         """Who labels the frames. reference: the branches that come through the pipe, else, for the update branch, the
         reference branch of the same run; where there is neither, and with `own`, the average of its weights."""
-        labeled: float = Field(1.0, ge=0, le=1)
+        labeled: Share = 1.0
         """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
-        sureness: float = Field(2.0, ge=0)
+        sureness: NotNegative = 2.0
         """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
 
         def welcome(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import Count, Natural, NotNegative, Positive
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import F, nn, torch
 from ifrkit.core.precision import at_least_float32
@@ -78,16 +79,16 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released Cityscapes runs."""
 
-        weight: float = Field(0.1, ge=0)
-        threshold: float = Field(0.75, ge=-1)
-        temperature: float = Field(0.1, gt=0)
-        start: int = Field(2500, ge=0)
+        weight: NotNegative = 0.1
+        threshold: Annotated[float, Meta(ge=-1)] = 0.75
+        temperature: Positive = 0.1
+        start: Count = 2500
         """First step with the term: 1/16 of the training."""
-        embedding: int = Field(128, ge=1)
+        embedding: Natural = 128
         """Channels of the projector's output."""
-        scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+        scale: tuple[Positive, Positive] = (1.0, 1.0)
         """Both views are cut from a frame enlarged by a factor from this range. Released: 0.8 to 2."""
-        downsample: int = Field(1, ge=1)
+        downsample: Natural = 1
         """Maps are pooled by this first. Released: 2 with DeepLabv3+, whose maps are at 1/4."""
 
     config: Config

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Count, NotNegative
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import nn, torch
 from ifrkit.core.precision import at_least_float32
@@ -36,17 +35,17 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released code: thirty decoders of seven kinds."""
 
-        weight: float = Field(30.0, ge=0)
+        weight: NotNegative = 30.0
         """Of a mean over pixels and classes."""
-        ramp_up: int = Field(4000, ge=0)
+        ramp_up: Count = 4000
         """Steps over which the weight grows: a tenth of the training."""
-        vat: int = Field(2, ge=0)
-        dropout: int = Field(6, ge=0)
-        cutout: int = Field(6, ge=0)
-        context: int = Field(2, ge=0)
-        object: int = Field(2, ge=0)
-        drop: int = Field(6, ge=0)
-        noise: int = Field(6, ge=0)
+        vat: Count = 2
+        dropout: Count = 6
+        cutout: Count = 6
+        context: Count = 2
+        object: Count = 2
+        drop: Count = 6
+        noise: Count = 6
         things: tuple[int, ...] = ()
         """Class ids of cars, people and the like, which guide cutout, context and object; without any there are none
         of these three. (The released code takes every class but the first.)"""

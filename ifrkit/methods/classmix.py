@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative
 from ifrkit.data.loading.views import RANDOM, Copy, View
 from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
@@ -40,7 +39,7 @@ class Method(MeanTeacher):
     class Config(MeanTeacher.Config):
         """Constants of the released code."""
 
-        threshold: float = Field(0.968, ge=0)
+        threshold: NotNegative = 0.968
         """Confidence whose share of pixels weighs the term."""
 
     config: Config

@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Count, NotNegative
 from ifrkit.core.lazy import torch
 from ifrkit.data.loading.views import RANDOM, View
 from ifrkit.methods import base
@@ -46,9 +45,9 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Weights of the released VOC runs, whose supervised loss is a plain cross entropy like the one here."""
 
-        weight: float = Field(1.5, ge=0)
+        weight: NotNegative = 1.5
         """1.5, with CutMix 1; the released Cityscapes runs, with hard-example mining, use 6 and 5."""
-        ramp_up: int = Field(0, ge=0)
+        ramp_up: Count = 0
         """Steps over which the weight grows. Released: 0, from pretrained backbones; random ones first teach noise."""
         cutmix: bool = False
         """Cross-supervise on mixed unlabeled images only."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative
 from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import RANDOM, Copy, View
 from ifrkit.data.pixels.jitter import Jitter
@@ -42,7 +41,7 @@ class Method(MeanTeacher):
     class Config(MeanTeacher.Config):
         """Constants of the released Cityscapes runs."""
 
-        threshold: float = Field(0.97, ge=0)
+        threshold: NotNegative = 0.97
         """Confidence whose share of pixels weighs the term."""
         export: Literal["student", "ema"] = "ema"
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import Positive
 from ifrkit.core.lazy import np
 from ifrkit.core.records import IGNORE, Label, Window
 from ifrkit.data.loading.views import Copy, Random, Reading, View
@@ -83,9 +84,9 @@ class Method(Offline):
         """Constants of the released Cityscapes runs, first round; recipe `dars-round-2` has those of the second."""
 
         mean: Mean = "valid"
-        ratio: float = Field(0.2, gt=0, le=1)
+        ratio: Annotated[float, Meta(gt=0, le=1)] = 0.2
         """How many of all pixels keep a pseudo label."""
-        scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.5, 2.0)
+        scale: tuple[Positive, Positive] = (0.5, 2.0)
         """Unlabeled frames are enlarged by a factor from this range, never below the size of the crop."""
 
     config: Config

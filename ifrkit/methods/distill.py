@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative, Positive
 from ifrkit.core.config import ByInput
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
@@ -64,11 +63,11 @@ class Method(base.Method):
         teacher: Annotated[str, ByInput()] = KIND
         """Where none comes through the pipe: a path, an id, or "branches" for the newest of the workspace. Its
         reference branch teaches, where it has one."""
-        weight: float = Field(1.0, ge=0)
+        weight: NotNegative = 1.0
         """Of both terms; 0 switches the method off."""
-        temperature: float = Field(1.0, gt=0)
+        temperature: Positive = 1.0
         """T: above 1 the teacher's small probabilities count for more."""
-        temporal: float = Field(0.1, ge=0)
+        temporal: NotNegative = 0.1
         """Of the temporal loss, beside 1 of the soft labels."""
 
         def artifacts(self) -> dict[str, str]:

@@ -6,10 +6,11 @@ the student sees its colours jittered and a box of another clip pasted in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import NotNegative, Share
 from ifrkit.data.loading.views import RANDOM, Copy, View
 from ifrkit.data.pixels.jitter import Jitter
 from ifrkit.methods import base
@@ -33,10 +34,10 @@ class Method(MeanTeacher):
     class Config(MeanTeacher.Config):
         """Constants of UniMatch V2's FixMatch. Its halved total is written out: the supervised weight is 1."""
 
-        decay: float = Field(0.996, ge=0, lt=1)
-        threshold: float = Field(0.95, ge=0)
+        decay: Annotated[float, Meta(ge=0, lt=1)] = 0.996
+        threshold: NotNegative = 0.95
         """Least confidence of a label that counts."""
-        cutmix: float = Field(0.5, ge=0, le=1)
+        cutmix: Share = 0.5
         """Probability that a box of another clip is pasted in."""
 
     config: Config

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Count, Natural, NotNegative, Positive
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import OTHER, RANDOM, Copy, View, weighted
@@ -52,21 +51,21 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released code; the paper agrees where no equation is named."""
 
-        labeled: float = Field(1e-2, ge=0)
+        labeled: NotNegative = 1e-2
         """lambda_L: weight of reconstruction on labeled clips; 0 switches it off."""
-        unlabeled: float = Field(1e-3, ge=0)
+        unlabeled: NotNegative = 1e-3
         """lambda_U: weight of reconstruction on unlabeled clips; 0 switches it off."""
-        strong: float = Field(0.1, ge=0)
+        strong: NotNegative = 0.1
         """lambda_s: share of prototypes from distorted frames in both; 0 switches them off."""
-        temperature: float = Field(0.5, gt=0)
+        temperature: Positive = 0.5
         """tau_re of Eq. (6)."""
-        logit_temperature: float = Field(0.01, gt=0)
+        logit_temperature: Positive = 0.01
         """Divides the logits of rebuilt features, and so weighs gradients up to 100 times. Eq. (8): 1."""
-        ramp_up: int = Field(4000, ge=0)
+        ramp_up: Count = 4000
         """Steps over which the weights grow. Eq. (11): 0."""
         pool: Literal["batch", "clip"] = "batch"
         """Prototypes over a group of images, or (Eq. 4) over each frame alone."""
-        group: int = Field(2, ge=1)
+        group: Natural = 2
         """Images of a group; the released code has 2 on each of 2 GPUs."""
         mean: Literal["all", "valid"] = "all"
         """Mean over all pixels or over the labeled ones."""

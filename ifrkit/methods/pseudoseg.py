@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Natural, NotNegative, Positive, Share
 from ifrkit.core.keyed import key_seed
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
@@ -74,15 +73,15 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released code."""
 
-        weight: float = Field(1.0, ge=0)
+        weight: NotNegative = 1.0
         """Of the consistency term; 0 switches the method off."""
-        temperature: float = Field(0.5, gt=0)
+        temperature: Positive = 0.5
         """T of Sharpen."""
-        attention: int = Field(128, ge=1)
+        attention: Natural = 128
         """Channels of keys and queries."""
-        present: float = Field(0.5, ge=0, le=1)
+        present: Share = 0.5
         """Least probability of a class that an unlabeled frame is taken to show."""
-        cutout: float = Field(0.0975, ge=0, le=1)
+        cutout: Share = 0.0975
         """Half of the side of the box that is cut out, as a share of the crop's side (released: 50 of 513)."""
 
     config: Config

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative, Positive
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
 from ifrkit.methods import base
@@ -43,13 +42,13 @@ class Method(Adversarial):
     class Config(Adversarial.Config):
         """Constants of the released code, where they differ those of its Cityscapes command."""
 
-        match: float = Field(0.1, ge=0)
+        match: NotNegative = 0.1
         """lambda_fm."""
-        self_training: float = Field(1.0, ge=0)
+        self_training: NotNegative = 1.0
         """lambda_st."""
-        threshold: float = Field(0.7, ge=0)
+        threshold: NotNegative = 0.7
         """gamma: how sure D must be of an image (VOC: 0.6)."""
-        lr: float = Field(1e-5, gt=0)
+        lr: Positive = 1e-5
         """Of the discriminator's Adam (VOC: 1e-4); falls to 0 like the network's."""
 
     config: Config

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import Field
-
+from ifrkit.core.bounds import Share
 from ifrkit.core.records import Label, Window
 from ifrkit.data.loading.views import Copy, Random, Reading, View
 from ifrkit.data.pixels.jitter import Jitter
@@ -40,7 +39,7 @@ class Method(Offline):
     class Config(Offline.Config):
         """Defaults of ST, at the geometry of the common protocol."""
 
-        threshold: float = Field(0.0, ge=0, le=1)
+        threshold: Share = 0.0
         """Pixels with less confidence are ignored."""
         distort: bool = True
         """Jitter the colours of pseudo-labeled frames, turn them gray or blur them, as ST does."""

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import Count, NotNegative
 from ifrkit.core.lazy import F, nn, torch
 from ifrkit.core.precision import at_least_float32
 from ifrkit.data.loading.views import Copy, Draw, Frames, Place, Placement, View
@@ -106,11 +107,11 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released code."""
 
-        weight: float = Field(0.2, ge=0)
+        weight: NotNegative = 0.2
         """Of the mean over five frames: with another number the term, a sum over frames, is scaled."""
-        frames: int = Field(5, ge=2)
+        frames: Annotated[int, Meta(ge=2)] = 5
         """Frames of a clip, in the order of time; three cost 7 passes instead of 11."""
-        ramp_up: int = Field(4000, ge=0)
+        ramp_up: Count = 4000
 
     config: Config
     OFF = {"weight": 0.0}

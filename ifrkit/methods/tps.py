@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
+from ifrkit.core.bounds import NotNegative
 from ifrkit.core.lazy import np, torch
 from ifrkit.core.records import IGNORE
 from ifrkit.data.loading.views import RANDOM, Copy, Draw, Frames, Place, Placement, Reading, View
@@ -70,7 +69,7 @@ class Method(base.Method):
     class Config(base.Method.Config):
         """Constants of the released code (VIPER to Cityscapes-Seq)."""
 
-        weight: float = Field(0.1, ge=0)
+        weight: NotNegative = 0.1
         mean: Mean = "all"
         """Mean over all pixels, or over those that got a label."""
 

@@ -7,10 +7,11 @@ Version 2 (TPAMI 2025) labels with a mean teacher and gives both strong views co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
+from ifrkit.core.bounds import NotNegative, Share
 from ifrkit.core.lazy import F, torch
 from ifrkit.data.loading.views import RANDOM, Copy, View
 from ifrkit.data.pixels.jitter import Jitter
@@ -47,15 +48,15 @@ class Method(MeanTeacher):
         """Weights of the released code, its halved total written out: the supervised weight is 1."""
 
         version: Literal[1, 2] = 1
-        decay: float = Field(0.996, ge=0, lt=1)
+        decay: Annotated[float, Meta(ge=0, lt=1)] = 0.996
         """Of the teacher of version 2."""
-        strong: float = Field(0.25, ge=0)
+        strong: NotNegative = 0.25
         """Weight of each strong view; version 2, which has no other view, counts it twice."""
-        features: float = Field(0.5, ge=0)
+        features: NotNegative = 0.5
         """Weight of the view with dropped features (version 1)."""
-        threshold: float = Field(0.95, ge=0)
+        threshold: NotNegative = 0.95
         """Least confidence; the released Cityscapes runs use 0 with many more labels."""
-        cutmix: float = Field(0.5, ge=0, le=1)
+        cutmix: Share = 0.5
 
     config: Config
     OPEN = {"threshold": 0.0}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ifrkit.artifacts.indexes import Branches, Choice, Exported, Report, VideoModel
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.plan import PlanConfig
@@ -24,10 +26,10 @@ def choices(config: PlanConfig, model: Artifact, others: Sequence[Artifact], lon
     graphs = [other for other in others if other.kind == "exported"]
     size = {} if config.size == "train" else {"size": config.size}
     for choice in _ways(config, model, branches, graphs):
-        choice = _judged(choice.model_copy(update={"settings": {**choice.settings, **size}}), reports)
+        choice = _judged(replace(choice, settings={**choice.settings, **size}), reports)
         known = choice.tc is not None and (choice.miou is not None or choice.interval > longest)
         if choice.kind in ("branches", "video-model") and not known:
-            choice = choice.model_copy(update={"lacking": (_command(choice, model, longest),)})
+            choice = replace(choice, lacking=(_command(choice, model, longest),))
         yield choice
 
 
@@ -61,7 +63,7 @@ def _of_graphs(config: PlanConfig, graph: Artifact, form: str, light: str, arch:
         return
     whole = _way(f"{light}, every frame, {form}", graph, branch=light)
     measured = index.int8.get(light, {}).get("int8")
-    yield whole.model_copy(update={"miou": measured})  # export judged it on the frames that eval scores
+    yield replace(whole, miou=measured)  # export judged it on the frames that eval scores
     if "height" in index.graphs[light].dynamic:
         yield _way(f"{_scaled(light, config.scale)}, {form}", graph, branch=light, scale=config.scale)
 
@@ -90,7 +92,7 @@ def _judged(choice: Choice, reports: Sequence[Artifact]) -> Choice:
     for report in reversed(reports):
         for metric, value in _said(choice, report).items():
             found[metric] = value if found[metric] is None else found[metric]
-    return choice.model_copy(update=found)
+    return replace(choice, **found)
 
 
 def _command(choice: Choice, model: Artifact, longest: int) -> str:

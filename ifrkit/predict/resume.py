@@ -14,13 +14,14 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from msgspec.structs import replace
 
 from ifrkit.artifacts.indexes import Video
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.listing import entry, read_list, walk, write_list
 from ifrkit.artifacts.notes import changed, read_note, write_note
 from ifrkit.core.errors import ArtifactError
+from ifrkit.core.invalid import Invalid
 from ifrkit.predict.overlap import DEPTH
 
 SECONDS = 10.0
@@ -50,7 +51,7 @@ class Progress:
         place, note = self._job.directory / record.name, self._note(record.name)
         names = (name for name in walk(place) if not name.rpartition("/")[2].startswith("."))
         listed = write_list(note.with_suffix(".jsonl"), (entry(place, name) for name in names))
-        write_note(note, {"record": record.model_dump(mode="json"), "files": {listed.path: listed.sha256}})
+        write_note(note, {"record": record.tree(), "files": {listed.path: listed.sha256}})
         self.done.append(record)
 
     def save_sometimes(self, record: Video, number: int) -> None:
@@ -61,13 +62,13 @@ class Progress:
     def save(self, record: Video, number: int) -> None:
         """Save how far a video has come. Of the frames up to `number` the writers may still hold the last ones."""
         written = array("q", (key for key in record.key_frames if key < number - DEPTH))
-        current = record.model_copy(update={"key_frames": written})
+        current = replace(record, key_frames=written)
         before = self.key_frames(record.name)
         if len(before) > len(written):
             current.key_frames = array("q", before)  # stopped again before it was as far as the first time
         step = record.frames + sum(video.frames for video in self.done)
         told = {"step": step, "steps": max(step, self._steps)}
-        write_note(self._path, {**told, "current": current.model_dump(mode="json")})
+        write_note(self._path, {**told, "current": current.tree()})
         self._saved_at = time.monotonic()
 
     def _note(self, name: str) -> Path:
@@ -81,8 +82,8 @@ class Progress:
             try:
                 note = read_note(self._note(name))
                 bad = changed(self._job.scratch, note["files"]) or self._changed(name)
-                record = Video.model_validate(note["record"])
-            except (ArtifactError, ValidationError, KeyError):
+                record = Video.of(note["record"])
+            except (ArtifactError, Invalid, KeyError):
                 bad, record = self._note(name), None
             if bad or record is None:
                 self._job.display.warn(f"{bad} is damaged: {name} is predicted again")
@@ -102,7 +103,7 @@ class Progress:
         if not self._path.exists():
             return None
         try:
-            return Video.model_validate(read_note(self._path)["current"])
-        except (ArtifactError, ValidationError, KeyError):
+            return Video.of(read_note(self._path)["current"])
+        except (ArtifactError, Invalid, KeyError):
             self._job.display.warn(f"{self._path} is damaged: the video that was begun starts again")
             return None

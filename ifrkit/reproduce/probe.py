@@ -58,7 +58,7 @@ class Probe:
         halvings = 0 if self.device.type == "cuda" else len(sizes) - 1
         while True:
             task = self.task(training, sizes[halvings])
-            step = self.step(task, LoopConfig.model_validate(training.config["loop"]))
+            step = self.step(task, LoopConfig.of(training.config["loop"]))
             times = []
             for _ in range(2):  # the first one prepares
                 begun = time.perf_counter()
@@ -81,12 +81,12 @@ class Probe:
         labeled = store.clips_of("train")
         if branches:
             (network,) = networks.values()
-            given_one = TrainBranchesConfig.model_validate(config)
+            given_one = TrainBranchesConfig.of(config)
             return BranchTask(network, given_one, store, labeled, self.device).measured()
         if training.stage == "train-flow":
-            given = TrainFlowConfig.model_validate(config)
+            given = TrainFlowConfig.of(config)
             return FlowTask(FlowNetS(given.width), given, store, self.device)
-        fusion = TrainFusionConfig.model_validate(config)
+        fusion = TrainFusionConfig.of(config)
         architecture, flow = load("architectures", fusion.arch), FlowNetS(training.flow_width)
         model = architecture.build(*(networks[name] for name in architecture.branches), flow, CLASSES)
         (phase,) = (phase for phase in model.phases() if phase.name == training.name)
@@ -114,7 +114,7 @@ class Probe:
         if crop not in self.stores:
             options = {"train_videos": 3, "val_videos": 1, "height": 2 * crop[0], "width": 2 * crop[1]}
             tree: dict[str, Any] = {"dataset": "synthetic", "options": options, "runtime": {"workers": 0}}
-            config = PrepareConfig.model_validate(tree)
+            config = PrepareConfig.of(tree)
             made = execute(STAGE, config, Run(workspace=Path(self._folder.name), inputs=[]))
             self.stores[crop] = ClipStore(made.path)
         return self.stores[crop]

@@ -81,7 +81,7 @@ def _index(config: CacheFeaturesConfig, network: Network, size: tuple[int, int],
     maps = maps_of(network.backbone, size)
     return Features(
         branch=config.branch,
-        network=config.network.model_dump(mode="json"),
+        network=config.network.tree(),
         pretrained=_source(network),
         size=size,
         maps=tuple(maps),

@@ -148,7 +148,7 @@ def _corruptions(job: Job, judge: Judge, system: System, scored: list[tuple[int,
 
 
 def _present(job: Job, store: ClipStore, report: dict[str, Any], judge: Judge, system: str) -> None:
-    Report.model_validate(report).write(job.directory)
+    Report.of(report).write(job.directory)
     job.display.table(*tables.summary(report))
     job.display.info(tables.evidence(report["videos"]))
     for said in (report["leakage"], tables.calibration(report)):
@@ -246,7 +246,7 @@ def _training(job: Job) -> dict[str, Any]:
     own = given.kind == "branches"
     stages = () if own else tuple(kind for kind in ("flow", "video-model") if given.ancestor(kind))
     checkpoint = job.config.checkpoint if own else given.manifest.config["checkpoint"]
-    labeled = LabeledSet.model_validate({**config["labeled"], "list": config["labeled"]["list"] and "list"})
+    labeled = LabeledSet.of({**config["labeled"], "list": config["labeled"]["list"] and "list"})
     return {
         "ssl": config["ssl"],
         "labeled": labeled.named,

@@ -56,7 +56,7 @@ def run(job: Job) -> None:
     if config.int8:
         metadata["int8"] = {name: _quantise(job, store, name, model, graphs) for name, model in models.items()}
         _judge_int8(job, metadata["int8"])
-    Exported.model_validate({**metadata, "tolerance": config.tolerance, "graphs": graphs}).write(job.directory)
+    Exported.of({**metadata, "tolerance": config.tolerance, "graphs": graphs}).write(job.directory)
 
 
 def _quantise(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
+from msgspec.structs import replace
 
 from ifrkit.artifacts.indexes import Choice, Plan
 from ifrkit.artifacts.job import Display, Job
@@ -81,17 +82,17 @@ def _opened(job: Job, frames: Sequence[Frame]) -> tuple[list[Choice], dict[str, 
     found, paces = [], {}
     for choice in job.display.track(list(choices(job.config, model, others, longest)), "open"):
         if choice.id:
-            settings = PredictConfig.model_validate({"videos": ("-",), **choice.settings})
+            settings = PredictConfig.of({"videos": ("-",), **choice.settings})
             own = Job(settings, [sources[choice.id]], job.directory, job.scratch, device=job.device)
             try:
                 with Peak(job.device) as peak:
                     pace = Pace(open_segmenter(own), settings, frames, choice.interval)
                     pace.seconds(choice.interval)
             except ConfigError as error:  # graphs of one size, or onnxruntime is not installed
-                choice = choice.model_copy(update={"lacking": (*choice.lacking, str(error))})
+                choice = replace(choice, lacking=(*choice.lacking, str(error)))
             else:
                 paces[choice.name] = pace
-                choice = choice.model_copy(update={"memory_mib": peak.mib})
+                choice = replace(choice, memory_mib=peak.mib)
         found.append(choice)
     return found, paces
 
@@ -101,7 +102,7 @@ def _measured(choice: Choice, times: list[tuple[float, float]] | None) -> Choice
         return choice
     rates = [1 / clock for clock, _ in times]
     found = {"frames_per_second": statistics.median(rates), "slowest": min(rates), "fastest": max(rates)}
-    return choice.model_copy(update={**found, "processor_seconds": statistics.median(used for _, used in times)})
+    return replace(choice, **found, processor_seconds=statistics.median(used for _, used in times))
 
 
 def present(plan: Plan, display: Display) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from data_prep.base import Dataset
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.core.errors import ConfigError, DatasetError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.names import Chosen, distinct
-from ifrkit.core.records import ClipRecord, Split
+from ifrkit.core.records import ClipRecord, LabelSpace, Split
 from ifrkit.data.store.index import StoreFile, StoreIndex
 from ifrkit.data.store.layout import require_size
 from ifrkit.stages.prepare import open_dataset
@@ -37,6 +40,7 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
     split_of: dict[str, Split] = {}
     names: set[str] = set()
     for clip in clips:
+        _require_typed(clip)
         if clip.name in names:
             raise DatasetError(f"two clips are named {clip.name}", "give each its own name")
         names.add(clip.name)
@@ -52,6 +56,14 @@ def check_clips(clips: Sequence[ClipRecord]) -> None:
         raise DatasetError("the train split is empty", "check --root and the dataset's split options")
 
 
+def _require_typed(clip: ClipRecord) -> None:
+    """A plug-in makes its records by their fields, which checks none of them. Of the frames the first is looked at."""
+    try:
+        ClipRecord.of(replace(clip, frames=clip.frames[:1]).tree())
+    except Invalid as error:
+        raise DatasetError(f"clip {clip.name}: {error.message}", "correct the dataset's clips") from None
+
+
 def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -> tuple[StoreIndex, tuple[int, int]]:
     """Which frame goes into which file, and the (height, width) of the first one in the dataset."""
     names = distinct([clip.frames for clip in clips])
@@ -65,7 +77,7 @@ def plan(config: PrepareConfig, dataset: Dataset, clips: Sequence[ClipRecord]) -
     length = max(1, (config.file_mib << 20) // frame_bytes)
     parts = [range(len(names))[i : i + length] for i in range(0, len(names), length)]
     files = tuple(StoreFile(name=f"frames-{n:05d}.h5", frames=Chosen(names, part)) for n, part in enumerate(parts))
-    space = dataset.label_space()
+    space = LabelSpace.of(dataset.label_space().tree())
     index = StoreIndex(
         name=config.dataset,
         size=size,

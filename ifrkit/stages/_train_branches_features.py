@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from ifrkit.artifacts.indexes import Features
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.network import NetworkConfig, network_config
@@ -30,11 +32,11 @@ def adapted(config: TrainBranchesConfig, inputs: list[Artifact], origins: Mappin
         fault = f"{inputs[0].path} holds features for the {index.branch} branch alone"
         raise ConfigError(fault, f"add --branch {index.branch}")
     network = _network(getattr(config, index.branch), index, inputs[0], said)
-    return config.model_copy(update={"branches": (index.branch,), index.branch: network})
+    return replace(config, **{"branches": (index.branch,), index.branch: network})
 
 
 def _network(given: NetworkConfig, index: Features, artifact: Artifact, said: Mapping[str, str]) -> NetworkConfig:
-    own, tree = given.model_dump(mode="json"), dict(index.network)
+    own, tree = given.tree(), dict(index.network)
     argument = load("backbones", given.backbone).Config.ARGUMENT
     for key, origin in said.items():
         branch, _, rest = key.partition(".")

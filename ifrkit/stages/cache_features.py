@@ -27,7 +27,7 @@ STAGE = Stage(
     resumable=True,
     check="ifrkit.stages._cache_features_check:check",
     space="ifrkit.stages._cache_features_check:space",
-    label=lambda config: f"{config.branch}-{network.branch_title(config.network.model_dump())}",
+    label=lambda config: f"{config.branch}-{network.branch_title(config.network.tree())}",
     after=lambda features, workspace: [
         *("train-branches", "--ssl", "none", "--branch", indexes.Features.read(features).branch, "--from", "features")
     ],

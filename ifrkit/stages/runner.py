@@ -260,7 +260,7 @@ def _manifest(planned: Plan, job: Job, origins: dict[str, str], sequence: int) -
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
         sequence=sequence,
         inputs=tuple(inputs),
-        config=plain(planned.config.model_dump(mode="json")),
+        config=plain(planned.config.tree()),
         origins=origins,
         seed=seed,
         command=tuple(sys.argv),

@@ -35,7 +35,7 @@ def toy(name: str, root: Path, *, seed: int = 0, **options: Any) -> Dataset:
     """A dataset plug-in opened on the tiny tree that its own `make_toy` writes below `root`."""
     cls = load("datasets", name)
     cls.make_toy(root, seed)
-    dataset: Dataset = cls(root, cls.Config.model_validate(options), seed)
+    dataset: Dataset = cls(root, cls.Config.of(options), seed)
     return dataset
 
 

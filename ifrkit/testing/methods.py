@@ -43,7 +43,7 @@ LATE = 10**6
 
 def toy_clips(root: Path, videos: int = 2) -> Artifact:
     """Training clips of five frames, 32x48, and one to validate on. Every frame has a label; most are hidden."""
-    config = PrepareConfig.model_validate({"dataset": "synthetic", "options": {**STREET, "train_videos": videos}})
+    config = PrepareConfig.of({"dataset": "synthetic", "options": {**STREET, "train_videos": videos}})
     return execute(prepare.STAGE, config, Run(workspace=root, inputs=[]))
 
 
@@ -52,7 +52,7 @@ def toy_task(ssl: str, clips: Artifact, **changes: Any) -> BranchTask:
 
     changes: fields of TrainBranchesConfig. Pseudo labels, where a view wants some, are random, and so is a teacher.
     """
-    config = TrainBranchesConfig.model_validate(
+    config = TrainBranchesConfig.of(
         {
             "ssl": ssl,
             "branches": "update",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from ifrkit.config.network import NetworkConfig, network_config
@@ -161,7 +162,7 @@ def _check_weights(config: NetworkConfig) -> None:
         for name, content, part in (("alone", state, "backbone"), ("branch", source.state_dict(), "")):
             path = Path(directory) / f"{name}.safetensors"
             save_weights(path, content)
-            loaded = build_network(config.model_copy(update={"pretrained": str(path)}), CLASSES, seed=2)
+            loaded = build_network(replace(config, pretrained=str(path)), CLASSES, seed=2)
             same = _equal(loaded.get_submodule(part), source.get_submodule(part))
             _require(same, kind, "import_state takes the module's own names as they are")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ifrkit.artifacts.indexes import Branch, Branches, PassCount
 from ifrkit.artifacts.job import Job
 from ifrkit.artifacts.store import Artifact
@@ -58,7 +60,7 @@ def run(job: Job) -> None:
         else:
             task = CachedTask(network, config, store, labeled, device, cached)
             job.display.info(task.said)
-        loop = config.loop.model_copy(update={"steps": task.steps})
+        loop = replace(config.loop, steps=task.steps)
         results[branch] = fit(task, loop=loop, seed=config.seed, job=job, name=branch, runtime=config.runtime)
         passes[branch] = task.passes
         files = {kept: job.directory / f"{branch}.{kept}.safetensors" for kept in ("best", "last")}
@@ -119,7 +121,7 @@ def sources_of(inputs: Sequence[Artifact], store: ClipStore, labeled: list[int])
 def _entry(
     config: NetworkConfig, result: FitResult, temperature: dict[str, float], cached: CachedFeatures | None
 ) -> Branch:
-    network = config.model_dump(mode="json")
+    network = config.tree()
     if cached is None:
         plugin: Backbone = load("backbones", config.backbone)(config)
         source = plugin.source() if config.pretrained == AUTO else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from ifrkit.artifacts.indexes import Branches, Flow
@@ -90,9 +91,7 @@ def _flow(job: Job, store: ClipStore) -> FlowNetS:
         if artifact.kind == "flow":
             return load_flow(artifact)
     job.display.info("no flow artifact of these clips: training flow first (`ifrkit train-flow` makes one to share)")
-    return train_flow(
-        job, job.config.pretrain.model_copy(update={"runtime": job.config.runtime, "seed": job.config.seed}), store
-    )[1]
+    return train_flow(job, replace(job.config.pretrain, runtime=job.config.runtime, seed=job.config.seed), store)[1]
 
 
 def _width(job: Job) -> float:

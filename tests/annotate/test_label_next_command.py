@@ -95,7 +95,7 @@ def test_a_project_gives_frames_of_their_own_size(tmp_path: Path) -> None:
     label[20:] = 1
     Image.fromarray(label).save(project / "labels/walk0/f4.png")
     options = {"dataset": "folders", "root": str(project), "size": (32, 48), "options": {"val_fraction": 0}}
-    clips = execute(prepare.STAGE, PrepareConfig.model_validate(options), Run(workspace=tmp_path / "ws", inputs=[]))
+    clips = execute(prepare.STAGE, PrepareConfig.of(options), Run(workspace=tmp_path / "ws", inputs=[]))
     loop = {"steps": 1, "batch": 2, "eval_every": 1}
     branches = tiny_run.train(tmp_path / "ws", tiny_run.branches_config(ssl="none", loop=loop), clips)
     done = json.loads(

@@ -23,7 +23,7 @@ from ifrkit.stages.runner import Run, execute
 
 
 def run(workspace: Path, given: Artifact, **changes: Any) -> Artifact:
-    return execute(propagate.STAGE, PropagateConfig.model_validate(changes), Run(workspace=workspace, inputs=[given]))
+    return execute(propagate.STAGE, PropagateConfig.of(changes), Run(workspace=workspace, inputs=[given]))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     options = {"explained": 0.0, "write": "png,coco", "write_above": 0.0, "beyond": "network"}
     whole = run(workspace, branches, **options)
     asked = iter(range(100))
-    config = PropagateConfig.model_validate(options)
+    config = PropagateConfig.of(options)
 
     def stop() -> int:
         if next(asked) < frames:
@@ -132,7 +132,7 @@ def test_what_is_damaged_of_a_stopped_run_is_made_again(
     workspace: Path, branches: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_propagate, "PER_FILE", 3)
-    config = PropagateConfig.model_validate({"explained": 0.0})
+    config = PropagateConfig.of({"explained": 0.0})
     asked = iter(range(100))
     stopping = Run(workspace=tmp_path, inputs=[branches], stop=lambda: 15 if next(asked) >= 5 else 0)
     with pytest.raises(InterruptedRun, match="propagate: stopped by signal 15, 5 of 10 frames are done"):

@@ -104,7 +104,7 @@ def _relisted(directory: Path, **change: Any) -> None:
     (directory / LIST).write_text("\n".join(lines) + "\n")
     tree = json.loads((directory / FILE).read_text())
     tree.pop("sha256", None)
-    tree["files"] = [entry(directory, LIST).model_dump(mode="json")]
+    tree["files"] = [entry(directory, LIST).tree()]
     (directory / FILE).write_text(json.dumps(tree))
 
 
@@ -171,7 +171,7 @@ def test_a_list_that_a_stranger_wrote(tmp_path: Path, line: str) -> None:
     _relisted(made.path)
     (made.path / LIST).write_text(f"{line}\n")
     tree = json.loads((made.path / FILE).read_text())
-    (made.path / FILE).write_text(json.dumps(tree | {"files": [entry(made.path, LIST).model_dump(mode="json")]}))
+    (made.path / FILE).write_text(json.dumps(tree | {"files": [entry(made.path, LIST).tree()]}))
     with pytest.raises(ArtifactError, match=f"{LIST} is corrupt"):
         open_artifact(made.path)
 

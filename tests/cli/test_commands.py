@@ -98,7 +98,7 @@ from ifrkit.cli.main import COMMANDS, load, root
 import click
 texts = {name: load(name).get_help(click.Context(load(name))) for name in COMMANDS}
 texts["ifrkit"] = root().get_help(click.Context(root(), info_name="ifrkit"))
-heavy = {"torch", "numpy", "pydantic", "rich", "yaml", "h5py", "cv2", "importlib.metadata"} & set(sys.modules)
+heavy = {"torch", "numpy", "msgspec", "rich", "yaml", "h5py", "cv2", "importlib.metadata"} & set(sys.modules)
 assert not heavy, heavy
 for name, text in texts.items():
     if name not in ("ifrkit", "artifacts", "compare", "doctor"):

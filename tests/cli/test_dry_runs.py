@@ -137,7 +137,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folders(root / "val-only", (48, 64), (48, 64), (48, 64))
     (root / "val-only/train.txt").write_text("b\n")
     (root / "val-only/val.txt").write_text("a\n")
-    config = PrepareConfig.model_validate({"dataset": "folders", "root": str(root / "val-only")})
+    config = PrepareConfig.of({"dataset": "folders", "root": str(root / "val-only")})
     execute(prepare.STAGE, config, Run(workspace=workspace, inputs=[], out=root / "bare"))
     return root
 

@@ -62,7 +62,7 @@ def test_it_names_what_the_next_stage_would_not_find_alone(tmp_path: Path, monke
 def test_the_recipe_of_a_dataset_is_named_where_its_crops_fit(tmp_path: Path) -> None:
     toy("camvid", tmp_path / "CamVid")
     for size, recipe in (((48, 64), "tiny"), ((200, 240), "camvid")):
-        config = PrepareConfig.model_validate({"dataset": "camvid", "root": str(tmp_path / "CamVid"), "size": size})
+        config = PrepareConfig.of({"dataset": "camvid", "root": str(tmp_path / "CamVid"), "size": size})
         clips = execute(prepare.STAGE, config, Run(workspace=tmp_path, inputs=[]))
         assert after(clips) == f"ifrkit train-branches --ssl ifr --recipe {recipe}"
 

@@ -53,15 +53,15 @@ def test_a_backbone_takes_it_as_an_option() -> None:
     config = network_config({"backbone": "Kept:Some_Dir/A.b"})
     assert isinstance(config, Backbone.Config)
     assert (config.backbone, config.place) == ("kept", "Some_Dir/A.b")
-    assert network_config(config.model_dump()) == config
+    assert network_config(config.tree()) == config
     assert network_config({"backbone": "kept", "place": "Some_Dir/A.b"}) == config
-    assert config.identity() == network_config(config.model_dump(mode="json")).identity()
+    assert config.identity() == network_config(config.tree()).identity()
 
 
 def test_a_method_takes_it_as_an_option() -> None:
-    config = TrainBranchesConfig.model_validate({"ssl": "KEPT:/A_b,none"})
+    config = TrainBranchesConfig.of({"ssl": "KEPT:/A_b,none"})
     assert config.ssl == ("kept:/A_b", "none")
-    assert config.method["kept:/A_b"].model_dump()["place"] == "/A_b"
+    assert config.method["kept:/A_b"].tree()["place"] == "/A_b"
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_a_pickle_instead_of_weights_is_exit_3(shell: Shell) -> None:
     (clips / LIST).write_text("".join(json.dumps(each) + "\n" for each in entries))
     tree = json.loads((clips / "manifest.json").read_text())
     del tree["sha256"]
-    tree["files"] = [entry(clips, LIST).model_dump(mode="json")]
+    tree["files"] = [entry(clips, LIST).tree()]
     (clips / "manifest.json").write_text(json.dumps(tree))
     done = shell.run("ifrkit toy-train --set read=sub/w.safetensors --from clips --device cpu")
     assert done.returncode == 3

@@ -23,7 +23,7 @@ from ifrkit.data.store.rows import BAND
 
 def toyset(**options: Any) -> Dataset:
     cls = load("datasets", "toyset")
-    dataset: Dataset = cls(Path(), cls.Config.model_validate(options), 3)
+    dataset: Dataset = cls(Path(), cls.Config.of(options), 3)
     return dataset
 
 

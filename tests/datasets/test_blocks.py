@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(root: Path, **options: float) -> Dataset:
-    return Dataset(root, Dataset.Config.model_validate({"clip_length": 5, "fps": 10.0, **options}), 0)
+    return Dataset(root, Dataset.Config.of({"clip_length": 5, "fps": 10.0, **options}), 0)
 
 
 def split_of(dataset: Dataset) -> dict[int, str]:

@@ -27,7 +27,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"
 
 
 def _open(root: Path, **options: object) -> Dataset:
-    return Dataset(root, Dataset.Config.model_validate(options))
+    return Dataset(root, Dataset.Config.of(options))
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ CLI = Callable[[str], subprocess.CompletedProcess[str]]
 
 
 def _open(root: Path, **options: object) -> Dataset:
-    return Dataset(root, Dataset.Config.model_validate(options))
+    return Dataset(root, Dataset.Config.of(options))
 
 
 def _read(path: Path) -> np.ndarray:
@@ -147,7 +147,7 @@ def test_real_size_is_stored_at_half_of_it(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         Image.fromarray(pixels).save(tmp_path / name, compress_level=1)
     given = {"dataset": "cityscapes", "root": str(tmp_path), "options": {"allow_missing": True}}
-    config = PrepareConfig.model_validate({**given, "runtime": {"workers": 0}})
+    config = PrepareConfig.of({**given, "runtime": {"workers": 0}})
     store = ClipStore(execute(STAGE, config, Run(workspace=tmp_path / "made", inputs=[])).path)
     assert np.array_equal(store.frame(0, 0), _half(frame))
     assert np.array_equal(store.label(0, 0), _train_ids(label[::2, ::2]))

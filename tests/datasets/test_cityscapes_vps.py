@@ -33,7 +33,7 @@ def root(tree: Tree) -> Path:
 
 
 def _open(root: Path, seed: int = 0, **options: object) -> Dataset:
-    return Dataset(root, Dataset.Config.model_validate(options), seed)
+    return Dataset(root, Dataset.Config.of(options), seed)
 
 
 def _trained(dataset: Dataset) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from data_prep.folders import Dataset
 from ifrkit.core.records import ClipRecord, Frame, Label
@@ -44,18 +45,18 @@ class OtherSize(Dataset):
 
 class SameName(Dataset):
     def clips(self) -> list[ClipRecord]:
-        return [clip.model_copy(update={"name": "one"}) for clip in super().clips()]
+        return [replace(clip, name="one") for clip in super().clips()]
 
 
 class Leaks(Dataset):
     def clips(self) -> list[ClipRecord]:
         first, *rest = super().clips()
-        return [first, *rest, first.model_copy(update={"name": "again", "split": "test"})]
+        return [first, *rest, replace(first, name="again", split="test")]
 
 
 class InvisibleAnnotation(Dataset):
     def clips(self) -> list[ClipRecord]:
-        return [clip.model_copy(update={"labeled": ()}) for clip in super().clips()]
+        return [replace(clip, labeled=()) for clip in super().clips()]
 
 
 class Unsteady(Dataset):

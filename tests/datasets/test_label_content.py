@@ -41,7 +41,7 @@ def opened(tmp_path: Path) -> Open:
         exports.packed(tmp_path / "labels", files)
         if table:
             (tmp_path / "classes.yaml").write_text(table)
-        return Dataset(tmp_path, Dataset.Config.model_validate({"clip_length": 4, "val_fraction": 0, **options}))
+        return Dataset(tmp_path, Dataset.Config.of({"clip_length": 4, "val_fraction": 0, **options}))
 
     return run
 
@@ -397,7 +397,7 @@ def _beside(root: Path, frames: str, masks: str, suffix: str = "jpg") -> np.ndar
 def test_labels_beside_their_frames(tmp_path: Path, frames: str, masks: str, suffix: str, named: bool) -> None:
     ids = _beside(tmp_path / "data", frames, masks, suffix)
     options = {"frames": "data", **({"labels": "data"} if named else {})}
-    dataset = Dataset(tmp_path, Dataset.Config.model_validate({"clip_length": 4, **options}))
+    dataset = Dataset(tmp_path, Dataset.Config.of({"clip_length": 4, **options}))
     assert {clip.video for clip in dataset.clips()} == {f"v1/{frames}", f"v2/{frames}"}
     assert len(dataset.catalog.labels) == len(dataset.sources) == 12
     assert np.array_equal(dataset.label(f"v2/{frames}/00000003"), ids // 7)

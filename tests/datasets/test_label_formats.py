@@ -34,7 +34,7 @@ SHAPES = [
 
 
 def _open(root: Path, labels: Path | str, **options: object) -> Dataset:
-    return Dataset(root, Dataset.Config.model_validate({"clip_length": 4, "labels": str(labels), **options}))
+    return Dataset(root, Dataset.Config.of({"clip_length": 4, "labels": str(labels), **options}))
 
 
 def _read(dataset: Dataset) -> dict[str, np.ndarray]:

@@ -120,7 +120,7 @@ def test_folders_split_by_lists_with_a_gap(tmp_path: Path, options: dict[str, fl
         Image.fromarray(np.full((32, 32), number % 2, np.uint8)).save(tmp_path / f"labels/a_{number:04}.png")
     (tmp_path / "val.txt").write_text("".join(f"a/{n:04}\n" for n in range(60) if 10 <= n < 20 or 40 <= n < 50))
     (tmp_path / "train.txt").write_text("".join(f"a/{n:04}\n" for n in range(60) if not (10 <= n < 20 or 40 <= n < 50)))
-    config = Dataset.Config.model_validate({"clip_length": 4, **options})
+    config = Dataset.Config.of({"clip_length": 4, **options})
     dataset = Dataset(tmp_path, config, 0)
     found = measure(dataset.clips(), dataset.frame)
     assert (found.held_out, found.near) == (3, near)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 from scipy.ndimage import map_coordinates
 
 from data_prep.synthetic import Dataset
 from data_prep.synthetic.dataset import _video
 from ifrkit.core.errors import DatasetError
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.records import TrueFlow
 
 SIZE = (96, 192)
@@ -25,7 +25,7 @@ START = 4
 
 
 def dataset(seed: int = 0, **options: float) -> Dataset:
-    return Dataset(Path(), Dataset.Config.model_validate(options), seed)
+    return Dataset(Path(), Dataset.Config.of(options), seed)
 
 
 def video(number: int = 0, **options: float):  # type: ignore[no-untyped-def]
@@ -238,7 +238,7 @@ def test_unknown_frames_are_refused(name: str) -> None:
     "options", [{"annotated": 10}, {"annotated": -11}, {"clip_length": 0}, {"noise": -1}, {"colour": 1}]
 )
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Invalid):
         dataset(**options)
 
 

@@ -47,7 +47,7 @@ def _images(root: Path, *names: str, size: tuple[int, int] = (6, 8)) -> None:
 
 def _everywhere(root: Path) -> tuple[list[list[str]], list[str]]:
     """The files of each video and the lines on what was left out, on which all three commands agree."""
-    dataset = Dataset(root.parent, Dataset.Config.model_validate({"frames": root.name}))
+    dataset = Dataset(root.parent, Dataset.Config.of({"frames": root.name}))
     footage = Footage(root, root.parent / "labels", Silent())
     found = survey([str(root)])
     told = [dataset.frames_found.left.lines(), footage.read.left.lines(), found.left.lines()]
@@ -206,7 +206,7 @@ def test_labels_are_no_litter_either(tmp_path: Path) -> None:
     _images(root, "s/0", "s/1", "s/2", "s/3")
     for name in ("s/2.png", "s/@eaDir/2.png", "s/._2.png"):
         save(tmp_path / "labels" / name, np.zeros((6, 8), np.uint8))
-    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    dataset = Dataset(tmp_path, Dataset.Config.of({}))
     assert dataset.catalog.labels == {"s/2": tmp_path / "labels/s/2.png"}
 
 
@@ -293,7 +293,7 @@ def test_labels_and_lists_of_frames_that_are_left_out(tmp_path: Path) -> None:
     for name, size in (("b", (6, 8)), ("d", (5, 5))):
         save(tmp_path / "labels" / f"{name}.png", np.zeros(size, np.uint8))
     (tmp_path / "train.txt").write_text("a\nb\nd.png\n")
-    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    dataset = Dataset(tmp_path, Dataset.Config.of({}))
     assert {clip.frames for clip in dataset.clips()} == {("v/a", "v/b", "v/c")}
     assert "1 labels left out with their frames: d" in dataset.summary()
 
@@ -305,7 +305,7 @@ def test_a_line_of_a_list_may_name_a_directory_of_series(tmp_path: Path) -> None
     for name in ("town/a_2", "wood/b_2"):
         save(tmp_path / "labels" / f"{name}.png", np.zeros((6, 8), np.uint8))
     (tmp_path / "val.txt").write_text("town\n")
-    clips = Dataset(tmp_path, Dataset.Config.model_validate({})).clips()
+    clips = Dataset(tmp_path, Dataset.Config.of({})).clips()
     assert {clip.video for clip in clips if clip.split == "train"} == {"wood/a", "wood/b"}
     assert {clip.frames for clip in clips if clip.split == "val"} == {tuple(f"town/a_{n}" for n in range(4))}
 
@@ -409,7 +409,7 @@ def test_prepare_says_what_it_passes_over_among_the_labels(tmp_path: Path) -> No
         _images(tmp_path / "frames", f"s/00000{n}")
     _images(tmp_path / "labels", "s/000003", "s/000005", "s/@eaDir/000003.png/SYNOFILE_THUMB_M.png")
     (tmp_path / "classes.yaml").write_text("classes: {thing: [0, 0, 0]}\n")
-    dataset = Dataset(tmp_path, Dataset.Config.model_validate({}))
+    dataset = Dataset(tmp_path, Dataset.Config.of({}))
     line = "labels: 1 files left out, hidden or made by a system: s/@eaDir"
     assert line in dataset.summary()
     told: list[str] = []

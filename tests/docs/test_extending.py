@@ -91,7 +91,7 @@ def test_a_label_format_from_outside_reads_a_project(tmp_path: Path) -> None:
     rows = "street_000012,64,48,road,0,0,63,47\nstreet_000012,64,48,sky,0,0,63,20\nstreet_000030,64,48,road,0,9,63,47\n"
     (tmp_path / "labels/all.boxes.csv").write_text(rows)
     for chosen in ("auto", "my-labels", "My_Labels"):
-        dataset = Dataset(tmp_path, Dataset.Config.model_validate({"label_format": chosen, "clip_length": 5}))
+        dataset = Dataset(tmp_path, Dataset.Config.of({"label_format": chosen, "clip_length": 5}))
         assert "2 labels have a frame (my-labels: labels)" in dataset.summary()
     assert dataset.label("street/000012")[[0, 40], 0].tolist() == [0, 2]
 

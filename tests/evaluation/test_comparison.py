@@ -33,7 +33,7 @@ def store(workspace: Path, tree: dict[str, Any], number: int) -> str:
     target = workspace / "report" / f"val-{number}"
     partial = begin(target)
     (partial / "report.json").write_text(json.dumps(tree))
-    manifest = Manifest.model_validate(
+    manifest = Manifest.of(
         {
             "kind": "report",
             "schema_version": 1,

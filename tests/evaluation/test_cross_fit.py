@@ -53,7 +53,7 @@ def test_whole_videos_or_halves_of_one() -> None:
 
 @pytest.fixture(scope="module")
 def report(workspace: Path, branches: Artifact) -> Artifact:
-    config = EvalConfig.model_validate({"metrics": "miou,ece", "pictures": 0})
+    config = EvalConfig.of({"metrics": "miou,ece", "pictures": 0})
     return execute(STAGE, config, Run(workspace=workspace, inputs=[branches]))
 
 
@@ -109,5 +109,5 @@ def test_it_is_said_beside_the_number(report: Artifact) -> None:
 def test_nothing_is_fitted_where_nobody_asks(workspace: Path, branches: Artifact, monkeypatch: Any) -> None:
     monkeypatch.setattr(cross_fit, "temperatures_of_others", None)
     for options in ({"metrics": "miou"}, {"metrics": "ece", "split": "train"}):
-        config = EvalConfig.model_validate({**options, "pictures": 0, "key_interval": 2})
+        config = EvalConfig.of({**options, "pictures": 0, "key_interval": 2})
         assert "cross_fitted" not in tree_of(execute(STAGE, config, Run(workspace=workspace, inputs=[branches])))

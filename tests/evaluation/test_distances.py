@@ -94,7 +94,7 @@ def test_only_frames_with_all_distances_count(workspace: Path, store: ClipStore,
 
 def test_more_distances_than_frames(workspace: Path, store: ClipStore, branches: Artifact) -> None:
     longest = max(index for _, index in places(store)) + 1
-    config = EvalConfig.model_validate({"metrics": "miou", "distances": longest + 1})
+    config = EvalConfig.of({"metrics": "miou", "distances": longest + 1})
     with pytest.raises(ConfigError, match=f"--distances {longest + 1}: no scored frame .*at most {longest}"):
         execute(STAGE, config, Run(workspace=workspace, inputs=[branches]))
-    assert json.loads(config.model_dump_json())["distances"] == longest + 1
+    assert json.loads(json.dumps(config.tree()))["distances"] == longest + 1

@@ -45,7 +45,7 @@ def model(workspace: Path, branches: Artifact) -> Artifact:
 
 
 def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(STAGE, EvalConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
+    return execute(STAGE, EvalConfig.of(config), Run(workspace=workspace, inputs=[source]))
 
 
 def read(artifact: Artifact) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def test_inner_video_gap_counts_labeled_training_clips_only(
 def test_full_size_labels(tmp_path: Path, branches: Artifact) -> None:
     """Frames of 48x64 stored at half size, scored against labels of 48x64."""
     folders.Dataset.make_toy(tmp_path / "toy")
-    config = PrepareConfig.model_validate(
+    config = PrepareConfig.of(
         {"dataset": "folders", "root": str(tmp_path / "toy"), "size": (24, 32), "full_labels": True}
     )
     clips = execute(prepare.STAGE, config, Run(workspace=tmp_path, inputs=[]))
@@ -194,7 +194,7 @@ def test_flow_of_an_artifact_and_of_files(workspace: Path, store: ClipStore, mod
             path = tmp_path / "flow" / f"{name}.flo"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.writeOpticalFlow(str(path), np.ascontiguousarray(truth.flow_2hw.transpose(1, 2, 0)))
-    config = EvalConfig.model_validate({"metrics": "tc", "flow": str(tmp_path / "flow")})
+    config = EvalConfig.of({"metrics": "tc", "flow": str(tmp_path / "flow")})
     before = plan(STAGE, config, Run(workspace=workspace, inputs=[model])).id
     assert read(execute(STAGE, config, Run(workspace=workspace, inputs=[model])))["flow"]["source"] == "files"
     path.write_bytes(path.read_bytes())  # same size, later: its content may be another
@@ -228,14 +228,14 @@ def test_a_model_that_is_judged_by_its_own_flow(workspace: Path, branches: Artif
     model = tiny_video.run(train_fusion.STAGE, fusion, workspace, [branches])
     for source, warned in ((str(flow.path), True), ("dis", False)):
         told = Told()
-        config = EvalConfig.model_validate({"metrics": "tc,flicker", "flow": source, "pictures": 0})
+        config = EvalConfig.of({"metrics": "tc,flicker", "flow": source, "pictures": 0})
         execute(STAGE, config, Run(workspace=workspace, inputs=[model], display=told))
         assert any("judges itself" in line for line in told.warned) == warned
 
 
 def test_a_table_has_intervals_over_videos(workspace: Path, branches: Artifact) -> None:
     told = Told()
-    config = EvalConfig.model_validate({"metrics": "miou", "pictures": 0, "distance": 1})
+    config = EvalConfig.of({"metrics": "miou", "pictures": 0, "distance": 1})
     report = read(execute(STAGE, config, Run(workspace=workspace, inputs=[branches], display=told)))
     assert report["videos"] == 3
     low, high = report["intervals"]["update, every frame"]["miou"]
@@ -248,7 +248,7 @@ def test_a_table_has_intervals_over_videos(workspace: Path, branches: Artifact) 
 def test_leakage_stands_beside_the_numbers(workspace: Path, branches: Artifact) -> None:
     """Also where there is none to find: then it says so. Training clips leak by design, so nothing is said of them."""
     told = Told()
-    config = EvalConfig.model_validate({"metrics": "miou", "pictures": 0, "distance": 3})
+    config = EvalConfig.of({"metrics": "miou", "pictures": 0, "distance": 3})
     found = read(execute(STAGE, config, Run(workspace=workspace, inputs=[branches], display=told)))
     assert found["leakage"] == "0 of 3 held-out labels lie within 2 frames of a training frame"
     assert found["leakage"] in told.said
@@ -295,7 +295,7 @@ from ifrkit.config.prepare import PrepareConfig
 from ifrkit.stages.evaluate import STAGE
 from ifrkit.stages.runner import Run, execute
 model = open_artifact(Path({str(model.path)!r}))
-execute(STAGE, EvalConfig.model_validate({config!r}), Run(workspace=Path(sys.argv[1]), inputs=[model]))
+execute(STAGE, EvalConfig.of({config!r}), Run(workspace=Path(sys.argv[1]), inputs=[model]))
 """
     script = tmp_path / "run.py"
     script.write_text(code)

@@ -30,7 +30,7 @@ LENGTH = 5
 
 
 def judge(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(STAGE, EvalConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
+    return execute(STAGE, EvalConfig.of(config), Run(workspace=workspace, inputs=[source]))
 
 
 def read(artifact: Artifact) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 
 
 def made(source: Artifact, workspace: Path, **config: Any) -> Artifact:
-    return execute(export.STAGE, ExportConfig.model_validate(config), Run(workspace=workspace, inputs=[source]))
+    return execute(export.STAGE, ExportConfig.of(config), Run(workspace=workspace, inputs=[source]))
 
 
 def test_a_branch_as_a_program(models: dict[str, Artifact], tmp_path: Path) -> None:

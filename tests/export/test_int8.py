@@ -48,7 +48,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def _export(workspace: Path, given: Artifact, **changes: Any) -> Artifact:
-    config = ExportConfig.model_validate({"int8": True, "max_drop": 1, "calibration": 4} | changes)
+    config = ExportConfig.of({"int8": True, "max_drop": 1, "calibration": 4} | changes)
     return execute(export.STAGE, config, Run(workspace=workspace, inputs=[given]))
 
 

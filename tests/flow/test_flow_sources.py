@@ -44,7 +44,7 @@ def store(clips: Artifact) -> ClipStore:
 
 @pytest.fixture(scope="module")
 def flow_artifact(clips: Artifact) -> Artifact:
-    config = TrainFlowConfig.model_validate(
+    config = TrainFlowConfig.of(
         {
             "width": 0.125,
             "crop": (32, 48),

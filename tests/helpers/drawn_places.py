@@ -21,7 +21,7 @@ def shown(record: ClipRecord) -> Frames:
 
 def places(views: Sequence[View], record: ClipRecord, key: Key, **crop: object) -> dict[str, Place]:
     """The place of each view. crop: fields of CropConfig."""
-    given = CropConfig.model_validate({"size": WINDOW[2:], **crop})
+    given = CropConfig.of({"size": WINDOW[2:], **crop})
     return Draw(key, shown(record), SIZE, WINDOW, given).draw(views)
 
 

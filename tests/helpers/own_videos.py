@@ -76,7 +76,7 @@ def _pictures(data: bytes | bytearray) -> list[int]:
 def run(workspace: Path, model: Artifact, *videos: Path, resume: bool = False, **changes: Any) -> Artifact:
     """The stage `predict` on these videos; stop and display go to it as they are."""
     hooks = {name: changes.pop(name) for name in ("stop", "display") if name in changes}
-    config = PredictConfig.model_validate({"videos": [str(video) for video in videos], **changes})
+    config = PredictConfig.of({"videos": [str(video) for video in videos], **changes})
     return execute(predict.STAGE, config, Run(workspace=workspace, inputs=[model], resume=resume, **hooks))
 
 

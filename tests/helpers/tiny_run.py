@@ -27,7 +27,7 @@ OPTIONS = {"train_videos": 2, "val_videos": 1, "clip_length": 5, "height": 32, "
 
 def make_clips(workspace: Path, **options: Any) -> Artifact:
     """A clips artifact: 32x48 frames, clips of 5."""
-    config = PrepareConfig.model_validate({"dataset": "synthetic", "options": OPTIONS | options})
+    config = PrepareConfig.of({"dataset": "synthetic", "options": OPTIONS | options})
     return execute(prepare.STAGE, config, Run(workspace=workspace, inputs=[]))
 
 
@@ -41,7 +41,7 @@ def branches_config(**changes: Any) -> TrainBranchesConfig:
         "loop": {"steps": 4, "batch": 2, "eval_every": 2},
         "runtime": {"workers": 0, "log_every": 1, "save_every": 1},
     }
-    return TrainBranchesConfig.model_validate(config | changes)
+    return TrainBranchesConfig.of(config | changes)
 
 
 def train(
@@ -85,7 +85,7 @@ def label(
 
 def cache(workspace: Path, clips: Artifact) -> Artifact:
     """cache-features of a narrow update branch."""
-    config = CacheFeaturesConfig.model_validate({"update": {"backbone": "resnet18", "width": 0.0625}})
+    config = CacheFeaturesConfig.of({"update": {"backbone": "resnet18", "width": 0.0625}})
     return execute(cache_features.STAGE, config, Run(workspace=workspace, inputs=[clips]))
 
 

@@ -46,14 +46,14 @@ def make_branches(workspace: Path, clips: Artifact) -> Artifact:
 def flow_config(**changes: Any) -> TrainFlowConfig:
     """4 steps of 2 pairs."""
     config = {"width": 0.0625, "crop": (24, 32), "loop": LOOP, "runtime": RUNTIME, "warmup_share": 0.5}
-    return TrainFlowConfig.model_validate(config | changes)
+    return TrainFlowConfig.of(config | changes)
 
 
 def fusion_config(**changes: Any) -> TrainFusionConfig:
     """4 steps of 2 clips of 3 frames; flow is trained for 2 steps where there is none."""
     pretrain = {"width": 0.0625, "crop": (24, 32), "loop": {"steps": 2, "batch": 2, "eval_every": 1}}
     config = {"key_interval": 3, "crop": (24, 32), "warmup_steps": 2, "loop": LOOP, "runtime": RUNTIME}
-    return TrainFusionConfig.model_validate(config | {"pretrain": pretrain} | changes)
+    return TrainFusionConfig.of(config | {"pretrain": pretrain} | changes)
 
 
 def run(

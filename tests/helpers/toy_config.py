@@ -10,4 +10,4 @@ from ifrkit.config.prepare import PrepareConfig
 def toy_config(options: dict[str, Any] | None = None, **changes: Any) -> PrepareConfig:
     """Prepare `toyset` in this process."""
     given = {"dataset": "toyset", "options": options or {}, "runtime": {"workers": 0}, "seed": 3} | changes
-    return PrepareConfig.model_validate(given)
+    return PrepareConfig.of(given)

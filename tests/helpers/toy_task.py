@@ -85,11 +85,11 @@ def train(
     options = {"steps": STEPS, "batch": 8, "eval_every": 6, **loop}
     return fit(
         task or ToyTask(parts=options.get("accumulate", 1)),
-        loop=LoopConfig.model_validate(options),
+        loop=LoopConfig.of(options),
         seed=1,
         job=job,
         name="toy",
-        runtime=Runtime.model_validate({"log_every": 3, "save_every": 4, **(runtime or {})}),
+        runtime=Runtime.of({"log_every": 3, "save_every": 4, **(runtime or {})}),
     )
 
 

@@ -108,7 +108,7 @@ def run_step(backbone: str, mean: str = "all", dtype: torch.dtype = torch.float6
     network = build_network(config, num_classes=19, seed=0)
     load_official(network)
     module = (
-        BranchLosses(network, {"ifr": Method(Method.Config.model_validate(options))}, TrainBranchesConfig(ce_mean=mean))
+        BranchLosses(network, {"ifr": Method(Method.Config.of(options))}, TrainBranchesConfig(ce_mean=mean))
         .train()
         .to(dtype)
     )  # type: ignore[arg-type]

@@ -275,7 +275,9 @@ def test_cac_turns_mirrored_maps_back_and_banks_both_views(clips: Artifact, monk
     assert constants == [0.1, -1.0]
 
 
-@pytest.mark.parametrize("ssl", [n for n in names("methods") if "weight" in load("methods", n).Config.model_fields])
+@pytest.mark.parametrize(
+    "ssl", [n for n in names("methods") if "weight" in load("methods", n).Config.__struct_fields__]
+)
 def test_the_weight_multiplies_every_term(clips: Artifact, ssl: str) -> None:
     weight = load("methods", ssl).Config().weight
     (task, batch), (twice, _) = ready(ssl, clips), ready(ssl, clips, weight=2 * weight)
@@ -284,7 +286,9 @@ def test_the_weight_multiplies_every_term(clips: Artifact, ssl: str) -> None:
         assert term(task, batch, name) > 0, name
 
 
-@pytest.mark.parametrize("ssl", [n for n in names("methods") if "ramp_up" in load("methods", n).Config.model_fields])
+@pytest.mark.parametrize(
+    "ssl", [n for n in names("methods") if "ramp_up" in load("methods", n).Config.__struct_fields__]
+)
 def test_a_ramp_begins_low_and_ends_at_one(clips: Artifact, ssl: str) -> None:
     soft = {"logit_temperature": 1.0} if ssl == "ifr" else {}  # at 0.01 a sure network has a loss of 0
     task, batch = ready(ssl, clips, ramp_up=4000, **soft)

@@ -20,8 +20,8 @@ METHODS = [name for name in names("methods") if load("methods", name).__module__
 def test_the_recipe_holds_the_defaults_of_a_method(name: str) -> None:
     config = load("methods", name).Config
     block = read_recipe("methods")["train-branches"]["method"][name]
-    assert block.keys() == config.model_fields.keys()
-    assert config.model_validate(block) == config()
+    assert block.keys() == set(config.__struct_fields__)
+    assert config.of(block) == config()
 
 
 DISTORTIONS = {

@@ -72,7 +72,7 @@ def test_a_term_of_weight_zero_costs_nothing(options: dict[str, Any], views: set
 @pytest.mark.parametrize("options", [{"strong": 0.0, "features": 0.0}, {"strong": 0.0, "version": 2}, {"weight": 0.0}])
 def test_without_any_weight_it_is_off(options: dict[str, Any]) -> None:
     """The training leaves it out: no view, no pass, no teacher."""
-    assert not Method(Method.Config.model_validate(options)).on
+    assert not Method(Method.Config.of(options)).on
     assert Method(Method.Config()).on
 
 

@@ -52,7 +52,7 @@ def test_what_is_frozen_neither_learns_nor_counts(name: str, freeze: Any) -> Non
     maps = network.backbone(images)
     assert maps[-1].requires_grad == (freeze != "all")
     assert (maps[-1].grad_fn is None) == (freeze == "all")
-    config = TrainBranchesConfig.model_validate({"sgd": {"lr_backbone": 1.0, "lr_head": 1.0}})
+    config = TrainBranchesConfig.of({"sgd": {"lr_backbone": 1.0, "lr_head": 1.0}})
     optimizer = branch_optimizer(BranchLosses(network, {}, PLAIN), config)
     network(images).square().mean().backward()
     optimizer.step()
@@ -117,7 +117,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path: Path, clips: 
 
 def test_layer_decay() -> None:
     network = built("resnet18")
-    config = TrainBranchesConfig.model_validate({"sgd": {"layer_decay": 0.5}})
+    config = TrainBranchesConfig.of({"sgd": {"layer_decay": 0.5}})
     optimizer = branch_optimizer(BranchLosses(network, {}, config), config)
     assert shares(optimizer) == [1, 0.5, 0.25, 0.125, 0.0625]
     assert [group["lr"] for group in optimizer.param_groups] == [*(1e-3 * s for s in shares(optimizer)), 1e-2]

@@ -15,6 +15,7 @@ import pytest
 import tiny_hf
 import tiny_run
 import torch
+from msgspec.structs import replace
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.config.evaluate import EvalConfig
@@ -142,7 +143,7 @@ def test_the_start_of_a_network(models: Path) -> None:
     one, two = (build_network(config, 5, seed).backbone.state_dict() for seed in (0, 1))
     assert all(torch.equal(one[key], two[key]) for key in one)
     before = torch.get_rng_state()
-    fresh = config.model_copy(update={"pretrained": None})
+    fresh = replace(config, pretrained=None)
     one, two = (build_network(fresh, 5, seed).backbone.state_dict() for seed in (0, 1))
     assert not all(torch.equal(one[key], two[key]) for key in one)
     assert torch.equal(before, torch.get_rng_state())

@@ -73,7 +73,7 @@ def test_it_keeps_the_contract() -> None:
 
 
 def test_its_options_are_checked() -> None:
-    assert network_config(NETWORK).model_dump()["first"] == 16
+    assert network_config(NETWORK).tree()["first"] == 16
     with pytest.raises(ConfigError, match="stride 32: halvings cannot be built for it; known: 16, 8"):
         network_config({**NETWORK, "stride": 32})
     with pytest.raises(ValueError, match="stem"):

@@ -110,7 +110,7 @@ def test_what_it_refuses(workspace: Path, model: Artifact, tmp_path: Path) -> No
     ("options", "message"),
     [
         ({"key_intervall": 5}, "key_intervall: unknown key; did you mean 'key_interval'"),
-        ({"scale": -1}, "scale: input should be greater than 0, got -1"),
+        ({"scale": -1}, "scale: has to be a number, above 0 and at most 1, got -1"),
         ({"size": [0, 0]}, "size"),
         ({"device": "tpu"}, "no device 'tpu'; use cpu, cuda"),
         ({"device": "cuda:99"}, "torch sees no device cuda:99"),

@@ -12,6 +12,7 @@ import own_videos
 import pytest
 import torch
 from chains import Chain, complaint
+from msgspec.structs import replace
 
 from ifrkit.artifacts import store
 from ifrkit.artifacts.indexes import Choice, Exported, Plan, Report
@@ -79,7 +80,7 @@ def test_a_network_on_every_frame_that_beats_the_video_model_is_named() -> None:
     video = [_way("accel, key interval 2", 5, 0.45, 2), _way("accel, key interval 9", 15, 0.7, 9)]
     assert list(verdicts([LIGHT, *video])) == ["light: faster than accel at key interval 2, and no less accurate"]
     assert list(verdicts([HEAVY, *video])) == []
-    unknown = [choice.model_copy(update={"miou": None}) for choice in video]
+    unknown = [replace(choice, miou=None) for choice in video]
     said = "light: faster than accel at key interval 2, 9; how accurate they are is not known"
     assert list(verdicts([LIGHT, *unknown])) == [said]
 
@@ -95,7 +96,7 @@ class Listening(Silent):
 
 
 def _made(workspace: Path, given: Artifact, **changes: Any) -> tuple[Artifact, Listening]:
-    config = PlanConfig.model_validate({"what": "32x48", "intervals": [2, 3], "rounds": 2, "threads": 1} | changes)
+    config = PlanConfig.of({"what": "32x48", "intervals": [2, 3], "rounds": 2, "threads": 1} | changes)
     display = Listening()
     return execute(plan.STAGE, config, Run(workspace=workspace, inputs=[given], display=display)), display
 
@@ -129,7 +130,7 @@ def test_everything_is_measured_and_what_is_not_known_has_its_command(tmp_path: 
 
 def test_reports_give_the_accuracy(tmp_path: Path, model: Artifact) -> None:
     def judge(**changes: Any) -> dict[str, Any]:
-        config = EvalConfig.model_validate({"metrics": "miou,tc", "pictures": 0} | changes)
+        config = EvalConfig.of({"metrics": "miou,tc", "pictures": 0} | changes)
         made = execute(evaluate.STAGE, config, Run(workspace=tmp_path, inputs=[model]))
         return Report.read(made).tree()
 
@@ -187,7 +188,7 @@ def test_half_size_is_what_it_says(tmp_path: Path, branches: Artifact, clips: Ar
     for frame, label in zip(frames, own_videos.labels(made, "v").values(), strict=True):
         logits = cv2.resize(seen(frame)[0].permute(1, 2, 0).numpy(), (48, 32), interpolation=cv2.INTER_LINEAR)
         assert np.mean(logits.argmax(2) == label) > 0.999  # sums in another order
-    config = EvalConfig.model_validate({"scale": 0.5, "pictures": 0})
+    config = EvalConfig.of({"scale": 0.5, "pictures": 0})
     report = Report.read(execute(evaluate.STAGE, config, Run(workspace=tmp_path, inputs=[branches]))).tree()
     right = total = 0
     for clip in clip_store.clips_of("val"):

@@ -61,4 +61,4 @@ def test_formats_that_cannot_be_written(tmp_path: Path, model: Artifact) -> None
 
 def test_formats_count_for_the_id_however_they_are_spelled() -> None:
     assert PredictConfig(videos=("a",)).identity()["write"] == []
-    assert PredictConfig.model_validate({"videos": ["a"], "write": "COCO"}).identity()["write"] == ["coco"]
+    assert PredictConfig.of({"videos": ["a"], "write": "COCO"}).identity()["write"] == ["coco"]

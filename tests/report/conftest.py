@@ -40,5 +40,5 @@ def model(workspace: Path, branches: Artifact) -> Artifact:
 def reports(workspace: Path, model: Artifact, branches: Artifact) -> list[Artifact]:
     """Of the video model, and of its branches."""
     options = {"metrics": "miou,tc", "flow": "truth", "frames": "all", "distances": 3, "pictures": 2}
-    config = EvalConfig.model_validate(options)
+    config = EvalConfig.of(options)
     return [execute(evaluate.STAGE, config, Run(workspace=workspace, inputs=[given])) for given in (model, branches)]

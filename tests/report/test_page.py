@@ -163,7 +163,7 @@ def test_ten_best_and_ten_worst_frames_of_every_model(read: Read, reports: list[
 
 def test_names_are_escaped(reports: list[Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
     """Class, clip, frame and file names are the user's, and the command line is what was typed."""
-    command = replace(reports[0], manifest=reports[0].manifest.model_copy(update={"command": ("ifrkit", HOSTILE)}))
+    command = replace(reports[0], manifest=replace(reports[0].manifest, command=("ifrkit", HOSTILE)))
     models = gather([command])
     (hostile,) = models
     hostile.tree["classes"][0] = hostile.tree["dataset"] = hostile.tree["model"]["labeled"] = HOSTILE
@@ -181,7 +181,7 @@ def test_names_are_escaped(reports: list[Artifact], monkeypatch: pytest.MonkeyPa
 
 def test_commands_stand_as_somebody_else_would_type_them(branches: Artifact) -> None:
     def said(*command: str) -> str:
-        return command_line(replace(branches, manifest=branches.manifest.model_copy(update={"command": command})))
+        return command_line(replace(branches, manifest=replace(branches.manifest, command=command)))
 
     assert said("/opt/some/bin/ifrkit-eval", "--from", "a b") == "ifrkit-eval --from 'a b'"
     assert said("/opt/some/ifrkit/__main__.py", "eval") == "ifrkit eval"
@@ -195,7 +195,7 @@ def test_a_training_without_a_report(model: Artifact, branches: Artifact) -> Non
 
 
 def test_what_was_not_measured_is_not_shown(workspace: Path, branches: Artifact) -> None:
-    config = EvalConfig.model_validate({"metrics": "tc", "flow": "truth", "pictures": 0})
+    config = EvalConfig.of({"metrics": "tc", "flow": "truth", "pictures": 0})
     alone = execute(evaluate.STAGE, config, Run(workspace=workspace, inputs=[branches]))
     sections = [*Read(page([alone])).text]
     assert sections == ["", "Results", "Temporal consistency of each clip", "Training", "How they were made"]
@@ -206,6 +206,6 @@ def test_what_was_measured_differently_is_refused(
     workspace: Path, branches: Artifact, reports: list[Artifact], changed: dict[str, Any]
 ) -> None:
     options = {"metrics": "miou", "frames": "all", "pictures": 0} | changed
-    other = execute(evaluate.STAGE, EvalConfig.model_validate(options), Run(workspace=workspace, inputs=[branches]))
+    other = execute(evaluate.STAGE, EvalConfig.of(options), Run(workspace=workspace, inputs=[branches]))
     with pytest.raises(ConfigError, match=f"the reports differ in .*{next(iter(changed))}.*; make a page of each kind"):
         page([reports[0], other])

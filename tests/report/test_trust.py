@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from ifrkit.artifacts import store as artifacts
 from ifrkit.artifacts.store import Artifact
@@ -36,7 +37,7 @@ METRICS = "miou,worst-class,ece,aurc,tc,flicker"
 def report(workspace: Path, model: Artifact) -> Artifact:
     """All that the page shows, of the video model."""
     options = {"metrics": METRICS, "flow": "truth", "corruptions": True, "pictures": 0, "key_interval": 3}
-    return execute(evaluate.STAGE, EvalConfig.model_validate(options), Run(workspace=workspace, inputs=[model]))
+    return execute(evaluate.STAGE, EvalConfig.of(options), Run(workspace=workspace, inputs=[model]))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_leakage(workspace: Path, model: Artifact, found: dict[str, Any]) -> Non
     more_honest = "on this split: a split that nothing was chosen on is more honest"
     assert found["leakage"] == [f"the checkpoint was chosen {more_honest}"]
     options = {"metrics": "miou", "split": "train", "pictures": 0}
-    learned = execute(evaluate.STAGE, EvalConfig.model_validate(options), Run(workspace=workspace, inputs=[model]))
+    learned = execute(evaluate.STAGE, EvalConfig.of(options), Run(workspace=workspace, inputs=[model]))
     short = facts(learned)
     assert "learned by heart" in short["leakage"][0]
     assert short["calibration"] is short["corruptions"] is short["stability"] is None
@@ -211,7 +212,7 @@ def test_a_report_of_an_older_version(report: Artifact, tmp_path: Path, workspac
     partial = artifacts.begin(target)
     del tree["videos"], tree["intervals"]
     (partial / "report.json").write_text(json.dumps(tree))
-    old = artifacts.commit(partial, target, report.manifest.model_copy(update={"files": ()}))
+    old = artifacts.commit(partial, target, replace(report.manifest, files=()))
     with pytest.raises(ArtifactError, match="older version"):
         facts(Artifact(old.path, old.manifest, workspace))
 

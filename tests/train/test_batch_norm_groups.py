@@ -12,12 +12,12 @@ import four_images
 import pytest
 import tiny_run
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from ifrkit.artifacts.store import open_artifact
 from ifrkit.config.network import NetworkConfig, network_config
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.invalid import Invalid
 from ifrkit.models.batch_norm import BatchNorm, set_rule
 from ifrkit.models.network import Network, build_network
 from ifrkit.models.norm_rules import require_pass
@@ -109,5 +109,5 @@ def test_what_a_pass_has_to_be() -> None:
 
 @pytest.mark.parametrize("rule", ["batch", 0, True, 1.5])
 def test_what_is_no_rule(rule: object) -> None:
-    with pytest.raises(ValidationError, match="neither sync, nor frozen, nor the images of a group"):
-        NetworkConfig.model_validate({"norm": {"backbone": rule}})
+    with pytest.raises(Invalid, match=r"^norm\.backbone: has to be .*, got "):
+        NetworkConfig.of({"norm": {"backbone": rule}})

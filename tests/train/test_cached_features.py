@@ -61,7 +61,7 @@ class Told(Silent):
 
 
 def config_of(**changes: Any) -> CacheFeaturesConfig:
-    return CacheFeaturesConfig.model_validate({"update": NET, "batch": 4, **changes})
+    return CacheFeaturesConfig.of({"update": NET, "batch": 4, **changes})
 
 
 def cache(workspace: Path, clips: Artifact, *, display: Any = None, changes: Any = None, **how: Any) -> Artifact:
@@ -212,7 +212,7 @@ def test_a_trained_head_says_of_a_frame_what_it_says_of_its_map(
         assert whole.std() > 0.1
     index = Branches.read(made)
     assert index.passes["update"].cost == 0
-    assert index.branches["update"].network == config_of().network.model_dump(mode="json")
+    assert index.branches["update"].network == config_of().network.tree()
     assert made.manifest.metrics["update"]["last"]["miou"] == pytest.approx(miou(network, store), abs=0.01)
 
 
@@ -239,7 +239,7 @@ def test_what_features_say_stands_above_defaults_and_recipes(place: Path, cached
     config = tiny_run.branches_config(ssl="none", update={"backbone": "resnet34", "dropout": 0.5})
     recipe = {"update.backbone": "recipe compact", "update.dropout": "recipe compact"}
     planned = plan(train_branches.STAGE, config, Run(place, [cached], origins=recipe))
-    assert planned.config.update.model_dump() == {**config_of().network.model_dump(), "pretrained": None}  # type: ignore[attr-defined]
+    assert planned.config.update.tree() == {**config_of().network.tree(), "pretrained": None}  # type: ignore[attr-defined]
     chosen = plan(train_branches.STAGE, config, Run(place, [cached], origins={"update.dropout": "--set"}))
     assert chosen.config.update.dropout == 0.5  # type: ignore[attr-defined]
     assert chosen.id != planned.id

@@ -162,7 +162,7 @@ def test_jitter_changes_the_labeled_frame_alone(clips: Artifact) -> None:
 
 def test_scales_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ValueError, match="smaller factor comes first"):
-        TrainBranchesConfig.model_validate({"crop": {"scale": (2.0, 0.5)}})
+        TrainBranchesConfig.of({"crop": {"scale": (2.0, 0.5)}})
 
 
 def test_a_long_gradient_is_shortened_and_a_short_one_is_not(tmp_path: Path) -> None:

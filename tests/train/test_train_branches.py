@@ -137,7 +137,7 @@ def test_without_val_labels_the_last_weights_are_the_best(tmp_path: Path) -> Non
 def count_passes(options: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], int, int]:
     """Views declared, images batches through the network, and updates of a batch norm, in one IFR step."""
     network = build_network(NetworkConfig(width=0.125), 8, 0)
-    methods: dict[str, base.Method] = {"ifr": Method(Method.Config.model_validate(options))}
+    methods: dict[str, base.Method] = {"ifr": Method(Method.Config.of(options))}
     views = [view.name for view in merged_views(methods)]
     images = torch.randn(len(views), 2, 3, 24, 32, generator=torch.Generator().manual_seed(0))
     batch = Batch(dict(zip(views, images, strict=True)), {"v0_0": torch.zeros(2, 24, 32, dtype=torch.long)})

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import tiny_video
 import torch
-from pydantic import ValidationError
 from tiny_video import fusion_config, run
 
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import InterruptedRun
+from ifrkit.core.invalid import Invalid
 from ifrkit.core.keyed import key_rng
 from ifrkit.data.loading.batch import ClipBatch
 from ifrkit.data.loading.sampler import Key, earlier, target
@@ -162,5 +162,5 @@ def test_terms_of_unlabeled_clips(clips: Artifact) -> None:
 
 
 def test_other_methods_are_refused() -> None:
-    with pytest.raises(ValidationError, match="ssl"):
+    with pytest.raises(Invalid, match="ssl"):
         fusion_config(ssl="ifr")

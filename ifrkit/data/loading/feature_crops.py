@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from ifrkit.artifacts.indexes import FeatureMap
 from ifrkit.config.training import CropConfig
@@ -41,7 +42,7 @@ def on_cells(crop: CropConfig, size: tuple[int, int], maps: Sequence[FeatureMap]
     """A crop of whole cells in frames of that (height, width), or the whole frame; neither scaled nor coloured."""
     step = cell(maps)
     height, width = (_extent(own, whole, step) for own, whole in zip(crop.size, size, strict=True))
-    return crop.model_copy(update={"size": (height, width), "scale": (1.0, 1.0), "jitter": 0.0})
+    return replace(crop, size=(height, width), scale=(1.0, 1.0), jitter=0.0)
 
 
 def _extent(part: int, whole: int, step: int) -> int:

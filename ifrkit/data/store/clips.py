@@ -14,6 +14,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from ifrkit.artifacts.atomic import open_atomic
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ArtifactError, ConfigError
@@ -49,7 +51,7 @@ class ClipStoreWriter:
 
     def finish(self, histogram: dict[Split, tuple[int, ...]]) -> None:
         """Write the index."""
-        index = self.index.model_copy(update={"histogram": histogram})
+        index = replace(self.index, histogram=histogram)
         with open_atomic(self.directory / INDEX) as file:
             file.writelines(text.encode() for text in index.pieces())
 

