@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def locked(target: Path) -> Iterator[None]:
     try:
         with named(path):
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)
         yield
     finally:
         with contextlib.suppress(OSError):  # a file that nobody holds locks nothing

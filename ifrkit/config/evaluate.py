@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ifrkit.core.bounds import Count, Natural
 from ifrkit.core.config import Config, Runtime, settle
-from ifrkit.core.plugins import names, require, spelled
+from ifrkit.core.plugins import is_known, require, spelled
 
 
 class EvalConfig(Config):
@@ -45,4 +45,4 @@ class EvalConfig(Config):
     def identity(self) -> dict[str, Any]:
         """A flow artifact and a folder count by what they hold, not by how they were named."""
         flow = spelled(self.flow)
-        return {**super().identity(), "flow": flow if flow in names("flow_sources") else "given"}
+        return {**super().identity(), "flow": flow if is_known("flow_sources", flow) else "given"}

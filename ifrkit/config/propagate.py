@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ifrkit.config.fields import label_formats
 from ifrkit.core.bounds import Natural, Share
 from ifrkit.core.config import Config, Runtime, settle
-from ifrkit.core.plugins import names, spelled
+from ifrkit.core.plugins import is_known, spelled
 
 
 class PropagateConfig(Config):
@@ -38,4 +38,4 @@ class PropagateConfig(Config):
     def identity(self) -> dict[str, Any]:
         """A flow artifact counts by what it holds, not by how it was named."""
         flow = spelled(self.flow)
-        return {**super().identity(), "flow": flow if flow in names("flow_sources") else "given"}
+        return {**super().identity(), "flow": flow if is_known("flow_sources", flow) else "given"}

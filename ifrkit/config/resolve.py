@@ -16,15 +16,14 @@ from ifrkit.core.plugins import nearest, spelled
 from ifrkit.core.stage import sections
 
 if TYPE_CHECKING:
-    from importlib import resources
-
     from ifrkit.config import yamlio
 else:
-    resources, yamlio = lazy("importlib.resources"), lazy("ifrkit.config.yamlio")
+    yamlio = lazy("ifrkit.config.yamlio")
 
 C = TypeVar("C", bound=Config)
 
 DEFAULT = "default"
+_RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 @dataclass
@@ -121,8 +120,7 @@ def resolve(
 
 def recipe_names() -> list[str]:
     """All recipes, sorted."""
-    directory = resources.files("ifrkit") / "recipes"
-    return sorted(p.name.removesuffix(".yaml") for p in directory.iterdir() if p.name.endswith(".yaml"))
+    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
 
 
 def read_recipe(name: str) -> Any:
@@ -130,7 +128,7 @@ def read_recipe(name: str) -> Any:
     known = recipe_names()
     if name not in known:
         raise ConfigError(f"no recipe named {name!r}", nearest(name, known) + " (your own file goes to --config)")
-    text = (resources.files("ifrkit") / "recipes" / f"{name}.yaml").read_text()
+    text = (_RECIPES / f"{name}.yaml").read_text()
     return yamlio.parse_yaml(text, f"recipe {name}")
 
 

@@ -1,13 +1,13 @@
 """Numbers that a config takes: types with bounds, for its fields. Any other bound is `Annotated[float, Meta(le=4)]`.
 
 No field may be a bounded number or a tuple of so many items, `Natural | tuple[int, int]`: msgspec (0.19 to 0.23) mixes
-up the two, and crashes later. `require_apart` is for tests.
+up the two, and crashes later. The contract tests of plug-ins look for it.
 """
 
 from __future__ import annotations
 
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
@@ -21,15 +21,20 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 """From 0 to 1, both included."""
 
 
-def require_apart(kind: Any) -> None:
-    """Raise TypeError for a type with such a union."""
+def require_apart(config: type) -> None:
+    """Raise AssertionError for a config with a field of such a type."""
+    for name, kind in get_type_hints(config, include_extras=True).items():
+        _require_apart(name, kind)
+
+
+def _require_apart(name: str, kind: Any) -> None:
     args = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
         bounded = any(isinstance(mark, Meta) for each in args for mark in get_args(each)[1:] if _number(each))
         if bounded and any(get_origin(each) is tuple and get_args(each)[-1] is not Ellipsis for each in args):
-            raise TypeError(f"{kind}: a bounded number or a tuple of so many items, which msgspec mixes up")
+            raise AssertionError(f"{name}: a bounded number, or a tuple of so many items: msgspec mixes them up")
     for each in args:
-        require_apart(each)
+        _require_apart(name, each)
 
 
 def _number(kind: Any) -> bool:

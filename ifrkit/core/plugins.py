@@ -19,13 +19,21 @@ NAME:ARGUMENT names a plug-in and fills in one of its options: the one that `ARG
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    import difflib
+    from importlib import metadata
+else:
+    difflib = lazy("difflib")
+    metadata = lazy("importlib.metadata")  # 20 ms, for a name that is not one of ours
 
 _KINDS = {
     "datasets": ("data_prep", "Dataset"),
@@ -65,12 +73,17 @@ def _plain(name: str) -> str:
 
 def _builtin(kind: str) -> dict[str, str]:
     package = importlib.import_module(_KINDS[kind][0])
-    names = (m.name for m in pkgutil.iter_modules(package.__path__))
-    return {n: f"{package.__name__}.{n}" for n in names if n != "base" and not n.startswith("_")}
+    return {name: f"{package.__name__}.{name}" for name in _files(tuple(package.__path__))}
 
 
-def _entry_points(kind: str) -> dict[str, EntryPoint]:
-    return {_normalise(e.name): e for e in entry_points(group=f"ifrkit.{kind}")}
+@cache
+def _files(path: Iterable[str]) -> list[str]:
+    names = (module.name for module in pkgutil.iter_modules(path))
+    return [name for name in names if name != "base" and not name.startswith("_")]
+
+
+def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
+    return {_normalise(e.name): e for e in metadata.entry_points(group=f"ifrkit.{kind}")}
 
 
 def names(kind: str) -> list[str]:
@@ -84,9 +97,14 @@ def nearest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
+def is_known(kind: str, name: str) -> bool:
+    """Whether a plug-in has this name."""
+    return _normalise(name) in _builtin(kind) or _normalise(name) in _entry_points(kind)
+
+
 def require(kind: str, name: str) -> None:
     """Check a name without importing the plug-in. Raises ConfigError with the nearest match for an unknown one."""
-    if _normalise(name) not in _builtin(kind) and _normalise(name) not in _entry_points(kind):
+    if not is_known(kind, name):
         plugin = split_argument(name)[0]
         raise ConfigError(f"no {kind.removesuffix('s')} plug-in named {plugin!r}", nearest(plugin, names(kind)))
     if split_argument(name)[1] is not None and kind not in _WITH_OPTIONS:

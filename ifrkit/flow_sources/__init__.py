@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ifrkit.core.errors import ConfigError
-from ifrkit.core.plugins import load, names, spelled
+from ifrkit.core.plugins import is_known, load, names, spelled
 
 if TYPE_CHECKING:
     from ifrkit.flow_sources.base import FlowSource
@@ -45,7 +45,7 @@ def flow_source(choice: str, artifact: Path | None) -> FlowSource:
 
 
 def _is_source(choice: str) -> bool:
-    return spelled(choice) in names("flow_sources")
+    return is_known("flow_sources", choice)
 
 
 def _is_folder(choice: str) -> bool:

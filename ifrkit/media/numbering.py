@@ -14,8 +14,14 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import groupby, pairwise
-from statistics import median
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from ifrkit.core.lazy import lazy
+
+if TYPE_CHECKING:
+    import statistics
+else:
+    statistics = lazy("statistics")
 
 _DIGITS = re.compile(r"(\d+)")
 _NUMBER = re.compile(r"(\d+\.\d{3,}|\d{9,}[_-]\d{6,9}|\d+)")
@@ -74,7 +80,7 @@ def jumps(numbers: Sequence[Decimal | int]) -> tuple[int, ...]:
     steps = [] if isinstance(numbers, range) else [Decimal(b) - Decimal(a) for a, b in pairwise(numbers)]
     if not steps:
         return ()
-    usual = median(steps)
+    usual = statistics.median(steps)
     return tuple(place for place, step in enumerate(steps, start=1) if step <= 0 or step > _JUMP * usual)
 
 

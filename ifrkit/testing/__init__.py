@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.base import Dataset
+from ifrkit.core.bounds import require_apart
 from ifrkit.core.plugins import load
 from ifrkit.core.records import IGNORE, ClipRecord
 from ifrkit.testing.contracts import check_architecture, check_metric
@@ -41,6 +42,7 @@ def toy(name: str, root: Path, *, seed: int = 0, **options: Any) -> Dataset:
 
 def check_dataset(dataset: Dataset, most_frames: int = 200) -> None:
     """The whole contract, read-only. Pixels are read for the first `most_frames` frames of every split."""
+    require_apart(dataset.Config)
     _check_label_space(dataset)
     clips = dataset.clips()
     _check_clips(clips)

@@ -25,6 +25,7 @@ from ifrkit.artifacts.manifest import Manifest
 from ifrkit.artifacts.store import SCRATCH, Artifact, begin, commit, open_artifact
 from ifrkit.config.prepare import PrepareConfig
 from ifrkit.config.train_branches import TrainBranchesConfig
+from ifrkit.core.bounds import require_apart
 from ifrkit.core.keyed import key_rng
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
@@ -102,6 +103,7 @@ def terms_of(task: BranchTask, batch: Batch, step: int = LATE) -> dict[str, torc
 def check_method(name: str, root: Path, options: Mapping[str, Any] | None = None) -> None:
     """The whole contract. root: an empty directory. options: of the method, beside its `OPEN` ones."""
     clips, method = toy_clips(root), load("methods", name)
+    require_apart(method.Config)
     chosen = {"method": {name: {**method.OPEN, **(options or {})}}}
     _check_views(toy_task(name, clips, **chosen))
     for size in ((24, 32), (25, 31)):

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from ifrkit.config.network import NetworkConfig, network_config
+from ifrkit.core.bounds import require_apart
 from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import load
 from ifrkit.data.loading.batch import Batch
@@ -45,6 +46,7 @@ def check_backbone(name: str, options: Mapping[str, Any] | None = None) -> None:
     cls = load("backbones", name)
     _require(bool(cls.__doc__), "a backbone", "it has a docstring")
     _require(issubclass(cls.Config, NetworkConfig), "a backbone", "its Config is a NetworkConfig")
+    require_apart(cls.Config)
     plain: Backbone = cls(network_config(chosen))
     _require(plain.stride == plain.strides[0], "a backbone", "the first of its strides is its default")
     _check_normalisation(plain.normalisation)
