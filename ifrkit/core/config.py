@@ -74,6 +74,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             config = msgspec.convert(tree, cls, strict=False)
         except msgspec.ValidationError as error:
             raise explained(error, cls, tree) from None
+        except UnicodeEncodeError:  # bytes that are not UTF-8, in a key or a word
+            raise Invalid("", "a key or word in it is not text") from None
         if cls.FINITE:
             _require_finite(config, "")
         return config

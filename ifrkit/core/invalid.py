@@ -17,8 +17,8 @@ from ifrkit.core.errors import ConfigError
 from ifrkit.core.plugins import nearest
 
 MISSING = "has to be given"
-_PLACE = re.compile(r" - at (?P<keys>`key` in )?`\$(?P<path>.*)`$")
-_STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<place>\d+|\.\.\.)\]")
+_PLACE = r" - at (?P<keys>`key` in )?`\$(?P<path>[^`]*)`$"
+_STEP = r"\.(?P<name>\w+)|\[(?P<place>\d+|\.\.\.)\]"
 
 
 class Invalid(ConfigError, ValueError):
@@ -35,15 +35,21 @@ class Invalid(ConfigError, ValueError):
 
 def explained(error: msgspec.ValidationError, kind: Any, value: Any) -> Invalid:
     """What msgspec said when it made this kind of the value."""
-    place = _PLACE.search(str(error))
+    try:
+        return _explained(error, kind, value)
+    except (LookupError, StopIteration):  # a key that looks like msgspec's own words
+        return Invalid("", str(error))
+
+
+def _explained(error: msgspec.ValidationError, kind: Any, value: Any) -> Invalid:
+    place, cause, said = re.search(_PLACE, str(error)), error.__cause__, str(error)
     keys: list[str] = []
-    for step in _STEP.finditer(place["path"] if place else ""):
+    for step in re.finditer(_STEP, place["path"] if place else ""):
         if step["place"] == "...":
             return _of_a_mapping(kind, value).below(".".join(keys))
         name = step["name"] or int(step["place"])
         kind, value = _inner(kind, name), value[name]
         keys.append(str(name))
-    cause, said = error.__cause__, str(error)
     if isinstance(cause, Invalid):
         fault = cause
     elif cause is not None:
@@ -70,7 +76,7 @@ def _of_a_mapping(kind: Any, value: Mapping[str, Any]) -> Invalid:
             msgspec.convert(item, item_kind, strict=False)
         except msgspec.ValidationError as error:
             return explained(error, item_kind, item).below(str(key))
-    raise AssertionError("all items are good alone")
+    raise LookupError("all items are good alone")
 
 
 def _got(value: Any) -> str:

@@ -69,7 +69,7 @@ class Apart(Config):
 
 def test_bounded_numbers_and_tuples_are_kept_apart() -> None:
     require_apart(Apart)
-    with pytest.raises(AssertionError, match="sizes: .* msgspec mixes them up"):
+    with pytest.raises(AssertionError, match=r"sizes: .* msgspec mixes them up"):
         require_apart(Mixed)
 
 

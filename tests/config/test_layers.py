@@ -19,6 +19,7 @@ from ifrkit.config.train_branches import TrainBranchesConfig
 from ifrkit.config.train_fusion import TrainFusionConfig
 from ifrkit.config.yamlio import parse_yaml
 from ifrkit.core.errors import ConfigError
+from ifrkit.core.invalid import Invalid
 
 
 @pytest.fixture
@@ -141,6 +142,13 @@ def test_errors_inside_optional_and_plugin_parts() -> None:
         resolve(PrepareConfig, "prepare")
     with pytest.raises(ConfigError, match=r"no metric plug-in named 'mious'"):
         resolve(EvalConfig, "eval", sets=["metrics=mious"])
+
+
+@pytest.mark.parametrize("key", ["x` - at `$.loop.y", "$.loop", "` - at `$.loop.steps[...].z", "[...]", 'a"b'])
+def test_keys_that_look_like_the_words_of_msgspec(key: str) -> None:
+    for tree in ({key: 1}, {"loop": {key: 1}}, {"unlabeled": key}, {"crop": {key: {key: key}}}):
+        with pytest.raises(Invalid):
+            TrainBranchesConfig.of(tree)
 
 
 def test_a_recipe_serves_every_dataset_and_method(recipes: dict[str, str]) -> None:
