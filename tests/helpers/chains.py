@@ -80,5 +80,5 @@ def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("ifrkit ")
-    assert "; " in line or " should " in line  # a remedy, or what a value has to be
+    assert "; " in line or " has to be " in line  # a remedy, or what a value has to be
     return line
