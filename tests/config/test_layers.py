@@ -144,7 +144,7 @@ def test_errors_inside_optional_and_plugin_parts() -> None:
         resolve(EvalConfig, "eval", sets=["metrics=mious"])
 
 
-@pytest.mark.parametrize("key", ["x` - at `$.loop.y", "$.loop", "` - at `$.loop.steps[...].z", "[...]", 'a"b', "a\udcff"])
+@pytest.mark.parametrize("key", ["x` - at `$.loop.y", "$.loop", "` - at `$.loop[...].z", "[...]", 'a"b', "a\udcff"])
 def test_keys_that_msgspec_stumbles_over(key: str) -> None:
     for tree in ({key: 1}, {"loop": {key: 1}}, {"unlabeled": key}, {"crop": {key: {key: key}}}):
         with pytest.raises(Invalid):
