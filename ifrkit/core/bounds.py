@@ -1,6 +1,6 @@
 """Numbers that a config takes: types with bounds, for its fields. Any other bound is `Annotated[float, Meta(le=4)]`.
 
-No field may be a bounded number or a tuple of so many items, `Natural | tuple[int, int]`: msgspec (0.19 to 0.23) mixes
+No field may be a bounded number or a tuple of so many items, `Natural | tuple[int, int]`: msgspec (up to 0.23) mixes
 up the two, and crashes later. The contract tests of plug-ins look for it.
 """
 
