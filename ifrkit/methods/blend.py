@@ -8,9 +8,9 @@ A few labels fix the large classes and leave the small ones to chance, and pseud
 - half of the classes of a labeled frame, or of another clip's frame, are pasted into the strong view, as in ClassMix
   (Olsson et al., WACV 2021), but rare classes are chosen more often: where the donor is labeled, the pasted pixels are
   true in a place where the network never saw them;
-- each pseudo-labeled pixel counts by the teacher's confidence to a power, not above a threshold: a threshold of few
-  labels drops the small classes first;
-- it begins at once: an unsure teacher counts little, so the pasted pixels, whose labels are true, lead.
+- every pseudo-labeled pixel counts in full: a threshold of few labels drops the small classes first, and a weight by
+  confidence gained nothing;
+- it begins at once: where the teacher still learns, the pasted pixels, whose labels are true, lead.
 
 Letters as in core/records.py.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ifrkit.core.bounds import Count, NotNegative, Share
+from ifrkit.core.bounds import Count, Share
 from ifrkit.core.lazy import F, torch
 from ifrkit.core.precision import at_least_float32
 from ifrkit.core.records import IGNORE
@@ -54,10 +54,10 @@ def chosen_classes(label_bhw: Tensor, weight_k: Tensor) -> Tensor:
     return chosen_bk.gather(1, known_bhw.flatten(1)).view_as(label_bhw) & (label_bhw == known_bhw)
 
 
-def trusted_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, trust_bhw: Tensor) -> Tensor:
-    """Mean over all pixels of trust * cross entropy; 255 = ignore. trust: >= 0."""
+def weighted_cross_entropy(logits_bkhw: Tensor, label_bhw: Tensor, weight_bhw: Tensor) -> Tensor:
+    """Mean over all pixels of weight * cross entropy; 255 = ignore. weight: >= 0."""
     ce_bhw = F.cross_entropy(at_least_float32(logits_bkhw), label_bhw, ignore_index=IGNORE, reduction="none")
-    return (ce_bhw * trust_bhw).mean()
+    return (ce_bhw * weight_bhw).mean()
 
 
 def weight_of(label_bhw: Tensor, weight_k: Tensor | None) -> Tensor:
@@ -83,8 +83,6 @@ class Method(MeanTeacher):
         reference branch of the same run; where there is neither, and with `own`, the average of its weights."""
         labeled: Share = 1.0
         """Share of frames that are pasted into from a labeled frame; the others from an unlabeled one."""
-        sureness: NotNegative = 2.0
-        """A pseudo-labeled pixel counts by the teacher's confidence to this power; 0: all alike."""
 
         def welcome(self) -> tuple[str, ...]:
             return ("branches",) if self.teacher == "reference" else ()
@@ -105,18 +103,18 @@ class Method(MeanTeacher):
         return [View("v1_0", "unlabeled", RANDOM), View("v1_0_b", "unlabeled", strong)]
 
     def losses(self, network: Network, batch: Batch, features: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """weight * ramp-up * sum of trust * CE(student(blended view), blended label)."""
+        """weight * ramp-up * mean of class weight * CE(student(blended view), blended label)."""
         c = self.config
         if step < c.start:
             return {}
         weak_b3hw, strong_b3hw = batch.views["v1_0"], batch.views["v1_0_b"]
-        confidence_bhw, label_bhw = at_least_float32(self.labeler.logits(weak_b3hw, network)).softmax(1).max(1)
+        label_bhw = self.labeler.logits(weak_b3hw, network).argmax(1)
         base.guess(batch, "v1_0", label_bhw)
         odds_k = batch.class_weights
         if odds_k is None:
             odds_k = torch.ones(network.num_classes, device=label_bhw.device)
-        trust_bhw = confidence_bhw**c.sureness * weight_of(label_bhw, batch.pseudo_weights)
-        own = strong_b3hw, label_bhw, trust_bhw
+        weight_bhw = weight_of(label_bhw, batch.pseudo_weights)
+        own = strong_b3hw, label_bhw, weight_bhw
         given = [x[partners(batch.clips["unlabeled"])] for x in own]
         known_bhw = batch.labels["v0_0"]
         true = batch.views["v0_0"], known_bhw, weight_of(known_bhw, batch.class_weights)
@@ -125,7 +123,7 @@ class Method(MeanTeacher):
             torch.where(from_true_b.view(-1, *(1,) * (x.dim() - 1)), t, x) for t, x in zip(true, given, strict=True)
         ]
         mask_bhw = chosen_classes(donor[1], odds_k)
-        seen_b3hw, label_bhw, trust_bhw = (mix(x, other, mask_bhw) for x, other in zip(own, donor, strict=True))
+        seen_b3hw, label_bhw, weight_bhw = (mix(x, other, mask_bhw) for x, other in zip(own, donor, strict=True))
         logits_bkhw = upsample(network.classify(network.features(seen_b3hw)), network.stride, seen_b3hw.shape[-2:])
-        loss = trusted_cross_entropy(logits_bkhw, label_bhw, trust_bhw)
+        loss = weighted_cross_entropy(logits_bkhw, label_bhw, weight_bhw)
         return {"blend": c.weight * ramp_up(step - c.start, c.ramp_up) * loss}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError
-from ifrkit.methods.blend import chosen_classes, trusted_cross_entropy, weight_of
+from ifrkit.methods.blend import chosen_classes, weighted_cross_entropy, weight_of
 from ifrkit.stages import train_branches
 from ifrkit.stages.runner import Run, execute
 from ifrkit.testing.methods import terms_of, toy_clips, toy_task, train
@@ -50,13 +50,13 @@ def test_a_class_without_weight_comes_last() -> None:
     assert all(not chosen_classes(label, weights)[0, 0, 0] for _ in range(50))
 
 
-def test_trust_weighs_each_pixel_and_ignored_ones_count_only_in_the_mean() -> None:
+def test_weights_count_for_each_pixel_and_ignored_ones_count_only_in_the_mean() -> None:
     torch.manual_seed(0)
     logits, label = torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[0, 1], [255, 2]]])
-    trust = torch.tensor([[[1.0, 0.25], [1.0, 0.0]]]).double()
+    weight = torch.tensor([[[1.0, 0.25], [1.0, 0.0]]]).double()
     ce = F.cross_entropy(logits, label, ignore_index=255, reduction="none")
     expected = (ce[0, 0, 0] + 0.25 * ce[0, 0, 1]) / 4
-    torch.testing.assert_close(trusted_cross_entropy(logits, label, trust), expected)
+    torch.testing.assert_close(weighted_cross_entropy(logits, label, weight), expected)
 
 
 def test_each_pixel_has_the_weight_of_its_class() -> None:
@@ -96,7 +96,7 @@ def test_who_labels_the_frames_of_the_update_branch(tmp_path: Path, teacher: str
 
 
 def test_all_from_labeled_frames_pastes_true_labels(clips: Artifact) -> None:
-    """With a teacher of no trust the loss lies on pasted pixels alone, and those have the labels of the dataset."""
+    """Each pixel is of the unlabeled frame or of the labeled one; of that, only pixels that have a label."""
     task = toy_task("blend", clips, method={"blend": {"start": 0, "ramp_up": 0, "labeled": 1.0}})
     seen: list[torch.Tensor] = []
     features = task.network.features
