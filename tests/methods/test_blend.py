@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ifrkit.artifacts.indexes import Branches
 from ifrkit.artifacts.store import Artifact
 from ifrkit.core.errors import ConfigError
-from ifrkit.methods.blend import chosen_classes, weighted_cross_entropy, weight_of
+from ifrkit.methods.blend import chosen_classes, weight_of, weighted_cross_entropy
 from ifrkit.stages import train_branches
 from ifrkit.stages.runner import Run, execute
 from ifrkit.testing.methods import terms_of, toy_clips, toy_task, train
