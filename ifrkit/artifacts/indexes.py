@@ -195,7 +195,7 @@ class CarriedFrame(Config):
     explained: tuple[float, ...]
 
     @classmethod
-    def of(cls, origins: Sequence[tuple[str, int, float]]) -> CarriedFrame:
+    def joined(cls, origins: Sequence[tuple[str, int, float]]) -> CarriedFrame:
         """From (frame, steps, explained) of each."""
         frames, steps, explained = zip(*origins, strict=True)
         return cls(origins=frames, steps=steps, explained=explained)

@@ -107,7 +107,7 @@ def _write(
             frame = next(titled)
             file.write(row, frame.ids_hw[None], frame.confidence_hw[None])
             if frame.origins:
-                origins[frame.link.name] = CarriedFrame.of(frame.origins)
+                origins[frame.link.name] = CarriedFrame.joined(frame.origins)
             row += 1
     return saved.Part(row, origins)
 

@@ -128,7 +128,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path, damage: object) -> None:
 
 
 def test_what_is_written_piece_by_piece_is_the_same_file(tmp_path: Path) -> None:
-    frames = {f"s/{i}": CarriedFrame.of([("s/0", i, 0.5), ("s/9", 9 - i, 1.0)]) for i in range(5)}
+    frames = {f"s/{i}": CarriedFrame.joined([("s/0", i, 0.5), ("s/9", 9 - i, 1.0)]) for i in range(5)}
     index = Provenance(flow="dis", frames=frames)
     index.write(tmp_path)
     trees = [{name: frame.tree()} for name, frame in frames.items()]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -163,7 +164,7 @@ def test_ten_best_and_ten_worst_frames_of_every_model(read: Read, reports: list[
 
 def test_names_are_escaped(reports: list[Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
     """Class, clip, frame and file names are the user's, and the command line is what was typed."""
-    command = replace(reports[0], manifest=replace(reports[0].manifest, command=("ifrkit", HOSTILE)))
+    command = replace(reports[0], manifest=msgspec.structs.replace(reports[0].manifest, command=("ifrkit", HOSTILE)))
     models = gather([command])
     (hostile,) = models
     hostile.tree["classes"][0] = hostile.tree["dataset"] = hostile.tree["model"]["labeled"] = HOSTILE
@@ -181,7 +182,7 @@ def test_names_are_escaped(reports: list[Artifact], monkeypatch: pytest.MonkeyPa
 
 def test_commands_stand_as_somebody_else_would_type_them(branches: Artifact) -> None:
     def said(*command: str) -> str:
-        return command_line(replace(branches, manifest=replace(branches.manifest, command=command)))
+        return command_line(replace(branches, manifest=msgspec.structs.replace(branches.manifest, command=command)))
 
     assert said("/opt/some/bin/ifrkit-eval", "--from", "a b") == "ifrkit-eval --from 'a b'"
     assert said("/opt/some/ifrkit/__main__.py", "eval") == "ifrkit eval"
