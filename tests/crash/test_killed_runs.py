@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from file_limit import limited
 from toystages import Shell
 
 from ifrkit.artifacts import store
@@ -151,7 +152,7 @@ def test_gc_keeps_what_can_be_resumed_unless_asked(shell: Shell) -> None:
 
 
 def test_full_disk_is_exit_5_and_leaves_no_artifact(shell: Shell) -> None:
-    done = shell.run("ulimit -f 8; ifrkit toy-source --size 100000")
+    done = shell.run(limited(8, "ifrkit toy-source --size 100000"))
     assert done.returncode == 5
     assert "File too large" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -159,7 +160,7 @@ def test_full_disk_is_exit_5_and_leaves_no_artifact(shell: Shell) -> None:
 
 
 def test_full_disk_keeps_the_state_of_a_training_run(shell: Shell) -> None:
-    done = shell.run("ulimit -f 8; ifrkit toy-train --from clips --steps 20 --device cpu")
+    done = shell.run(limited(8, "ifrkit toy-train --from clips --steps 20 --device cpu"))
     assert done.returncode == 5, done.stderr
     again = shell.run("ifrkit toy-train --from clips --steps 20 --device cpu --resume --json")
     assert json.loads(again.stdout)["metrics"]["sum"] == sum(range(20))

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from file_limit import files_of_at_most
 from toy_config import toy_config
 
 from ifrkit.artifacts.job import Silent
@@ -198,12 +199,10 @@ def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
     """In a process of its own, whose files may have 512 KiB at most."""
     pid = os.fork()
     if pid == 0:
-        import resource
-
         code = 1
         try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (512 << 10, 512 << 10))
-            prepare(tmp_path, LARGE)
+            with files_of_at_most(512 << 10):
+                prepare(tmp_path, LARGE)
         except ResourceError as error:
             code = 0 if "\n" not in str(error) and not list(tmp_path.rglob("*.partial")) else 2
         finally:

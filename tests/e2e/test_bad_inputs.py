@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from chains import EVAL, FLOW, FUSION, ONE, PREPARE, Chain, complaint
+from file_limit import limited
 from PIL import Image
 
 
@@ -191,7 +192,7 @@ def test_one_flipped_bit_is_found(chain: Chain, tmp_path: Path) -> None:
 )
 def test_a_full_disk_is_exit_5(chain: Chain, tmp_path: Path, stage: str, kib: int) -> None:
     out = tmp_path / "made" / "out"
-    done = chain.run(f"ulimit -f {kib}; ifrkit {stage} --out {out} -q")
+    done = chain.run(limited(kib, f"ifrkit {stage} --out {out} -q"))
     told = complaint(done, 5)
     assert str(out.parent) in told
     assert "raise the limit on the size of a file (ulimit -f)" in told or "make room for it" in told

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from file_limit import files_of_at_most
 from safetensors import safe_open
 
 from ifrkit.core.errors import ArtifactError, ResourceError
@@ -42,13 +42,8 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(file, STATE)
     before = file.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(ResourceError, match=r"w\.safetensors"):
-            save_weights(file, {"big": torch.zeros(100_000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with files_of_at_most(10_000), pytest.raises(ResourceError, match=r"w\.safetensors"):
+        save_weights(file, {"big": torch.zeros(100_000)})
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 

@@ -6,7 +6,6 @@ import json
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import toy_task
+from file_limit import files_of_at_most
 from toy_task import STEPS, ToyTask, train
 
 from ifrkit.artifacts.job import Silent
@@ -240,13 +240,8 @@ def test_progress_and_missing_tensorboard(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_full_disk_is_a_resource_error(tmp_path: Path) -> None:
     """The limit holds inside the test alone: pytest itself may be writing into a long file."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (900, old[1]))
-    try:
-        with pytest.raises(ResourceError, match=r"toy\.state\.pt: File too large"):
-            train(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    with files_of_at_most(900), pytest.raises(ResourceError, match=r"toy\.state\.pt: File too large"):
+        train(tmp_path)
     assert not list((tmp_path / ".scratch").iterdir())
 
 
