@@ -13,10 +13,9 @@ from ifrkit.core.lazy import lazy
 from ifrkit.stages.predict import STAGE
 
 if TYPE_CHECKING:
-    from ifrkit.predict import overlay, planned, sources
+    from ifrkit.predict import planned, sources
 else:
     planned = lazy("ifrkit.predict.planned")
-    overlay = lazy("ifrkit.predict.overlay")
     sources = lazy("ifrkit.predict.sources")
 
 BACKENDS = {"torch": ("video-model", "branches"), "onnx": ("exported",)}
@@ -111,5 +110,4 @@ def _summary(config: Any) -> list[str]:
     for source, fact in videos:
         rate = f", {fact.fps:g} frames a second" if fact.fps else ""
         lines.append(f"{source.name}: {fact.claimed} frames of {fact.size[0]}x{fact.size[1]}{rate} ({source.path})")
-    told = overlay.unplayable(config.codec) if config.overlay else ""
-    return [*lines, *left.lines(), *([told] if told else [])]
+    return [*lines, *left.lines()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,8 +124,9 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
 
 
+@cache
 def read_recipe(name: str) -> Any:
-    """A recipe by its name. Raises ConfigError with the nearest one."""
+    """A recipe by its name, to look at only: it is read once. Raises ConfigError with the nearest one."""
     known = recipe_names()
     if name not in known:
         raise ConfigError(f"no recipe named {name!r}", nearest(name, known) + " (your own file goes to --config)")

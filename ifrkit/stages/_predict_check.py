@@ -29,7 +29,7 @@ def check(config: PredictConfig, inputs: list[Artifact]) -> None:
         labels.writer_of(name)
     if Ranks.from_environment().world > 1:
         raise ConfigError("predict runs in one process", "start it without torchrun")
-    if config.overlay:
+    if config.overlay and config.codec != "auto":  # `auto`: the run tries them, it writes a video for each
         overlay.encoder(config.codec)
     given = inputs[0]
     if given.kind == "exported":

@@ -93,6 +93,7 @@ LIGHT = [
     ("propagate --from clips", "torch numpy h5py cv2 scipy rich PIL"),
     ("eval --from branches --metric mIoU,TC", "torch numpy h5py cv2 scipy rich PIL"),
     ("predict a.mp4 --from branches --branch update", "torch h5py scipy rich"),
+    ("predict two-sizes/frames/a --from branches --branch update", "torch numpy h5py cv2 scipy rich"),
     ("plan 48x64 --from branches", "torch h5py scipy rich"),
     ("prepare synthetic --recipe tiny", "torch numpy h5py cv2 scipy rich PIL"),
     (f"{TRAIN} --ssl ifr --steps 2", "torch numpy h5py cv2 scipy rich PIL"),
