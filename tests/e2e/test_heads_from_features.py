@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import own_videos
 import pytest
 import tiny_hf
 from chains import Chain
@@ -66,14 +65,11 @@ def test_label_a_few_look_label_more(chain: Chain, tmp_path: Path) -> None:
     entry = Branches.read(branches).branches["update"]
     assert (entry.network["model"], entry.network["freeze"]) == ("tiny-dino", "all")
     assert entry.pretrained["sha256"] == Features.read(first).pretrained["sha256"]
-    # An ordinary branch: neither the model's directory nor the features are needed any more.
+    # An ordinary branch (tests/models/test_hf_backbones.py): neither the model's directory nor the features are needed.
     shutil.rmtree(tmp_path / "tiny-dino")
     shutil.rmtree(chain.workspace / "features")
     judged = json.loads(chain.ok("ifrkit eval --from branches --json").stdout)["metrics"]
     assert judged["miou"] == pytest.approx(branches.manifest.metrics["update"]["best"]["miou"], abs=0.01)
-    own_videos.write_video(tmp_path / "v.avi", own_videos.street(3))
-    chain.ok("ifrkit predict v.avi --from branches")
-    chain.ok("ifrkit export --from branches --format torch")
 
 
 def test_another_head_on_the_same_features(chain: Chain) -> None:

@@ -52,8 +52,14 @@ def test_any_batch_and_any_size(toy: tuple[str, Path, Any], size: tuple[int, int
     assert (found["start"].frames, found["step"].frames) == (batch, 3 * batch)
 
 
-@pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("format", "stride"),
+    [
+        ("torch", 8),
+        ("onnx", 16),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("torch", 16), ("onnx", 8))),
+    ],
+)
 def test_a_light_branch_of_any_size(format: str, stride: int, tmp_path: Path) -> None:
     """It fills images up to whole cells, and cuts its maps."""
     config = network_config({"backbone": "efficientnet-lite0", "stages": 3, "head": "light", "stride": 8})
